@@ -1,0 +1,106 @@
+/**
+ * Compressors by name. A chunk is kept compressed only where that makes it strictly smaller.
+ *
+ * zstd must give the bytes of libzstd 1.5.6's one-shot call at level 3, as nydus-image does:
+ * streaming encoders and other versions give others.
+ */
+import { createRequire } from 'node:module';
+import { RafsError } from './errors.js';
+import { lz4Compress, lz4Decompress } from './lz4-block.js';
+
+const require = createRequire(import.meta.url);
+
+/** Compressors and their numbers on disk. gzip belongs to layers that are only referenced. */
+export const COMPRESSORS = { none: 0, lz4_block: 1, gzip: 2, zstd: 3 } as const;
+export type Compressor = keyof typeof COMPRESSORS;
+
+export const compressorName = (id: number): Compressor => {
+  for (const [name, number] of Object.entries(COMPRESSORS)) {
+    if (number === id) return name as Compressor;
+  }
+  throw new RafsError('CORRUPT', `unknown compressor ${id}`);
+};
+
+const ZSTD_LEVEL = 3;
+
+interface Zstd {
+  /** false where the bytes are not those of libzstd 1.5.6 */
+  readonly exact: boolean;
+  compress(bytes: Uint8Array): Buffer;
+  decompress(bytes: Uint8Array, size: number): Buffer;
+}
+
+let zstd: Zstd | undefined;
+
+const nativeZstd = (): Zstd => {
+  const binding = require('zstd-napi/binding.js') as typeof import('zstd-napi/binding.js');
+  const encoder = new binding.CCtx();
+  const decoder = new binding.DCtx();
+  let scratch = Buffer.allocUnsafeSlow(0x110000);
+  return {
+    exact: true,
+    compress(bytes) {
+      const bound = bytes.length + (bytes.length >> 8) + 0x100;
+      if (bound > scratch.length) scratch = Buffer.allocUnsafeSlow(bound);
+      const size = encoder.compress(scratch, bytes, ZSTD_LEVEL);
+      return Buffer.from(scratch.subarray(0, size));
+    },
+    decompress(bytes, size) {
+      const out = Buffer.allocUnsafe(size);
+      const got = decoder.decompress(out, bytes);
+      return out.subarray(0, got);
+    },
+  };
+};
+
+const wasmZstd = async (): Promise<Zstd> => {
+  const wasm = await import('@bokuweb/zstd-wasm');
+  await wasm.init();
+  return {
+    exact: false,
+    compress: bytes => Buffer.from(wasm.compress(bytes, ZSTD_LEVEL)),
+    decompress: bytes => Buffer.from(wasm.decompress(bytes)),
+  };
+};
+
+/** Makes `compress` and `decompress` ready; says whether zstd's bytes are the reference's. */
+export const prepareCompressors = async (): Promise<{ exact: boolean }> => {
+  if (!zstd) {
+    try {
+      zstd = nativeZstd();
+    } catch {
+      zstd = await wasmZstd();
+    }
+  }
+  return { exact: zstd.exact };
+};
+
+const ready = (): Zstd => {
+  if (!zstd) throw new Error('prepareCompressors() was not awaited');
+  return zstd;
+};
+
+/** The compressed bytes where they are strictly fewer, else undefined: keep the input as it is. */
+export const compress = (compressor: Compressor, bytes: Buffer): Buffer | undefined => {
+  if (compressor === 'none' || bytes.length === 0) return undefined;
+  if (compressor === 'gzip') throw new Error('gzip is read, not written');
+  const packed = compressor === 'zstd' ? ready().compress(bytes) : lz4Compress(bytes);
+  return packed.length < bytes.length ? packed : undefined;
+};
+
+/** Exactly `size` bytes; `size` must have been bounded by the caller. */
+export const decompress = (compressor: Compressor, bytes: Buffer, size: number): Buffer => {
+  let plain: Buffer;
+  try {
+    if (compressor === 'zstd') plain = ready().decompress(bytes, size);
+    else if (compressor === 'lz4_block') plain = lz4Decompress(bytes, size);
+    else throw new RafsError('UNSUPPORTED', `chunks compressed with ${compressor}`);
+  } catch (error) {
+    if (error instanceof RafsError) throw error;
+    throw new RafsError('CORRUPT', `${compressor}: ${(error as Error).message}`);
+  }
+  if (plain.length !== size) {
+    throw new RafsError('CORRUPT', `${compressor}: ${plain.length} bytes, not ${size}`);
+  }
+  return plain;
+};

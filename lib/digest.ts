@@ -1,0 +1,63 @@
+/** Digests and checksums by name. */
+import { createHash } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { RafsError } from './errors.js';
+
+const require = createRequire(import.meta.url);
+
+/** Digest algorithms of chunks, and their numbers on disk. */
+export const DIGESTERS = { blake3: 0, sha256: 1 } as const;
+export type Digester = keyof typeof DIGESTERS;
+
+export const digesterName = (id: number): Digester => {
+  for (const [name, number] of Object.entries(DIGESTERS)) {
+    if (number === id) return name as Digester;
+  }
+  throw new RafsError('CORRUPT', `unknown digest algorithm ${id}`);
+};
+
+export const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+
+type Hash = (bytes: Uint8Array) => Buffer;
+let blake3: Hash | undefined;
+
+/** Makes `digest` ready: blake3 comes native where its package fits this machine, else as wasm. */
+export const prepareDigests = async (): Promise<void> => {
+  if (blake3) return;
+  try {
+    blake3 = (require('@napi-rs/blake-hash') as typeof import('@napi-rs/blake-hash')).blake3;
+  } catch {
+    const { createBLAKE3 } = await import('hash-wasm');
+    const hasher = await createBLAKE3();
+    blake3 = bytes => Buffer.from(hasher.init().update(bytes).digest('binary'));
+  }
+};
+
+/** The digest of a chunk: 32 bytes. Needs `prepareDigests` for blake3. */
+export const digest = (digester: Digester, bytes: Uint8Array): Buffer => {
+  if (digester === 'sha256') return sha256(bytes);
+  if (!blake3) throw new Error('prepareDigests() was not awaited');
+  return blake3(bytes);
+};
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+  let c = n;
+  for (let bit = 0; bit < 8; bit++) c = c & 1 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1;
+  return c;
+});
+
+/** The checksum in plain JavaScript, for machines that `@node-rs/crc32` has no build for. */
+export const crc32cPlain = (bytes: Uint8Array): number => {
+  let c = 0xffffffff;
+  for (let i = 0; i < bytes.length; i++) c = CRC_TABLE[(c ^ bytes[i]!) & 0xff]! ^ (c >>> 8);
+  return (c ^ 0xffffffff) >>> 0;
+};
+
+/** CRC-32C (iSCSI): polynomial 0x1edc6f41 reflected; of "123456789" it is 0xe3069283. */
+export const crc32c: (bytes: Uint8Array) => number = (() => {
+  try {
+    return (require('@node-rs/crc32') as typeof import('@node-rs/crc32')).crc32c;
+  } catch {
+    return crc32cPlain;
+  }
+})();

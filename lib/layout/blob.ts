@@ -1,0 +1,89 @@
+/**
+ * What a data blob carries beside its chunks: the table of chunk information with its header, and
+ * the table of contents. Sections are written one after another, each followed by its tar header.
+ */
+import { bits64, bytes, fixed, flags, pad, struct, text, u32, u64 } from '../struct.js';
+
+/** Features of a blob, in the blob table and in the CI header. */
+export const BlobFeature = {
+  ALIGNED: 0x1,
+  INLINED_FS_META: 0x2,
+  CHUNK_INFO_V2: 0x4,
+  ZRAN: 0x8,
+  SEPARATE: 0x10,
+  INLINED_CHUNK_DIGEST: 0x20,
+  TARFS: 0x40,
+  BATCH: 0x80,
+  ENCRYPTED: 0x100,
+  IS_CHUNKDICT_GENERATED: 0x200,
+  IS_SEPARATED_WITH_PREFETCH_FILES: 0x400,
+  EXTERNAL: 0x800,
+  HAS_TAR_HEADER: 0x1000_0000,
+  HAS_TOC: 0x2000_0000,
+  CAP_TAR_TOC: 0x4000_0000,
+} as const;
+
+/** Features that make an image invalid: reserved bits, and one that only lives in memory. */
+export const INVALID_FEATURES = 0x8000_f000;
+
+/** Header of the CI table: 4096 bytes, directly behind the stored table. */
+export const ChunkInfoHeader = struct('ChunkInfoHeader', 4096, {
+  magic: fixed(u32, 0xb10bb10b),
+  features: u32,
+  ciCompressor: u32,
+  chunkCount: u32,
+  ciOffset: u64,
+  ciCompressedSize: u64,
+  ciUncompressedSize: u64,
+  contextOffset: u64, // inside the uncompressed CI; 0 where there are none
+  contextSize: u64, // contexts and dictionaries
+  contextCount: u32,
+  reserved: pad(4032),
+  magic2: fixed(u32, 0xb10bb10b),
+});
+
+/** One chunk in the CI table, format 1; sizes are held less one, in two pieces. */
+export const ChunkInfoV1 = struct('ChunkInfoV1', 16, {
+  uncompressed: bits64({ reserved: 8, sizeHigh: 4, offset4k: 32, sizeLow: 20 }),
+  compressed: bits64({ offset: 40, sizeHigh: 4, sizeLow: 20 }),
+});
+
+/** One chunk in the CI table, format 2. */
+export const ChunkInfoV2 = struct('ChunkInfoV2', 24, {
+  uncompressed: bits64({ offset4k: 32, sizeMinus1: 24, flags: 8 }),
+  compressed: bits64({ offset: 40, size: 24 }),
+  data: bits64({ offset: 32, index: 32 }), // into a zran or batch context; or crc32 in `offset`
+});
+
+export const ChunkInfoFlag = {
+  COMPRESSED: 0x1,
+  ZRAN: 0x2,
+  BATCH: 0x4,
+  ENCRYPTED: 0x8,
+  HAS_CRC32: 0x10,
+} as const;
+
+/** Compression of a section, in its TOC entry. */
+export const TocFlag = { NONE: 0x1, ZSTD: 0x2, LZ4_BLOCK: 0x4 } as const;
+
+/** Table of contents entry, at the tail of a blob. */
+export const TocEntry = struct('TocEntry', 128, {
+  flags: flags(u32, TocFlag),
+  reserved1: pad(4),
+  name: text(16),
+  uncompressedDigest: bytes(32), // sha256
+  compressedOffset: u64,
+  compressedSize: u64,
+  uncompressedSize: u64,
+  reserved2: pad(48),
+});
+
+/** Names of a blob's sections, in their order. */
+export const Section = {
+  BLOB: 'image.blob',
+  META: 'blob.meta',
+  META_HEADER: 'blob.meta.header',
+  DIGEST: 'blob.digest',
+  BOOT: 'image.boot',
+  TOC: 'rafs.blob.toc',
+} as const;

@@ -1,0 +1,184 @@
+/**
+ * The Transform under every stage.
+ *
+ * Streams between stages carry batches: arrays of parts. A stream costs about a microsecond per
+ * object whatever the object is, and a layer has several parts per file, so parts travel in runs.
+ * Handlers see single parts; only this file knows of batches.
+ */
+import { Transform, type TransformCallback } from 'node:stream';
+import { located } from '../lib/errors.js';
+
+type Made<Out> = Iterable<Out> | AsyncIterable<Out> | void;
+
+/** What a stage does, free of stream machinery: one part in, any number of parts out. */
+export interface Handlers<In, Out> {
+  part(part: In): Made<Out>;
+  /** called once, after the last part */
+  end?(): Made<Out>;
+  /** called when the stage goes, whether it succeeded or not: give back what it holds */
+  close?(): void;
+}
+
+/** Instead of `part`: handlers that take a whole batch, for work that is asynchronous by nature. */
+export interface BatchHandlers<In, Out> {
+  batch(parts: readonly In[]): Made<Out>;
+  end?(): Made<Out>;
+  close?(): void;
+}
+
+/** What a stream between stages carries. */
+export type Batch<Part> = readonly Part[];
+
+/** A batch is passed on when it has this many parts, or this many bytes. */
+const BATCH_PARTS = 128;
+const BATCH_BYTES = 0x80000;
+
+const weight = (part: unknown): number => (part as { bytes?: Buffer }).bytes?.length ?? 0;
+
+/** A Transform that pulls from its handlers only while its reader has room. */
+export class Stage<In, Out> extends Transform {
+  readonly stage: string;
+  #handlers: Handlers<In, Out> | BatchHandlers<In, Out>;
+  #resume: (() => void) | undefined;
+  #made: Out[] = [];
+  #bytes = 0;
+
+  constructor(
+    stage: string,
+    handlers: Handlers<In, Out> | BatchHandlers<In, Out>,
+    highWaterMark = 2,
+  ) {
+    super({ objectMode: true, highWaterMark });
+    this.stage = stage;
+    this.#handlers = handlers;
+  }
+
+  // _write, not _transform: after its last push a Transform waits for one more read, and that read
+  // may already have come and gone while a paused handler was being resumed.
+  override _write(batch: Batch<In>, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#run(() => {
+      const handlers = this.#handlers;
+      return 'batch' in handlers ? handlers.batch(batch) : each(handlers, batch);
+    }, done);
+  }
+
+  override _flush(done: TransformCallback): void {
+    this.#run(() => this.#handlers.end?.(), done);
+  }
+
+  override _read(): void {
+    const resume = this.#resume;
+    this.#resume = undefined;
+    resume?.();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this._read();
+    try {
+      this.#handlers.close?.();
+    } catch (failure) {
+      done(error ?? located(failure, { stage: this.stage }));
+      return;
+    }
+    done(error);
+  }
+
+  #run(make: () => Made<Out>, done: TransformCallback): void {
+    const fail = (error: unknown): void => done(located(error, { stage: this.stage }));
+    try {
+      const made = make();
+      if (!made) done();
+      else if (Symbol.iterator in made) this.#pull(made[Symbol.iterator](), done, fail);
+      else this.#pullAsync(made).then(() => done(), fail);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  #pull(made: Iterator<Out>, done: () => void, fail: (error: unknown) => void): void {
+    try {
+      while (!this.destroyed) {
+        const next = made.next();
+        if (next.done) {
+          if (this.#flushBatch()) done();
+          else this.#resume = done;
+          return;
+        }
+        if (this.#add(next.value)) continue;
+        this.#resume = () => this.#pull(made, done, fail);
+        return;
+      }
+      made.return?.();
+      done();
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  async #pullAsync(made: AsyncIterable<Out>): Promise<void> {
+    for await (const part of made) {
+      if (!this.#add(part)) await this.#room();
+      if (this.destroyed) return;
+    }
+    if (!this.#flushBatch()) await this.#room();
+  }
+
+  #room(): Promise<void> {
+    return new Promise(resolve => {
+      this.#resume = resolve;
+    });
+  }
+
+  /** Adds a part to the batch under way; false when the reader has no room for more. */
+  #add(part: Out): boolean {
+    this.#made.push(part);
+    this.#bytes += weight(part);
+    if (this.#made.length < BATCH_PARTS && this.#bytes < BATCH_BYTES) return true;
+    return this.#flushBatch();
+  }
+
+  #flushBatch(): boolean {
+    if (this.#made.length === 0) return true;
+    const batch = this.#made;
+    this.#made = [];
+    this.#bytes = 0;
+    return this.push(batch);
+  }
+}
+
+/** Runs `part` over a batch; stays synchronous unless a handler is not. */
+const each = <In, Out>(handlers: Handlers<In, Out>, batch: Batch<In>): Made<Out> => {
+  for (let i = 0; i < batch.length; i++) {
+    const made = handlers.part(batch[i]!);
+    if (!made) continue;
+    return Symbol.iterator in made
+      ? rest(handlers, batch, i + 1, made)
+      : restAsync(handlers, batch, i + 1, made);
+  }
+};
+
+function* rest<In, Out>(
+  handlers: Handlers<In, Out>,
+  batch: Batch<In>,
+  from: number,
+  first: Iterable<Out>,
+): Iterable<Out> {
+  yield* first;
+  for (let i = from; i < batch.length; i++) {
+    const made = handlers.part(batch[i]!) as Iterable<Out> | void; // a handler is of one kind
+    if (made) yield* made;
+  }
+}
+
+async function* restAsync<In, Out>(
+  handlers: Handlers<In, Out>,
+  batch: Batch<In>,
+  from: number,
+  first: AsyncIterable<Out>,
+): AsyncIterable<Out> {
+  yield* first;
+  for (let i = from; i < batch.length; i++) {
+    const made = handlers.part(batch[i]!) as AsyncIterable<Out> | void;
+    if (made) yield* made;
+  }
+}
