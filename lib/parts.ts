@@ -1,3 +1,5 @@
+import type { BlobFile } from './blob-file.js';
+
 /**
  * The parts that flow between stages, and what they carry.
  *
@@ -114,6 +116,12 @@ export interface ChunkPart<C extends Chunk = Chunk> {
   chunk: C;
   bytes: Buffer;
 }
+/** The data of the blob are complete; `blob` describes it, where the build has new chunks at all. */
+export interface BlobPart {
+  kind: 'blob';
+  blob: BlobInfo | undefined;
+  file: BlobFile;
+}
 /** Bytes to append to an artifact. */
 export interface SectionPart {
   kind: 'section';
@@ -125,4 +133,17 @@ export interface FinishPart {
   kind: 'finish';
   artifact: Artifact;
   name: string;
+}
+
+/** What was built, as the last part of a build. */
+export interface ImagePart {
+  kind: 'image';
+  image: BuiltImage;
+}
+export interface BuiltImage {
+  /** ids of all blobs of the table */
+  blobs: readonly string[];
+  /** compressed size of the last of them, 0 without blobs */
+  blobSize: number;
+  entryCount: number;
 }

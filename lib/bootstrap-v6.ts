@@ -1,0 +1,339 @@
+/**
+ * Writer of RAFS v6 bootstraps. `planV6` decides every offset; `emitV6` then makes the bytes front
+ * to back, in pieces, so that an image of any size goes to a pipe in bounded memory.
+ *
+ * The layout is that of nydus-image to the byte: order of inodes, use of block tails, tables.
+ */
+import { alignDown, alignUp } from './bytes.js';
+import type { ChunkTable } from './chunk-table.js';
+import { Column } from './columns.js';
+import { direntsSize } from './dirents-v6.js';
+import { RafsError } from './errors.js';
+import { BlobFeature } from './layout/blob.js';
+import {
+  BlobEntry,
+  ChunkRecord,
+  DeviceSlot,
+  ExtendedInode,
+  InodeLayout,
+  SuperFlag,
+  V6,
+} from './layout/v6.js';
+import type { BlobInfo } from './parts.js';
+import { Space } from './space-v6.js';
+import type { Tree } from './tree.js';
+import { encodeXattrs, type XattrArea } from './xattrs-v6.js';
+
+const CHUNK_INDEX_SIZE = 8;
+const NOT_PLACED = 0;
+
+export interface PlanOptions {
+  chunkSize: number;
+  /** SuperFlag bits of compressor, digester, owners and encryption; the rest is found here */
+  flags: number;
+  /** 512-byte blocks, no chunk digests */
+  tarfs?: boolean;
+  /** paths whose inodes go to the prefetch table, in order */
+  prefetch?: readonly string[];
+}
+
+/** Where everything lies. Offsets by row are relative to `metaOffset`. */
+export interface PlanV6 {
+  readonly tree: Tree;
+  readonly chunks: ChunkTable;
+  readonly blobs: readonly BlobInfo[];
+  readonly blockSize: number;
+  readonly chunkSize: number;
+  readonly flags: number;
+  readonly inodeCount: number;
+  /** rows in the order in which nydus-image writes them: later ones win */
+  readonly order: Uint32Array;
+  readonly childStart: Uint32Array;
+  readonly childCount: Uint32Array;
+  readonly children: Uint32Array;
+  readonly offset: Float64Array;
+  readonly dataOffset: Float64Array;
+  readonly layout: Uint8Array;
+  readonly ino: Uint32Array;
+  readonly nlink: Uint32Array;
+  readonly xattrAreas: readonly (XattrArea | undefined)[];
+  /** rows of the chunk table in their order on disk, and the file offset each record states */
+  readonly chunkOrder: Uint32Array;
+  readonly chunkFileOffset: Float64Array;
+  readonly prefetchNids: readonly number[];
+  readonly blobTableOffset: number;
+  readonly prefetchOffset: number;
+  readonly metaOffset: number;
+  readonly inodesEnd: number;
+  readonly chunkTableOffset: number;
+  readonly size: number;
+  readonly mappedBlkaddrs: readonly number[];
+}
+
+/** Size of an inode with its xattrs. */
+export const inodeSize = (area: XattrArea | undefined): number =>
+  ExtendedInode.size + (area ? area.bytes.length : 0);
+
+export const planV6 = (
+  tree: Tree,
+  chunks: ChunkTable,
+  blobs: readonly BlobInfo[],
+  { chunkSize, flags, tarfs = false, prefetch = [] }: PlanOptions,
+): PlanV6 => {
+  const blockSize = 2 ** (tarfs ? V6.TARFS_BLOCK_BITS : V6.BLOCK_BITS);
+  if (blobs.length > V6.MAX_BLOBS) throw new RafsError('LIMIT', `${blobs.length} blobs`);
+  const xattrAreas = tree.xattrSets.map(set => set && encodeXattrs(set));
+  const sorted = sortChildren(tree);
+  const laid = layOut(tree, sorted, xattrAreas, chunkSize, blockSize);
+  const table = chunkTable(tree, chunks, laid.order, chunkSize);
+
+  const prefetchRows = prefetch.map(path => tree.find(path.replace(/^\/+/, '')));
+  const nidOf = (row: number): number => laid.offset[row]! / V6.SLOT_SIZE;
+  const prefetchNids =
+    blobs.length === 0
+      ? []
+      : prefetchRows
+          .filter(row => row >= 0 && !(tree.isType(row, 'file') && tree.size.get(row) === 0))
+          .map(nidOf);
+
+  const blobTableOffset = alignUp(V6.DEVICE_OFFSET + DeviceSlot.size * blobs.length, V6.META_ALIGN);
+  const prefetchOffset = blobTableOffset + BlobEntry.size * blobs.length;
+  const metaOffset =
+    blobs.length === 0 ? 0 : alignUp(prefetchOffset + 4 * prefetchNids.length, V6.META_ALIGN);
+  const inodesEnd = metaOffset + laid.end;
+  const chunkTableOffset = alignUp(inodesEnd, V6.META_ALIGN);
+  const size = alignUp(
+    chunkTableOffset + ChunkRecord.size * table.chunkOrder.length,
+    V6.META_ALIGN,
+  );
+
+  return {
+    tree,
+    chunks,
+    blobs,
+    blockSize,
+    chunkSize,
+    flags:
+      flags +
+      (laid.hasXattrs ? SuperFlag.HAS_XATTR : 0) +
+      (tarfs ? SuperFlag.TARTFS_MODE : 0) +
+      (blobs.every(blob => blob.features & BlobFeature.INLINED_CHUNK_DIGEST)
+        ? SuperFlag.INLINED_CHUNK_DIGEST
+        : 0),
+    ...sorted,
+    ...laid,
+    xattrAreas,
+    ...table,
+    prefetchNids,
+    blobTableOffset,
+    prefetchOffset,
+    metaOffset,
+    inodesEnd,
+    chunkTableOffset,
+    size,
+    mappedBlkaddrs: mapDevices(blobs, size, blockSize),
+  };
+};
+
+/** Children of every directory in byte order of their names, one directory after another. */
+const sortChildren = (tree: Tree): Pick<PlanV6, 'children' | 'childStart' | 'childCount'> => {
+  const childStart = new Uint32Array(tree.count);
+  const childCount = new Uint32Array(tree.count);
+  const children = new Column(Uint32Array, tree.count);
+  const stack = [0];
+  const rows: number[] = [];
+  while (stack.length > 0) {
+    const directory = stack.pop()!;
+    rows.length = 0;
+    tree.childrenInto(rows, directory);
+    rows.reverse(); // the newest is first: most sources are nearly sorted the other way round
+    rows.sort((a, b) => tree.compareNames(a, b));
+    childStart[directory] = children.length;
+    childCount[directory] = rows.length;
+    for (const row of rows) {
+      children.push(row);
+      if (tree.isType(row, 'directory')) stack.push(row);
+    }
+  }
+  return { children: children.data, childStart, childCount };
+};
+
+type Laid = Pick<
+  PlanV6,
+  'order' | 'offset' | 'dataOffset' | 'layout' | 'ino' | 'nlink' | 'inodeCount'
+> & { end: number; hasXattrs: boolean };
+
+/** Gives every inode its number and its place: a directory's children, then each child directory. */
+const layOut = (
+  tree: Tree,
+  {
+    children,
+    childStart,
+    childCount,
+  }: Pick<PlanV6, 'children' | 'childStart' | 'childCount'>,
+  xattrAreas: readonly (XattrArea | undefined)[],
+  chunkSize: number,
+  blockSize: number,
+): Laid => {
+  const offset = new Float64Array(tree.count);
+  const dataOffset = new Float64Array(tree.count);
+  const layout = new Uint8Array(tree.count);
+  const ino = new Uint32Array(tree.count);
+  const nlink = new Uint32Array(tree.count);
+  const order = new Column(Uint32Array, tree.count);
+  const names = new Uint32Array(tree.sourceCount); // of regular files, by source number
+  const firstName = new Uint32Array(tree.sourceCount);
+  const space = new Space(blockSize);
+  let hasXattrs = false;
+  let end = 0;
+
+  const place = (row: number, at: number, size: number): void => {
+    offset[row] = at;
+    end = Math.max(end, at + size);
+  };
+
+  /** A directory or symlink: its last partial block goes behind the inode where one block has both. */
+  const placeWithTail = (row: number, isize: number, dataSize: number): void => {
+    const tail = dataSize % blockSize;
+    if (tail !== 0 && isize + tail <= blockSize && !(tail !== dataSize && tree.isType(row, 'symlink'))) {
+      layout[row] = InodeLayout.FLAT_INLINE;
+      let at = space.take(isize + tail);
+      if (at === NOT_PLACED) {
+        if (space.room < isize + tail) space.leaveBlock();
+        at = space.append(isize + tail);
+      }
+      place(row, at, isize + tail);
+      if (dataSize !== tail) space.leaveBlock();
+      dataOffset[row] = space.append(alignDown(dataSize, blockSize));
+      if (dataSize !== tail) end = Math.max(end, space.cursor);
+    } else {
+      layout[row] = InodeLayout.FLAT_PLAIN;
+      const at = space.take(isize) || space.append(isize);
+      place(row, at, isize);
+      space.leaveBlock();
+      dataOffset[row] = space.append(dataSize);
+      end = Math.max(end, space.cursor);
+      space.align(blockSize);
+    }
+    space.align(V6.SLOT_SIZE);
+  };
+
+  const placeFile = (row: number, isize: number): void => {
+    layout[row] = InodeLayout.CHUNK_BASED;
+    const source = tree.source.get(row);
+    if (names[source]!++ > 0) {
+      ino[row] = ino[firstName[source]!]!;
+      offset[row] = offset[firstName[source]!]!;
+    } else {
+      firstName[source] = row;
+      const count = Math.ceil(tree.size.get(row) / chunkSize);
+      const size = alignUp(isize, CHUNK_INDEX_SIZE) + CHUNK_INDEX_SIZE * count;
+      place(row, space.take(size) || space.append(size), count === 0 ? isize : size);
+    }
+    space.align(V6.SLOT_SIZE);
+  };
+
+  const inodeSizeOf = (row: number): number => {
+    const area = xattrAreas[tree.xattrs.get(row)];
+    if (area) hasXattrs = true;
+    return inodeSize(area);
+  };
+
+  ino[0] = 1;
+  order.push(0);
+  let nextIno = 2;
+  const stack = [0];
+  while (stack.length > 0) {
+    const directory = stack.pop()!;
+    const start = childStart[directory]!;
+    const own = children.subarray(start, start + childCount[directory]!);
+    tree.size.data[directory] = direntsSize(tree, own, blockSize);
+    placeWithTail(directory, inodeSizeOf(directory), tree.size.get(directory));
+    nlink[directory] = 2;
+    for (const row of own) {
+      ino[row] = nextIno++;
+      nlink[row] = 1;
+      order.push(row);
+      if (tree.isType(row, 'directory')) {
+        nlink[directory]!++;
+        continue;
+      }
+      const isize = inodeSizeOf(row);
+      if (tree.isType(row, 'file')) placeFile(row, isize);
+      else if (tree.isType(row, 'symlink')) placeWithTail(row, isize, tree.size.get(row));
+      else {
+        layout[row] = InodeLayout.FLAT_PLAIN;
+        place(row, space.append(isize), isize);
+        space.align(V6.SLOT_SIZE);
+      }
+    }
+    for (let i = own.length - 1; i >= 0; i--) {
+      if (tree.isType(own[i]!, 'directory')) stack.push(own[i]!);
+    }
+  }
+  const rows = order.data.subarray(0, order.length);
+  for (const row of rows) {
+    if (tree.isType(row, 'file')) nlink[row] = names[tree.source.get(row)]!;
+  }
+  return {
+    order: rows,
+    offset,
+    dataOffset,
+    layout,
+    ino,
+    nlink,
+    inodeCount: nextIno - 1,
+    end,
+    hasXattrs,
+  };
+};
+
+/**
+ * Records of the chunk table: every chunk that a file refers to, in the order of digest and blob.
+ * Of chunks with one key the last in the order of the walk stays, with its file offset.
+ */
+const chunkTable = (
+  tree: Tree,
+  chunks: ChunkTable,
+  order: Uint32Array,
+  chunkSize: number,
+): Pick<PlanV6, 'chunkOrder' | 'chunkFileOffset'> => {
+  const chunkFileOffset = new Float64Array(chunks.count);
+  const seen = new Uint32Array(chunks.count); // when the walk last met the chunk; 0 for never
+  let now = 0;
+  let used = 0;
+  for (const row of order) {
+    const first = tree.firstChunk.get(row);
+    for (let i = 0; i < tree.chunkCount.get(row); i++) {
+      const chunk = chunks.lists.get(first + i);
+      if (seen[chunk] === 0) used++;
+      seen[chunk] = ++now;
+      chunkFileOffset[chunk] = i * chunkSize;
+    }
+  }
+  const rows = new Uint32Array(used);
+  let at = 0;
+  for (let chunk = 0; chunk < chunks.count; chunk++) if (seen[chunk] !== 0) rows[at++] = chunk;
+  const sameKey = (a: number, b: number): number =>
+    chunks.compareDigests(a, b) || chunks.blobIndex.get(a) - chunks.blobIndex.get(b);
+  rows.sort((a, b) => sameKey(a, b) || seen[a]! - seen[b]!);
+  let kept = 0;
+  for (let i = 0; i < rows.length; i++) {
+    if (i + 1 < rows.length && sameKey(rows[i]!, rows[i + 1]!) === 0) continue;
+    rows[kept++] = rows[i]!;
+  }
+  return { chunkOrder: rows.subarray(0, kept), chunkFileOffset };
+};
+
+/** Block address of every blob behind the bootstrap, in one address space. */
+const mapDevices = (blobs: readonly BlobInfo[], size: number, blockSize: number): number[] => {
+  let end = size;
+  return blobs.map(({ id, uncompressedSize }) => {
+    if (id === '' || id.length > 64) throw new RafsError('LIMIT', `blob id '${id}' for the table`);
+    const mapped = alignUp(end, V6.DEVICE_ALIGN) / blockSize;
+    const blocks = Math.floor(uncompressedSize / blockSize);
+    end = (mapped + blocks) * blockSize;
+    if (mapped + blocks > 0xffff_ffff) throw new RafsError('LIMIT', `${end} bytes of blocks`);
+    return mapped;
+  });
+};

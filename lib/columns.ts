@@ -1,0 +1,153 @@
+/**
+ * Growing columns of numbers and bytes. A layer may have a million inodes and chunks: held as
+ * objects they take gigabytes, held as columns about a hundred bytes each.
+ */
+type Numbers = Uint8Array | Uint16Array | Uint32Array | Float64Array;
+
+/** A typed array that grows by half. Read and write `data` directly below `length`. */
+export class Column<A extends Numbers> {
+  data: A;
+  length = 0;
+  readonly #make: new (length: number) => A;
+
+  constructor(make: new (length: number) => A, capacity = 256) {
+    this.#make = make;
+    this.data = new make(capacity);
+  }
+
+  push(value: number): void {
+    if (this.length === this.data.length) this.#grow();
+    this.data[this.length++] = value;
+  }
+
+  get(index: number): number {
+    return this.data[index]!;
+  }
+
+  #grow(): void {
+    const grown = new this.#make(this.data.length + (this.data.length >> 1));
+    grown.set(this.data);
+    this.data = grown;
+  }
+}
+
+/** Bytes appended one after another, found again by offset and size. */
+export class ByteArena {
+  #bytes = Buffer.allocUnsafeSlow(4096);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Appends a latin1 string; returns its offset. */
+  addText(text: string): number {
+    const at = this.#reserve(text.length);
+    this.#bytes.write(text, at, text.length, 'latin1');
+    return at;
+  }
+
+  /** Appends bytes; returns their offset. */
+  add(bytes: Uint8Array): number {
+    const at = this.#reserve(bytes.length);
+    this.#bytes.set(bytes, at);
+    return at;
+  }
+
+  text(at: number, size: number): string {
+    return this.#bytes.toString('latin1', at, at + size);
+  }
+
+  /** A view, valid until the next addition. */
+  view(at: number, size: number): Buffer {
+    return this.#bytes.subarray(at, at + size);
+  }
+
+  equalsText(at: number, size: number, text: string): boolean {
+    if (size !== text.length) return false;
+    const bytes = this.#bytes;
+    for (let i = 0; i < size; i++) if (bytes[at + i] !== text.charCodeAt(i)) return false;
+    return true;
+  }
+
+  equals(at: number, size: number, other: Uint8Array): boolean {
+    const bytes = this.#bytes;
+    for (let i = 0; i < size; i++) if (bytes[at + i] !== other[i]) return false;
+    return true;
+  }
+
+  /** Byte order of two runs: negative, 0 or positive. */
+  compare(atA: number, sizeA: number, atB: number, sizeB: number): number {
+    const bytes = this.#bytes;
+    const size = Math.min(sizeA, sizeB);
+    for (let i = 0; i < size; i++) {
+      const difference = bytes[atA + i]! - bytes[atB + i]!;
+      if (difference !== 0) return difference;
+    }
+    return sizeA - sizeB;
+  }
+
+  #reserve(size: number): number {
+    const at = this.#length;
+    this.#length += size;
+    if (this.#length > this.#bytes.length) {
+      const room = Math.max(this.#length, this.#bytes.length + (this.#bytes.length >> 1));
+      const grown = Buffer.allocUnsafeSlow(room);
+      this.#bytes.copy(grown, 0, 0, at);
+      this.#bytes = grown;
+    }
+    return at;
+  }
+}
+
+/** A hash table of row numbers; rows and their keys live elsewhere. Numbers only, no objects. */
+export class RowIndex {
+  #slots = new Int32Array(1024); // row + 1; 0 is free, -1 was removed
+  #used = 0;
+  readonly #hashOf: (row: number) => number;
+
+  /** @param hashOf the hash of a row's key, for when the table grows */
+  constructor(hashOf: (row: number) => number) {
+    this.#hashOf = hashOf;
+  }
+
+  /** The row with this hash that `same` accepts, or -1. */
+  find(hash: number, same: (row: number) => boolean): number {
+    const mask = this.#slots.length - 1;
+    for (let at = hash & mask; ; at = (at + 1) & mask) {
+      const slot = this.#slots[at]!;
+      if (slot === 0) return -1;
+      if (slot > 0 && same(slot - 1)) return slot - 1;
+    }
+  }
+
+  add(hash: number, row: number): void {
+    if ((this.#used + 1) * 2 > this.#slots.length) this.#grow();
+    this.#put(hash, row + 1);
+  }
+
+  remove(hash: number, row: number): void {
+    const mask = this.#slots.length - 1;
+    for (let at = hash & mask; this.#slots[at] !== 0; at = (at + 1) & mask) {
+      if (this.#slots[at] === row + 1) {
+        this.#slots[at] = -1;
+        return;
+      }
+    }
+  }
+
+  #put(hash: number, slot: number): void {
+    const mask = this.#slots.length - 1;
+    let at = hash & mask;
+    while (this.#slots[at] !== 0) at = (at + 1) & mask;
+    this.#slots[at] = slot;
+    this.#used++;
+  }
+
+  #grow(): void {
+    const old = this.#slots;
+    this.#slots = new Int32Array(old.length * 2);
+    this.#used = 0;
+    for (const slot of old) if (slot > 0) this.#put(this.#hashOf(slot - 1), slot);
+  }
+}

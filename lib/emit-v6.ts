@@ -1,0 +1,276 @@
+/** The bytes of a planned v6 bootstrap, front to back. */
+import { alignUp } from './bytes.js';
+import { inodeSize, type PlanV6 } from './bootstrap-v6.js';
+import { encodeDirents } from './dirents-v6.js';
+import { RafsError } from './errors.js';
+import {
+  BlobEntry,
+  CHUNK_FORMAT_INDEXES,
+  ChunkIndexEntry,
+  ChunkRecord,
+  DeviceSlot,
+  ExtendedInode,
+  ExtendedSuperBlock,
+  FEATURE_COMPAT,
+  FEATURE_INCOMPAT,
+  InodeLayout,
+  SuperBlock,
+  V6,
+} from './layout/v6.js';
+import { u32 } from './struct.js';
+import type { BlobInfo } from './parts.js';
+
+/** Bytes are made in pieces of this size. */
+const WINDOW = 0x40000;
+
+export function* emitV6(plan: PlanV6): Iterable<Buffer> {
+  yield head(plan);
+  yield* inodes(plan);
+  yield* chunkRecords(plan);
+}
+
+/** Everything before the inodes: superblocks, device slots, blob and prefetch tables, hole block. */
+const head = (plan: PlanV6): Buffer => {
+  const { blobs, blockSize, metaOffset } = plan;
+  const buf = Buffer.alloc(metaOffset + V6.META_ALIGN);
+  SuperBlock.encodeInto(buf, V6.SUPER_OFFSET, {
+    checksum: 0,
+    featureCompat: FEATURE_COMPAT,
+    blockBits: Math.log2(blockSize),
+    extSlots: 0,
+    rootNid: plan.offset[0]! / V6.SLOT_SIZE,
+    inodeCount: plan.inodeCount,
+    buildTime: 0,
+    buildTimeNsec: 0,
+    blocks: blobs.reduce((sum, blob) => sum + Math.floor(blob.uncompressedSize / blockSize), 0),
+    metaBlkaddr: metaOffset / blockSize,
+    xattrBlkaddr: 0,
+    uuid: Buffer.alloc(16),
+    volumeName: Buffer.alloc(16),
+    featureIncompat: FEATURE_INCOMPAT,
+    union1: 0,
+    extraDevices: blobs.length,
+    devtSlotoff: V6.DEVICE_SLOT,
+  });
+  const prefetchSize = 4 * plan.prefetchNids.length;
+  ExtendedSuperBlock.encodeInto(buf, V6.EXTENDED_OFFSET, {
+    flags: plan.flags,
+    blobTableOffset: plan.blobTableOffset,
+    blobTableSize: BlobEntry.size * blobs.length,
+    chunkSize: plan.chunkSize,
+    chunkTableOffset: plan.chunkTableOffset,
+    chunkTableSize: ChunkRecord.size * plan.chunkOrder.length,
+    prefetchTableOffset: prefetchSize === 0 ? 0 : plan.prefetchOffset,
+    prefetchTableSize: prefetchSize,
+  });
+  blobs.forEach((blob, i) => {
+    DeviceSlot.encodeInto(buf, V6.DEVICE_OFFSET + i * DeviceSlot.size, {
+      blobId: blob.id,
+      blocks: Math.floor(blob.uncompressedSize / blockSize),
+      mappedBlkaddr: plan.mappedBlkaddrs[i]!,
+    });
+    BlobEntry.encodeInto(buf, plan.blobTableOffset + i * BlobEntry.size, blobEntry(blob, i));
+  });
+  plan.prefetchNids.forEach((nid, i) => u32.write(buf, plan.prefetchOffset + 4 * i, nid));
+  return buf;
+};
+
+const blobEntry = (blob: BlobInfo, blobIndex: number) => {
+  const metaSize = Buffer.alloc(8);
+  metaSize.writeBigUInt64LE(BigInt(blob.metaSize));
+  return {
+    blobId: blob.id,
+    blobIndex,
+    chunkSize: blob.chunkSize,
+    chunkCount: blob.chunkCount,
+    compressor: blob.compressor,
+    digester: blob.digester,
+    features: blob.features,
+    compressedSize: blob.compressedSize,
+    uncompressedSize: blob.uncompressedSize,
+    tocSize: blob.tocSize,
+    ciCompressor: blob.ciCompressor,
+    ciOffset: blob.ciOffset,
+    ciCompressedSize: blob.ciCompressedSize,
+    ciUncompressedSize: blob.ciUncompressedSize,
+    tocDigest: blob.tocDigest,
+    metaDigest: blob.metaDigest,
+    metaSize,
+    cipherIv: Buffer.alloc(8),
+    cipher: 0,
+  };
+};
+
+/**
+ * The inodes with what follows each, and the data blocks of directories and symlinks. Inodes fill
+ * the tails of earlier blocks, so they are sorted into windows first. A hardlinked file is written
+ * once, with the attributes of its last name, as if each name had overwritten the one before.
+ */
+function* inodes(plan: PlanV6): Iterable<Buffer> {
+  const { tree, order, offset, dataOffset, metaOffset } = plan;
+  const start = V6.META_ALIGN; // relative to metaOffset, where the first inode lies
+  const end = plan.chunkTableOffset - metaOffset;
+  const windows = Math.ceil((end - start) / WINDOW);
+  const windowOf = (at: number): number => Math.floor((at - start) / WINDOW);
+
+  const lastName = new Uint32Array(tree.sourceCount);
+  for (const row of order) if (tree.isType(row, 'file')) lastName[tree.source.get(row)] = row;
+
+  /** Calls `visit` with the window and the number of each item: twice the row, plus one for data. */
+  const eachItem = (visit: (window: number, item: number) => void): void => {
+    for (const row of order) {
+      if (tree.isType(row, 'file') && lastName[tree.source.get(row)] !== row) continue;
+      visit(windowOf(offset[row]!), row * 2);
+      if (hasBlocks(plan, row)) visit(windowOf(dataOffset[row]!), row * 2 + 1);
+    }
+  };
+  const fill = new Uint32Array(windows + 1); // after the counting pass: where each window starts
+  eachItem(window => fill[window + 1]!++);
+  for (let w = 0; w < windows; w++) fill[w + 1]! += fill[w]!;
+  const items = new Float64Array(fill[windows]!);
+  const next = fill.slice();
+  eachItem((window, item) => (items[next[window]!++] = item));
+
+  let carried: { at: number; bytes: Buffer }[] = []; // what reaches into later windows
+  for (let w = 0; w < windows; w++) {
+    const from = start + w * WINDOW;
+    const window = Buffer.alloc(Math.min(WINDOW, end - from));
+    const rest: typeof carried = [];
+    const put = (at: number, bytes: Buffer): void => {
+      const here = Math.min(bytes.length, window.length - at);
+      bytes.copy(window, at, 0, here);
+      if (here < bytes.length) rest.push({ at: at + here - WINDOW, bytes: bytes.subarray(here) });
+    };
+    for (const { at, bytes } of carried) put(at, bytes);
+    for (let i = fill[w]!; i < fill[w + 1]!; i++) {
+      const row = Math.floor(items[i]! / 2);
+      if (items[i]! % 2 === 1) put(dataOffset[row]! - from, blocks(plan, row));
+      else encodeInode(plan, row, window, offset[row]! - from, put);
+    }
+    carried = rest;
+    yield window;
+  }
+}
+
+/** Whether a directory or symlink has whole blocks of data apart from its inode. */
+const hasBlocks = (plan: PlanV6, row: number): boolean =>
+  (plan.tree.isType(row, 'directory') || plan.tree.isType(row, 'symlink')) &&
+  (plan.layout[row] === InodeLayout.FLAT_PLAIN || plan.tree.size.get(row) >= plan.blockSize);
+
+/** All data of a directory or symlink. */
+const flatData = (plan: PlanV6, row: number): Buffer => {
+  const { tree, blockSize } = plan;
+  if (tree.isType(row, 'symlink')) return Buffer.from(tree.target(row), 'latin1');
+  const start = plan.childStart[row]!;
+  const children = plan.children.subarray(start, start + plan.childCount[row]!);
+  const nidOf = (child: number): number => plan.offset[child]! / V6.SLOT_SIZE;
+  return encodeDirents(tree, row, children, blockSize, tree.size.get(row), nidOf);
+};
+
+/** The part of its data that lies in blocks of its own. */
+const blocks = (plan: PlanV6, row: number): Buffer => {
+  const data = flatData(plan, row);
+  if (plan.layout[row] === InodeLayout.FLAT_PLAIN) return data;
+  return data.subarray(0, data.length - (data.length % plan.blockSize));
+};
+
+/** Writes an inode with its xattrs, and its chunk index array or inline tail. */
+const encodeInode = (
+  plan: PlanV6,
+  row: number,
+  window: Buffer,
+  at: number,
+  put: (at: number, bytes: Buffer) => void,
+): void => {
+  const { tree } = plan;
+  const area = plan.xattrAreas[tree.xattrs.get(row)];
+  const isize = inodeSize(area);
+  const isFile = tree.isType(row, 'file');
+  const tail =
+    plan.layout[row] === InodeLayout.FLAT_INLINE
+      ? flatData(plan, row).subarray(-(tree.size.get(row) % plan.blockSize))
+      : undefined;
+  const indexAt = alignUp(isize, ChunkIndexEntry.size);
+  const count = isFile ? tree.chunkCount.get(row) : 0;
+  const size = count > 0 ? indexAt + count * ChunkIndexEntry.size : isize + (tail?.length ?? 0);
+  const fits = at + size <= window.length;
+  const buf = fits ? window : Buffer.alloc(size);
+  const base = fits ? at : 0;
+
+  ExtendedInode.encodeInto(buf, base, {
+    format: 1 + 2 * plan.layout[row]!,
+    xattrIcount: area ? area.icount : 0,
+    mode: tree.mode.get(row),
+    size: tree.size.get(row),
+    union1: union1(plan, row),
+    ino: plan.ino[row]!,
+    uid: tree.uid.get(row),
+    gid: tree.gid.get(row),
+    mtime: tree.mtime.get(row),
+    mtimeNsec: tree.mtimeNsec.get(row),
+    nlink: plan.nlink[row]!,
+  });
+  area?.bytes.copy(buf, base + ExtendedInode.size);
+  tail?.copy(buf, base + isize);
+  for (let i = 0; i < count; i++) {
+    encodeChunkIndex(plan, row, i, buf, base + indexAt + i * ChunkIndexEntry.size);
+  }
+  if (!fits) put(at, buf);
+};
+
+/** What the inode's union says: first data block, chunk format, or device number, by type. */
+const union1 = (plan: PlanV6, row: number): number => {
+  const { tree, blockSize } = plan;
+  if (tree.isType(row, 'directory') || tree.isType(row, 'symlink')) {
+    return Math.floor((plan.metaOffset + plan.dataOffset[row]!) / blockSize);
+  }
+  if (!tree.isType(row, 'file')) return tree.rdev.get(row);
+  let chunk = plan.chunkSize;
+  // one extent to the kernel: a file that lies in one run is one chunk
+  if (tree.size.get(row) > chunk && isContiguous(plan, row)) {
+    chunk = 2 ** Math.ceil(Math.log2(tree.size.get(row)));
+  }
+  return CHUNK_FORMAT_INDEXES | (Math.log2(chunk) - Math.log2(blockSize));
+};
+
+const isContiguous = ({ tree, chunks, chunkSize }: PlanV6, row: number): boolean => {
+  const first = tree.firstChunk.get(row);
+  for (let i = 1; i < tree.chunkCount.get(row); i++) {
+    const before = chunks.lists.get(first + i - 1);
+    const chunk = chunks.lists.get(first + i);
+    const due = chunks.uncompressedOffset.get(before) + chunkSize;
+    if (chunks.blobIndex.get(before) !== chunks.blobIndex.get(chunk)) return false;
+    if (chunks.uncompressedOffset.get(chunk) !== due) return false;
+  }
+  return true;
+};
+
+const encodeChunkIndex = (plan: PlanV6, row: number, i: number, buf: Buffer, at: number): void => {
+  const { chunks } = plan;
+  const chunk = chunks.lists.get(plan.tree.firstChunk.get(row) + i);
+  const index = chunks.index.get(chunk);
+  if (index > V6.MAX_CHUNK_INDEX) throw new RafsError('LIMIT', `chunk index ${index}`);
+  ChunkIndexEntry.encodeInto(buf, at, {
+    chunkIndexLow: index & 0xffff,
+    deviceId: chunks.blobIndex.get(chunk) + 1,
+    chunkIndexHigh: index >>> 16,
+    blkaddr: chunks.uncompressedOffset.get(chunk) / plan.blockSize,
+  });
+};
+
+function* chunkRecords({ chunks, chunkOrder, chunkFileOffset, ...plan }: PlanV6): Iterable<Buffer> {
+  const perPiece = Math.floor(WINDOW / ChunkRecord.size);
+  const total = plan.size - plan.chunkTableOffset;
+  let made = 0;
+  for (let from = 0; from < chunkOrder.length; from += perPiece) {
+    const count = Math.min(perPiece, chunkOrder.length - from);
+    const isLast = from + count === chunkOrder.length;
+    const piece = Buffer.alloc(isLast ? total - made : count * ChunkRecord.size);
+    for (let i = 0; i < count; i++) {
+      const row = chunkOrder[from + i]!;
+      chunks.encodeInto(piece, i * ChunkRecord.size, row, chunkFileOffset[row]!);
+    }
+    made += piece.length;
+    yield piece;
+  }
+}

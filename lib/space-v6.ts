@@ -1,0 +1,65 @@
+/**
+ * Space for inodes in a v6 image: a cursor, and the free tails of blocks that were left behind.
+ * Offsets are relative to a metadata area that starts at 0; the first inode lies at 4096.
+ */
+import { alignDown, alignUp } from './bytes.js';
+import { V6 } from './layout/v6.js';
+
+const UNIT = V6.SLOT_SIZE;
+
+export class Space {
+  cursor: number = V6.META_ALIGN;
+  readonly #blockSize: number;
+  /** by the number of free units at their end: starts of blocks, first in, first out */
+  readonly #tails: { blocks: number[]; head: number }[];
+
+  constructor(blockSize: number) {
+    this.#blockSize = blockSize;
+    this.#tails = Array.from({ length: blockSize / UNIT }, () => ({ blocks: [], head: 0 }));
+  }
+
+  align(unit: number): void {
+    this.cursor = alignUp(this.cursor, unit);
+  }
+
+  /** Takes `size` bytes at the cursor. */
+  append(size: number): number {
+    const at = this.cursor;
+    this.cursor += size;
+    return at;
+  }
+
+  /** Takes `size` bytes from the best fitting tail, or 0 where none fits. */
+  take(size: number): number {
+    if (size >= this.#blockSize) return 0;
+    const units = Math.ceil(size / UNIT);
+    for (let free = units; free < this.#tails.length; free++) {
+      const tail = this.#tails[free]!;
+      if (tail.head === tail.blocks.length) continue;
+      const block = tail.blocks[tail.head++]!;
+      if (tail.head === 1024) tail.blocks.splice(0, tail.head), (tail.head = 0);
+      const at = block + this.#blockSize - UNIT * free;
+      this.#give(at + UNIT * units);
+      return at;
+    }
+    return 0;
+  }
+
+  /** Leaves the rest of the cursor's block to later inodes, and goes on at the next block. */
+  leaveBlock(): void {
+    this.#give(this.cursor);
+    this.align(this.#blockSize);
+  }
+
+  /** How much of the cursor's block is left: a whole block at its start. */
+  get room(): number {
+    return this.#blockSize - (this.cursor % this.#blockSize);
+  }
+
+  #give(at: number): void {
+    const used = at % this.#blockSize;
+    if (used === 0) return;
+    const free = Math.floor((this.#blockSize - used) / UNIT);
+    this.#tails[free]!.blocks.push(alignDown(at, this.#blockSize));
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * compressor: chunks to stored form, on all cores, in their old order.
+ *
+ * takes chunk (named), makes chunk (packed), passes everything else
+ * holds a few runs of parts: each has up to one slab of chunk bytes
+ *
+ * Chunks are copied into slabs of shared memory, many small ones into one; a worker thread
+ * compresses a slab at a time. The slabs are a fixed number: they are the bound of memory and the
+ * back-pressure. A layer that fits one slab is compressed here: starting a thread takes longer.
+ */
+import { availableParallelism } from 'node:os';
+import { compress, prepareCompressors, type Compressor } from '../lib/compress.js';
+import type { ChunkPart, EndPart, EntryPart, NamedChunk, PackedChunk } from '../lib/parts.js';
+import { CompressorPool } from './compressor-pool.js';
+import { Stage } from './stage.js';
+
+type In = EntryPart | ChunkPart<NamedChunk> | EndPart;
+type Out = EntryPart | ChunkPart<PackedChunk> | EndPart;
+
+const SLAB_SIZE = 0x100000;
+const RUN_PARTS = 0x4000;
+
+export interface CompressorOptions {
+  compressor: Compressor;
+  /** bytes of the largest chunk */
+  chunkSize: number;
+  /** threads that compress; 0 compresses in this one. The output does not depend on it. */
+  workers?: number;
+}
+
+/** A run of parts; the bytes of its new chunks lie in a slab, one after another. */
+interface Run {
+  parts: In[];
+  sizes: number[];
+  used: number;
+  slab: number;
+}
+
+export const compressor = async ({
+  compressor: algorithm,
+  chunkSize,
+  workers = Math.min(availableParallelism(), 16),
+}: CompressorOptions) => {
+  await prepareCompressors();
+  if (algorithm === 'none' || workers === 0) {
+    return new Stage<In, Out>('compressor', {
+      *part(part) {
+        yield part.kind === 'chunk' ? pack(part, compress(algorithm, part.bytes)) : part;
+      },
+    });
+  }
+
+  const pool = new CompressorPool({
+    compressor: algorithm,
+    workers,
+    slabs: 2 * workers + 1,
+    slabSize: Math.max(SLAB_SIZE, chunkSize),
+  });
+  const pending: { run: Run; packed: Promise<Packed>; ready: boolean }[] = [];
+  let run: Run | undefined;
+
+  const send = (full: Run): void => {
+    const waiting = { run: full, packed: pool.compress(full.slab, full.sizes), ready: false };
+    waiting.packed.then(
+      () => (waiting.ready = true),
+      () => (waiting.ready = true), // whoever awaits it learns why
+    );
+    pending.push(waiting);
+  };
+
+  async function* first(): AsyncIterable<Out> {
+    const waiting = pending.shift()!;
+    const packed = await waiting.packed;
+    pool.free(waiting.run.slab);
+    yield* unpack(waiting.run, packed);
+  }
+
+  return new Stage<In, Out>('compressor', {
+    async *batch(parts) {
+      for (const part of parts) {
+        const size = part.kind === 'chunk' && !part.chunk.known ? part.bytes.length : 0;
+        if (run && (run.used + size > pool.slabSize || run.parts.length === RUN_PARTS)) {
+          send(run);
+          run = undefined;
+        }
+        if (!run) {
+          while (pool.freeSlabs === 0) yield* first();
+          run = { parts: [], sizes: [], used: 0, slab: pool.take() };
+        }
+        run.parts.push(part);
+        if (part.kind !== 'chunk' || size === 0) continue;
+        pool.bytes(run.slab).set(part.bytes, run.used);
+        run.sizes.push(size);
+        run.used += size;
+        part.bytes = NO_BYTES;
+      }
+      while (pending[0]?.ready) yield* first();
+    },
+    async *end() {
+      if (run && pool.started) {
+        send(run);
+        run = undefined;
+      }
+      while (pending.length > 0) yield* first();
+      if (run) yield* unpack(run, compressHere(algorithm, pool.bytes(run.slab), run.sizes));
+    },
+    close() {
+      pool.close();
+    },
+  });
+};
+
+const NO_BYTES = Buffer.alloc(0);
+
+/** Results of a slab: the stored size of each chunk, 0 where it stays as it is. */
+export interface Packed {
+  sizes: ArrayLike<number>;
+  /** what was compressed, one after another */
+  bytes: Buffer;
+  /** the slab, for those that stay */
+  plain: Buffer;
+}
+
+const compressHere = (algorithm: Compressor, slab: Uint8Array, sizes: readonly number[]): Packed => {
+  const plain = Buffer.from(slab.buffer, slab.byteOffset, slab.byteLength);
+  const packed: Buffer[] = [];
+  let at = 0;
+  const stored = sizes.map(size => {
+    const bytes = compress(algorithm, plain.subarray(at, at + size));
+    at += size;
+    if (bytes) packed.push(bytes);
+    return bytes?.length ?? 0;
+  });
+  return { sizes: stored, bytes: Buffer.concat(packed), plain };
+};
+
+function* unpack(run: Run, { sizes, bytes, plain }: Packed): Iterable<Out> {
+  let next = 0;
+  let packedAt = 0;
+  let plainAt = 0;
+  for (const part of run.parts) {
+    if (part.kind !== 'chunk') {
+      yield part;
+    } else if (part.chunk.known) {
+      yield pack(part, undefined);
+    } else {
+      const size = run.sizes[next]!;
+      const stored = sizes[next++]!;
+      if (stored > 0) {
+        yield pack(part, bytes.subarray(packedAt, packedAt + stored));
+        packedAt += stored;
+      } else {
+        yield pack({ ...part, bytes: Buffer.from(plain.subarray(plainAt, plainAt + size)) }, undefined);
+      }
+      plainAt += size;
+    }
+  }
+}
+
+/** The part with its stored bytes. */
+const pack = (
+  { chunk, bytes }: ChunkPart<NamedChunk>,
+  packed: Buffer | undefined,
+): ChunkPart<PackedChunk> => ({
+  kind: 'chunk',
+  chunk: { ...chunk, compressed: packed !== undefined },
+  bytes: packed ?? bytes,
+});
