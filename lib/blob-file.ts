@@ -4,12 +4,11 @@
  * bootstrap the bootstrap finalizer, to whom the blob is handed on.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { TocEntry, TocFlag } from './layout/blob.js';
-import { Section } from './layout/blob.js';
+import { Section, TocEntry, TocFlag } from './layout/blob.js';
 import { sectionHeader } from './layout/tar.js';
 import { sha256 } from './digest.js';
 import type { Compressor } from './compress.js';
-import type { SectionPart } from './parts.js';
+import type { Artifact, SectionPart } from './parts.js';
 
 const TOC_FLAGS: Readonly<Record<Compressor, number>> = {
   none: TocFlag.NONE,
@@ -28,7 +27,13 @@ interface TocFacts {
 export class BlobFile {
   readonly #hash: Hash = createHash('sha256');
   readonly #toc: Buffer[] = [];
+  readonly #artifact: Artifact;
   #position = 0;
+
+  /** @param artifact which file its sections are for */
+  constructor(artifact: Artifact = 'blob') {
+    this.#artifact = artifact;
+  }
 
   /** Bytes written so far. */
   get position(): number {
@@ -47,7 +52,7 @@ export class BlobFile {
   append(bytes: Buffer, { hashed = true } = {}): SectionPart {
     this.#position += bytes.length;
     if (hashed) this.#hash.update(bytes);
-    return { kind: 'section', artifact: 'blob', bytes };
+    return { kind: 'section', artifact: this.#artifact, bytes };
   }
 
   /** Appends the tar header that follows a section of `size` bytes. */

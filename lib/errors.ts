@@ -33,12 +33,21 @@ export const located = (error: unknown, at: Place): Error => {
 /** The place an error carries, if any: `located` gives one to foreign errors too. */
 export const placeOf = (error: unknown): Place => (error as { at?: Place } | null)?.at ?? {};
 
-/** One line for a person: the message, then the place, innermost words first. */
+/** Control characters, also those above 127: a name in a layer must not steer a terminal. */
+const CONTROLS = /[\x00-\x1f\x7f-\x9f]/g; // eslint-disable-line no-control-regex
+
+const visible = (c: string): string =>
+  c < ' ' ? JSON.stringify(c).slice(1, -1) : `\\u00${c.charCodeAt(0).toString(16)}`;
+
+/** One line for a person: the message, its causes, then the place, outermost first. */
 export const describe = (error: unknown): string => {
   const e = error instanceof Error ? error : new Error(String(error));
   const place = Object.entries(placeOf(e)).map(([key, value]) => `${key} ${String(value)}`);
   const where = place.length > 0 ? ` (${place.join(', ')})` : '';
-  return `${e.message}${where}`.replace(/[\x00-\x1f\x7f]/g, c => JSON.stringify(c).slice(1, -1)); // eslint-disable-line no-control-regex
+  let text = e.message;
+  for (let cause = e.cause; cause instanceof Error; cause = cause.cause)
+    text += `: ${cause.message}`;
+  return `${text}${where}`.replace(CONTROLS, visible);
 };
 
 /** Exit status for an error: 1 unless its code says otherwise. */

@@ -69,7 +69,12 @@ export interface PlacedChunk extends PackedChunk {
   uncompressedOffset: number;
 }
 
-export type Artifact = 'blob' | 'bootstrap' | 'external';
+/**
+ * The files that a build may write: the blob; the bootstrap; the bootstrap of external files, or
+ * the blob that it is inlined in; the blob's chunks and its blob meta as nydusd would cache them.
+ */
+export type Artifact =
+  'blob' | 'bootstrap' | 'external' | 'external-blob' | 'cache-data' | 'cache-meta';
 
 /** A blob as the blob table of a bootstrap describes it. Digests are sha256. */
 export interface BlobInfo {
@@ -128,11 +133,14 @@ export interface SectionPart {
   artifact: Artifact;
   bytes: Buffer;
 }
-/** The artifact is complete; `name` is its file name where it is stored in a directory. */
+/**
+ * The artifact is complete; `name` is its file name where it is stored in a directory. Without one
+ * nothing is stored there.
+ */
 export interface FinishPart {
   kind: 'finish';
   artifact: Artifact;
-  name: string;
+  name: string | undefined;
 }
 
 /** What was built, as the last part of a build. */

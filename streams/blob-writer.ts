@@ -20,6 +20,7 @@ import type {
   ChunkPart,
   EndPart,
   EntryPart,
+  FinishPart,
   NamedChunk,
   PackedChunk,
   PlacedChunk,
@@ -44,11 +45,25 @@ export interface BlobWriterOptions {
   blobId?: string | undefined;
   /** compressed offset of the first chunk, for a blob that is part of a larger file */
   blobOffset?: number;
+  /** write what nydusd would cache of the blob, instead of the blob */
+  cache?: boolean;
 }
 
 type In = EntryPart | ChunkPart<PackedChunk> | EndPart;
 type Out =
-  EntryPart | ChunkPart<PlacedChunk> | ChunkPart<NamedChunk> | EndPart | SectionPart | BlobPart;
+  | EntryPart
+  | ChunkPart<PlacedChunk>
+  | ChunkPart<NamedChunk>
+  | EndPart
+  | SectionPart
+  | FinishPart
+  | BlobPart;
+
+/** Bytes with zeros up to the next chunk. */
+const padded = (bytes: Buffer): Buffer =>
+  bytes.length % CHUNK_ALIGN === 0
+    ? bytes
+    : Buffer.concat([bytes], alignUp(bytes.length, CHUNK_ALIGN));
 
 export const blobWriter = ({
   compressor,
@@ -58,6 +73,7 @@ export const blobWriter = ({
   blobToc,
   blobId,
   blobOffset = 0,
+  cache = false,
 }: BlobWriterOptions) => {
   const file = new BlobFile();
   const ci = new CiWriter();
@@ -129,6 +145,11 @@ export const blobWriter = ({
       yield file.appendHeader(Section.DIGEST, array.length);
     }
 
+    if (cache) {
+      yield { kind: 'section', artifact: 'cache-meta', bytes: padded(table.plain) };
+      yield { kind: 'section', artifact: 'cache-meta', bytes: table.header };
+    }
+
     let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: ZERO_DIGEST };
     if (blobToc && !inlineMeta) {
       const { part, ...facts } = file.tableOfContents();
@@ -162,11 +183,29 @@ export const blobWriter = ({
         yield { kind: 'chunk', chunk: part.chunk, bytes: NO_BYTES };
       } else {
         yield { kind: 'chunk', chunk: place(part.chunk, part.bytes.length), bytes: NO_BYTES };
-        yield file.append(part.bytes);
+        const section = file.append(part.bytes); // counted and hashed even where it is not written
+        yield cache
+          ? { kind: 'section', artifact: 'cache-data', bytes: padded(part.bytes) }
+          : section;
       }
     },
     *end() {
-      const blob = ci.chunkCount > 0 ? yield* tail() : undefined;
+      const sections = tail();
+      let blob: BlobInfo | undefined;
+      if (ci.chunkCount > 0) {
+        for (;;) {
+          const next = sections.next();
+          if (next.done) {
+            blob = next.value;
+            break;
+          }
+          if (!cache || next.value.artifact !== 'blob') yield next.value;
+        }
+      }
+      if (cache) {
+        yield { kind: 'finish', artifact: 'cache-data', name: blob && `${blob.id}.blob.data` };
+        yield { kind: 'finish', artifact: 'cache-meta', name: blob && `${blob.id}.blob.meta` };
+      }
       yield { kind: 'blob', blob, file };
     },
   });

@@ -1,13 +1,14 @@
 /**
  * bootstrap-finalizer: entries and placed chunks to the bootstrap.
  *
- * takes entry, chunk, end and blob; makes section, finish and image; passes section
+ * takes entry, chunk, end and blob; makes section, finish and image; passes section and finish
  * holds the tree and the chunk table: about 100 bytes per inode and 80 per chunk
  *
  * The bootstrap can only be written when all is known. It is planned then, and emitted front to
  * back: to a file of its own, or into the blob before the blob's table of contents.
  */
 import { createHash } from 'node:crypto';
+import { BlobFile } from '../lib/blob-file.js';
 import { planV6 } from '../lib/bootstrap-v6.js';
 import { ChunkTable } from '../lib/chunk-table.js';
 import { compress, type Compressor } from '../lib/compress.js';
@@ -45,7 +46,13 @@ export interface FinalizerOptions {
 }
 
 type In =
-  EntryPart | ChunkPart<PlacedChunk> | ChunkPart<NamedChunk> | EndPart | SectionPart | BlobPart;
+  | EntryPart
+  | ChunkPart<PlacedChunk>
+  | ChunkPart<NamedChunk>
+  | EndPart
+  | SectionPart
+  | FinishPart
+  | BlobPart;
 type Out = SectionPart | FinishPart | ImagePart;
 
 const COMPRESSION_FLAGS: Readonly<Record<Compressor, number>> = {
@@ -85,22 +92,24 @@ export const bootstrapFinalizer = ({
   const emit = (blobs: readonly BlobInfo[], of = tree): Iterable<Buffer> =>
     emitV6(planV6(of, chunks, blobs, { chunkSize, flags, prefetch }));
 
-  /** A bootstrap in a file of its own; its name in a directory is its sha256. */
+  /** A bootstrap in a file of its own; its name in a directory is its sha256 unless given. */
   function* separate(
     artifact: 'bootstrap' | 'external',
     pieces: Iterable<Buffer>,
-  ): Generator<SectionPart | FinishPart, void> {
+    name?: string,
+  ): Generator<SectionPart | FinishPart, string> {
     const hash = createHash('sha256');
     for (const bytes of pieces) {
       hash.update(bytes);
       yield { kind: 'section', artifact, bytes };
     }
-    yield { kind: 'finish', artifact, name: hash.digest('hex') };
+    const named = name ?? hash.digest('hex');
+    yield { kind: 'finish', artifact, name: named };
+    return named;
   }
 
-  /** The bootstrap as a section of the blob, compressed where the blob has a TOC that says so. */
-  function* inlined({ blob, file }: BlobPart): Generator<SectionPart, void> {
-    const pieces = emit(blob ? [blob] : []);
+  /** The bootstrap as a section of a blob, compressed where the blob has a TOC that says so. */
+  function* inlined(file: BlobFile, pieces: Iterable<Buffer>): Generator<SectionPart, void> {
     const offset = file.position;
     if (!blobToc) {
       for (const bytes of pieces) yield file.append(bytes);
@@ -143,6 +152,7 @@ export const bootstrapFinalizer = ({
           ended = part;
           break;
         case 'section':
+        case 'finish':
           return [part];
       }
       return undefined;
@@ -150,15 +160,20 @@ export const bootstrapFinalizer = ({
     *end() {
       const { blob, file } = ended!;
       let id = blob?.id;
+      const pieces = emit(blob ? [blob] : []);
       if (inlineMeta) {
-        yield* inlined(ended!);
+        yield* inlined(file, pieces);
         id = file.digest().toString('hex');
         yield { kind: 'finish', artifact: 'blob', name: id };
+        if (external) {
+          const other = new BlobFile('external-blob');
+          yield* inlined(other, emit([], rootOf(tree)));
+          yield { kind: 'finish', artifact: 'external-blob', name: other.digest().toString('hex') };
+        }
       } else {
-        // without a name there is no blob: nothing was new
-        yield { kind: 'finish', artifact: 'blob', name: id ?? '' };
-        yield* separate('bootstrap', emit(blob ? [blob] : []));
-        if (external) yield* separate('external', emit([], rootOf(tree)));
+        yield { kind: 'finish', artifact: 'blob', name: id }; // no id: nothing was new
+        const name = yield* separate('bootstrap', pieces);
+        if (external) yield* separate('external', emit([], rootOf(tree)), `${name}.external`);
       }
       yield {
         kind: 'image',

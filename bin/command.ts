@@ -1,0 +1,11 @@
+/** What the entry gives a command. */
+import type { CommandIo } from './io.js';
+import type { Log } from './log.js';
+import type { ProgressMode } from './progress.js';
+
+export interface CommandContext extends CommandIo {
+  readonly log: Log;
+  readonly progress: ProgressMode;
+  /** aborted when the user or the system asks us to stop */
+  readonly signal: AbortSignal;
+}

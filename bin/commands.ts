@@ -1,0 +1,95 @@
+/**
+ * The commands: what each makes of its options. A command's modules are loaded when it is called,
+ * since starting takes as long as what is loaded.
+ */
+import { RafsError } from '../lib/errors.js';
+import type { Invocation } from './command-line.js';
+import type { CommandContext } from './command.js';
+import { outputJson, writeOutputJson, type Output } from './output-json.js';
+
+export const runCommand = async (
+  invocation: Invocation,
+  context: CommandContext,
+): Promise<void> => {
+  switch (invocation.command) {
+    case 'create': {
+      const { create } = await import('./create.js');
+      await create(invocation, context);
+      break;
+    }
+    case 'check': {
+      const { check } = await import('./check.js');
+      const { values, positionals } = invocation;
+      const bootstrap = values.bootstrap ?? positionals[0]!; // the parser requires one of them
+      const options = defined({
+        blobDir: values['blob-dir'],
+        config: values.config,
+      });
+      const { verbose } = values;
+      // the old spelling never looks at data
+      const blobsAccessible = values.bootstrap === undefined;
+      const result = await check({ ...options, bootstrap, verbose, blobsAccessible }, context);
+      writeResult(values['output-json'], result, { pretty: false });
+      break;
+    }
+    case 'inspect': {
+      const { inspect } = await import('./inspect.js');
+      const { values, positionals } = invocation;
+      const bootstrap = values.bootstrap ?? positionals[0]!;
+      const options = defined({
+        blobDir: values['blob-dir'],
+        config: values.config,
+        request: values.request,
+      });
+      await inspect({ ...options, bootstrap }, context);
+      break;
+    }
+    case 'stat': {
+      const { stat } = await import('./stat.js');
+      const { values } = invocation;
+      const options = defined({
+        bootstrap: values.bootstrap,
+        blobDir: values['blob-dir'],
+        target: values.target,
+        config: values.config,
+        digester: values.digester,
+      });
+      const json = values['output-json'];
+      const statistics = await stat({ ...options, quiet: json !== undefined }, context);
+      if (json !== undefined) writeOutputJson(json, JSON.stringify(statistics));
+      break;
+    }
+    case 'unpack': {
+      const { unpack } = await import('./unpack.js');
+      const { values, positionals } = invocation;
+      const bootstrap = values.bootstrap ?? positionals[0]!;
+      const { output, blob } = values;
+      if (values['backend-type'] !== undefined) throw unsupported('--backend-type');
+      const options = defined({ blob, blobDir: values['blob-dir'] });
+      await unpack({ ...options, bootstrap, output }, context);
+      break;
+    }
+    default:
+      throw unsupported(invocation.command);
+  }
+};
+
+const unsupported = (what: string): RafsError =>
+  new RafsError('UNSUPPORTED', `${what} is not supported by this version`);
+
+const writeResult = (
+  path: string | undefined,
+  result: Output,
+  style: { pretty: boolean },
+): void => {
+  if (path !== undefined) writeOutputJson(path, outputJson(result, style));
+};
+
+/** The options that were given. */
+const defined = <T extends Record<string, unknown>>(
+  options: T,
+): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+  // the filter is what the type says
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };

@@ -1,0 +1,15 @@
+/**
+ * meter: counts the entries that pass, for whoever shows progress.
+ *
+ * passes everything
+ * holds nothing
+ */
+import { Stage } from './stage.js';
+
+export const meter = (counters: { files: number }) =>
+  new Stage<{ kind: string }, { kind: string }>('meter', {
+    batch(parts) {
+      for (const part of parts) if (part.kind === 'entry') counters.files++;
+      return parts;
+    },
+  });
