@@ -66,8 +66,10 @@ export const create = async (
 const readPatterns = async (policy: BuildOptions['prefetchPolicy']) =>
   parsePrefetchPatterns(policy === 'none' ? Buffer.alloc(0) : await buffer(process.stdin));
 
+const isStdin = (target: string): boolean => target === '-' || target === '/dev/stdin';
+
 const kindOf = (target: string): PathKind => {
-  const stat = target === '-' ? fs.fstatSync(0) : fs.statSync(target);
+  const stat = isStdin(target) ? fs.fstatSync(0) : fs.statSync(target);
   if (stat.isDirectory()) return 'directory';
   if (stat.isFile()) return 'file';
   if (stat.isFIFO() || stat.isSocket()) return 'fifo'; // a socket as stdin is read like a pipe
@@ -88,7 +90,8 @@ const UNBUILT: readonly [what: string, asked: (build: BuildOptions) => boolean][
 
 const refuseUnbuilt = (build: BuildOptions): void => {
   for (const [what, asked] of UNBUILT) {
-    if (asked(build)) throw new RafsError('UNSUPPORTED', `${what} is not supported by this version`);
+    if (asked(build))
+      throw new RafsError('UNSUPPORTED', `${what} is not supported by this version`);
   }
 };
 
@@ -192,7 +195,11 @@ const gone = (stream: Readable | ArtifactWriter): Promise<void> =>
     stream.destroy();
   });
 
-const report = (build: BuildOptions, writer: ArtifactWriter, info: (text: string) => void): void => {
+const report = (
+  build: BuildOptions,
+  writer: ArtifactWriter,
+  info: (text: string) => void,
+): void => {
   const { blobs, blobSize } = writer.image as BuiltImage; // the finalizer's last part
   const { bootstrap, external } = writer.paths;
   if (build.paths.outputJson !== undefined) {

@@ -5,22 +5,23 @@ import tty from 'node:tty';
 import { describe, exitStatus, RafsError } from '../lib/errors.js';
 import { abandonAll } from '../streams/output.js';
 import { parseCommandLine, type Invocation, type Printout } from './command-line.js';
+import { colored, highlight } from './color.js';
 import { runCommand } from './commands.js';
 import { createLog, type Log } from './log.js';
 import { UsageError } from './option-rules.js';
+import { COMMANDS, GROUPS, PIPE_ARGV } from './options.js';
 
-/** A tar on standard input becomes a blob on standard output. */
-const PIPE = ['--type', 'tar-rafs', '--blob-inline-meta', '--features', 'blob-toc', '--blob', '-'];
-
+/** Without a command, a tar on standard input becomes a blob on standard output. */
 const parse = (argv: readonly string[], prog: string): Invocation | Printout => {
-  const parsed = parseCommandLine(argv, prog);
+  const names = new Set([...Object.keys(COMMANDS), ...Object.keys(GROUPS), 'help']);
+  const asks = argv.some(arg => names.has(arg) || /^(?:-h|--help|-V|--version)$/.test(arg));
   // under its other name the program behaves like the one of that name
-  if (!('print' in parsed) || !parsed.bare || prog === 'nydus-image') return parsed;
-  if (tty.isatty(0)) return parseCommandLine(['--help'], prog);
+  if (asks || prog === 'nydus-image') return parseCommandLine(argv, prog);
+  if (tty.isatty(0)) return parseCommandLine(argv.length === 0 ? ['--help'] : argv, prog);
   if (tty.isatty(1)) {
     throw new RafsError('USAGE', 'a blob is not for a terminal: redirect standard output');
   }
-  return parseCommandLine(['create', ...argv, ...PIPE, '-'], prog);
+  return parseCommandLine([...PIPE_ARGV, ...argv], prog);
 };
 
 /** Resolves when standard output has room again, so that a slow reader holds us back. */
@@ -46,7 +47,8 @@ const main = async (): Promise<number> => {
   try {
     const parsed = parse(process.argv.slice(2), prog);
     if ('print' in parsed) {
-      process[parsed.stream].write(parsed.print);
+      const stream = process[parsed.stream];
+      stream.write(colored(stream.isTTY) ? highlight(parsed.print) : parsed.print);
       return parsed.exit;
     }
     const { globals } = parsed;
@@ -59,8 +61,11 @@ const main = async (): Promise<number> => {
     });
     return 0;
   } catch (error) {
-    if (error instanceof UsageError) process.stderr.write(error.message);
-    else process.stderr.write(`Error: ${describe(stopped ? stop.signal.reason : error)}\n`);
+    const text =
+      error instanceof UsageError
+        ? error.message
+        : `Error: ${describe(stopped ? stop.signal.reason : error)}\n`;
+    process.stderr.write(colored(process.stderr.isTTY) ? highlight(text) : text);
     return stopped || exitStatus(error);
   } finally {
     log?.close();

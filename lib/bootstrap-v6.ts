@@ -166,11 +166,7 @@ type Laid = Pick<
 /** Gives every inode its number and its place: a directory's children, then each child directory. */
 const layOut = (
   tree: Tree,
-  {
-    children,
-    childStart,
-    childCount,
-  }: Pick<PlanV6, 'children' | 'childStart' | 'childCount'>,
+  { children, childStart, childCount }: Pick<PlanV6, 'children' | 'childStart' | 'childCount'>,
   xattrAreas: readonly (XattrArea | undefined)[],
   chunkSize: number,
   blockSize: number,
@@ -195,7 +191,11 @@ const layOut = (
   /** A directory or symlink: its last partial block goes behind the inode where one block has both. */
   const placeWithTail = (row: number, isize: number, dataSize: number): void => {
     const tail = dataSize % blockSize;
-    if (tail !== 0 && isize + tail <= blockSize && !(tail !== dataSize && tree.isType(row, 'symlink'))) {
+    if (
+      tail !== 0 &&
+      isize + tail <= blockSize &&
+      !(tail !== dataSize && tree.isType(row, 'symlink'))
+    ) {
       layout[row] = InodeLayout.FLAT_INLINE;
       let at = space.take(isize + tail);
       if (at === NOT_PLACED) {

@@ -25,7 +25,7 @@ export class Column<A extends Numbers> {
   }
 
   #grow(): void {
-    const grown = new this.#make(this.data.length + (this.data.length >> 1));
+    const grown = new this.#make(this.data.length + (this.data.length >> 1) + 1);
     grown.set(this.data);
     this.data = grown;
   }

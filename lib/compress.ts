@@ -7,6 +7,7 @@
 import { createRequire } from 'node:module';
 import { RafsError } from './errors.js';
 import { lz4Compress, lz4Decompress } from './lz4-block.js';
+import { u16, u32, u64, u8 } from './struct.js';
 
 const require = createRequire(import.meta.url);
 
@@ -22,12 +23,13 @@ export const compressorName = (id: number): Compressor => {
 };
 
 const ZSTD_LEVEL = 3;
+const ZSTD_MAGIC = 0xfd2fb528;
 
 interface Zstd {
   /** false where the bytes are not those of libzstd 1.5.6 */
   readonly exact: boolean;
   compress(bytes: Uint8Array): Buffer;
-  decompress(bytes: Uint8Array, size: number): Buffer;
+  decompress(bytes: Buffer, size: number): Buffer;
 }
 
 let zstd: Zstd | undefined;
@@ -53,13 +55,30 @@ const nativeZstd = (): Zstd => {
   };
 };
 
+/** How many bytes a zstd frame says it holds, if it says so (RFC 8878, 3.1.1.1). */
+const frameContentSize = (frame: Buffer): number | undefined => {
+  const descriptor = frame[4] ?? 0;
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const at = 5 + (singleSegment ? 0 : 1) + [0, 1, 2, 4][descriptor & 3]!;
+  const field = [singleSegment ? u8 : undefined, u16, u32, u64][descriptor >> 6];
+  if (frame.length < at + (field?.size ?? 0) || u32.read(frame, 0) !== ZSTD_MAGIC) {
+    throw new RafsError('CORRUPT', `zstd: ${frame.length} bytes that are no frame`);
+  }
+  return field && field.read(frame, at) + (field === u16 ? 256 : 0);
+};
+
 const wasmZstd = async (): Promise<Zstd> => {
   const wasm = await import('@bokuweb/zstd-wasm');
   await wasm.init();
   return {
     exact: false,
     compress: bytes => Buffer.from(wasm.compress(bytes, ZSTD_LEVEL)),
-    decompress: bytes => Buffer.from(wasm.decompress(bytes)),
+    decompress(bytes, size) {
+      // the package allocates what the frame says it holds
+      const stated = frameContentSize(bytes) ?? size;
+      if (stated !== size) throw new RafsError('CORRUPT', `zstd: ${stated} bytes, not ${size}`);
+      return Buffer.from(wasm.decompress(bytes, { defaultHeapSize: size }));
+    },
   };
 };
 

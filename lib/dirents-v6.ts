@@ -70,7 +70,8 @@ export const encodeDirents = (
   const flush = (): void => {
     let nameAt = block.length * Dirent.size;
     block.forEach((entry, i) => {
-      const row = entry === DOT ? directory : entry === DOT_DOT ? tree.parent.get(directory) : entry;
+      const row =
+        entry === DOT ? directory : entry === DOT_DOT ? tree.parent.get(directory) : entry;
       Dirent.encodeInto(data, start + i * Dirent.size, {
         nid: nidOf(row),
         nameOffset: nameAt,

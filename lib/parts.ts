@@ -8,14 +8,7 @@ import type { BlobFile } from './blob-file.js';
 
 /** Type of a file-system object. A hardlink is one more name of a regular file seen earlier. */
 export type EntryType =
-  | 'file'
-  | 'directory'
-  | 'symlink'
-  | 'hardlink'
-  | 'char'
-  | 'block'
-  | 'fifo'
-  | 'socket';
+  'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo' | 'socket';
 
 /** One file-system object of a layer, as its source describes it. */
 export interface Entry {

@@ -200,7 +200,11 @@ export interface Struct<F extends Fields> {
 export type ValueOf<S> = S extends Struct<infer F> ? Values<F> : never;
 
 /** Declares a record. A `size` that is not the sum of its fields' fails when the module loads. */
-export const struct = <const F extends Fields>(name: string, size: number, fields: F): Struct<F> => {
+export const struct = <const F extends Fields>(
+  name: string,
+  size: number,
+  fields: F,
+): Struct<F> => {
   const offsets: Record<string, number> = {};
   const list: { key: string; at: number; field: Field<unknown>; silent: boolean }[] = [];
   let sum = 0;
@@ -253,4 +257,6 @@ export const struct = <const F extends Fields>(name: string, size: number, field
 };
 
 const placed = (error: unknown, at: Record<string, string | number>): unknown =>
-  error instanceof RafsError ? new RafsError(error.code, error.message, { ...at, ...error.at }) : error;
+  error instanceof RafsError
+    ? new RafsError(error.code, error.message, { ...at, ...error.at })
+    : error;

@@ -49,7 +49,7 @@ export class Tree {
   readonly #nameAt = new Column(Float64Array);
   readonly #nameSize = new Column(Uint16Array);
   readonly #targetAt = new Column(Float64Array);
-  readonly #targetSize = new Column(Uint16Array);
+  readonly #targetSize = new Column(Uint32Array);
   readonly #firstChild = new Column(Uint32Array); // 0 for none: the root is nobody's child
   readonly #nextSibling = new Column(Uint32Array);
   readonly #index = new RowIndex(row => this.#hash(this.parent.get(row), this.name(row)));

@@ -78,7 +78,8 @@ export const compressor = async ({
   return new Stage<In, Out>('compressor', {
     async *batch(parts) {
       for (const part of parts) {
-        const size = part.kind === 'chunk' && !part.chunk.known ? part.bytes.length : 0;
+        const isNew = part.kind === 'chunk' && !part.chunk.known;
+        const size = isNew ? part.bytes.length : 0;
         if (run && (run.used + size > pool.slabSize || run.parts.length === RUN_PARTS)) {
           send(run);
           run = undefined;
@@ -88,7 +89,7 @@ export const compressor = async ({
           run = { parts: [], sizes: [], used: 0, slab: pool.take() };
         }
         run.parts.push(part);
-        if (part.kind !== 'chunk' || size === 0) continue;
+        if (!isNew) continue;
         pool.bytes(run.slab).set(part.bytes, run.used);
         run.sizes.push(size);
         run.used += size;
@@ -121,7 +122,11 @@ export interface Packed {
   plain: Buffer;
 }
 
-const compressHere = (algorithm: Compressor, slab: Uint8Array, sizes: readonly number[]): Packed => {
+const compressHere = (
+  algorithm: Compressor,
+  slab: Uint8Array,
+  sizes: readonly number[],
+): Packed => {
   const plain = Buffer.from(slab.buffer, slab.byteOffset, slab.byteLength);
   const packed: Buffer[] = [];
   let at = 0;
@@ -150,7 +155,10 @@ function* unpack(run: Run, { sizes, bytes, plain }: Packed): Iterable<Out> {
         yield pack(part, bytes.subarray(packedAt, packedAt + stored));
         packedAt += stored;
       } else {
-        yield pack({ ...part, bytes: Buffer.from(plain.subarray(plainAt, plainAt + size)) }, undefined);
+        yield pack(
+          { ...part, bytes: Buffer.from(plain.subarray(plainAt, plainAt + size)) },
+          undefined,
+        );
       }
       plainAt += size;
     }

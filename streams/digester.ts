@@ -15,23 +15,23 @@ const NO_BYTES = Buffer.alloc(0);
 export const digester = async ({ algorithm }: { algorithm: Digester }) => {
   await prepareDigests();
   const seen = new DigestIndex();
-  return new Stage<
-    EntryPart | ChunkPart | EndPart,
-    EntryPart | ChunkPart<NamedChunk> | EndPart
-  >('digester', {
-    *part(part) {
-      if (part.kind !== 'chunk') {
-        yield part;
-        return;
-      }
-      const { bytes, chunk } = part;
-      const name = digest(algorithm, bytes);
-      const { ordinal, known } = seen.add(name, bytes.length);
-      yield {
-        kind: 'chunk',
-        chunk: { ...chunk, digest: name, crc32: crc32c(bytes), ordinal, known },
-        bytes: known ? NO_BYTES : bytes,
-      };
+  return new Stage<EntryPart | ChunkPart | EndPart, EntryPart | ChunkPart<NamedChunk> | EndPart>(
+    'digester',
+    {
+      *part(part) {
+        if (part.kind !== 'chunk') {
+          yield part;
+          return;
+        }
+        const { bytes, chunk } = part;
+        const name = digest(algorithm, bytes);
+        const { ordinal, known } = seen.add(name, bytes.length);
+        yield {
+          kind: 'chunk',
+          chunk: { ...chunk, digest: name, crc32: crc32c(bytes), ordinal, known },
+          bytes: known ? NO_BYTES : bytes,
+        };
+      },
     },
-  });
+  );
 };

@@ -117,10 +117,12 @@ export class Stage<In, Out> extends Transform {
 
   async #pullAsync(made: AsyncIterable<Out>): Promise<void> {
     for await (const part of made) {
+      // one that is destroyed gets no more reads: to wait for room would be for ever
+      if (this.destroyed) return;
       if (!this.#add(part)) await this.#room();
       if (this.destroyed) return;
     }
-    if (!this.#flushBatch()) await this.#room();
+    if (!this.destroyed && !this.#flushBatch()) await this.#room();
   }
 
   #room(): Promise<void> {

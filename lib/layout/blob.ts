@@ -63,6 +63,13 @@ export const ChunkInfoFlag = {
   HAS_CRC32: 0x10,
 } as const;
 
+/** A batch of small chunks stored as one; these follow the chunk entries in the CI table. */
+export const BatchContext = struct('BatchContext', 40, {
+  compressedSize: u32,
+  uncompressedBatchSize: u32,
+  reserved: pad(32),
+});
+
 /** Compression of a section, in its TOC entry. */
 export const TocFlag = { NONE: 0x1, ZSTD: 0x2, LZ4_BLOCK: 0x4 } as const;
 

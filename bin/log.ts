@@ -1,0 +1,158 @@
+/**
+ * Log records, in the shape nydus-image gives them, on stderr or in a file.
+ *
+ * Written synchronously: a record is out before the process can end, and nothing is queued. A log
+ * that cannot be written is lost; it never fails the command.
+ */
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { extname } from 'node:path';
+import loglevel from 'loglevel';
+import { colored, paint, type Style } from './color.js';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface Log {
+  error(message: string): void;
+  warn(message: string): void;
+  info(message: string): void;
+  debug(message: string): void;
+  trace(message: string): void;
+  /** Called before a record is written: for what has drawn on the terminal, to clear it. */
+  beforeRecord: (() => void) | undefined;
+  /** Closes the log file, if there is one. */
+  close(): void;
+}
+
+/** Where records go; process.stderr fits. */
+export interface LogStream {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+}
+
+export interface LogOptions {
+  /** highest level written, unless RUST_LOG says less */
+  level: LogLevel;
+  /** path of a log file; `.log` is added to a name without extension */
+  file?: string | undefined;
+  /** instead of stderr */
+  stream?: LogStream;
+  /** instead of process.env: RUST_LOG, NO_COLOR */
+  env?: Readonly<Record<string, string | undefined>>;
+  /** instead of the clock: milliseconds since 1970, with fractions */
+  now?: () => number;
+}
+
+const STYLES: Readonly<Record<LogLevel, Style | undefined>> = {
+  error: 'red',
+  warn: 'yellow',
+  info: undefined,
+  debug: 'gray',
+  trace: 'gray',
+};
+
+/**
+ * A log for this process. A failure to open the file is thrown as it is.
+ */
+export const createLog = ({
+  level,
+  file,
+  stream,
+  env = process.env,
+  now = () => performance.timeOrigin + performance.now(),
+}: LogOptions): Log => {
+  const fd = file === undefined ? undefined : openSync(logFile(file), 'a');
+  const sink = stream && fd === undefined ? stream : fdStream(fd ?? 2);
+  const isTty = fd === undefined && (stream ? stream.isTTY : process.stderr.isTTY);
+  const color = colored(isTty, env);
+
+  // by a symbol, so that two logs never share levels
+  const logger = loglevel.getLogger(Symbol('rafs-stream'));
+  logger.methodFactory = method => {
+    const style = STYLES[method];
+    return (message: string) => {
+      log.beforeRecord?.();
+      const record = `[${timestamp(now())}] ${method.toUpperCase()} ${printable(message)}`;
+      try {
+        sink.write(`${color && style ? paint(style, record) : record}\n`);
+      } catch {
+        // a reader that is gone, a full disk: nobody to tell
+      }
+    };
+  };
+  logger.setLevel(strictest(level, rustLog(env.RUST_LOG)), false);
+
+  const log: Log = {
+    error: message => logger.error(message),
+    warn: message => logger.warn(message),
+    info: message => logger.info(message),
+    debug: message => logger.debug(message),
+    trace: message => logger.trace(message),
+    beforeRecord: undefined,
+    close() {
+      if (fd !== undefined) closeSync(fd);
+    },
+  };
+  return log;
+};
+
+const logFile = (path: string): string => (extname(path) === '' ? `${path}.log` : path);
+
+const ORDER: readonly string[] = [...LOG_LEVELS, 'silent'];
+
+const strictest = (a: LogLevel, b: LogLevel | 'silent' | undefined): LogLevel | 'silent' =>
+  b !== undefined && ORDER.indexOf(b) > ORDER.indexOf(a) ? b : a;
+
+/** The level in RUST_LOG that holds for everything; filters for single modules are not ours. */
+const rustLog = (filter: string | undefined): LogLevel | 'silent' | undefined => {
+  for (const item of (filter ?? '').split(',')) {
+    const word = item.trim().toLowerCase();
+    const level = word === 'off' ? 'silent' : LOG_LEVELS.find(name => name === word);
+    if (level) return level;
+  }
+  return undefined;
+};
+
+/** Local time with microseconds and the offset of its zone. */
+const timestamp = (milliseconds: number): string => {
+  const micros = Math.floor(milliseconds * 1000);
+  const date = new Date(Math.floor(micros / 1000));
+  const pad = (value: number, width = 2): string => String(value).padStart(width, '0');
+  const east = -date.getTimezoneOffset();
+  const zone = `${east < 0 ? '-' : '+'}${pad(Math.floor(Math.abs(east) / 60))}:${pad(Math.abs(east) % 60)}`;
+  const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+  const time = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+  return `${day} ${time}.${pad(((micros % 1e6) + 1e6) % 1e6, 6)} ${zone}`;
+};
+
+/** Names of files end up in messages: a terminal must not take them for commands. */
+const printable = (message: string): string =>
+  // eslint-disable-next-line no-control-regex
+  message.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, c => {
+    return `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
+
+/** How long a full pipe is waited for before a text is given up, in milliseconds. */
+const PATIENCE = 2000;
+
+/** Writes to a descriptor until all is written, or it cannot be; never throws. */
+export const fdStream = (fd: number): LogStream => {
+  let patience = PATIENCE;
+  return {
+    write(text) {
+      const bytes = Buffer.from(text);
+      for (let at = 0; at < bytes.length;) {
+        try {
+          at += writeSync(fd, bytes, at);
+          patience = PATIENCE;
+        } catch (error) {
+          // stderr may be a pipe that does not block, and be full; who never reads it is waited
+          // for once
+          if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || patience <= 0) return;
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+          patience -= 5;
+        }
+      }
+    },
+  };
+};

@@ -1,0 +1,194 @@
+/**
+ * Progress of a pipeline on stderr: a bar for people, lines of JSON for programs.
+ *
+ * `update` only keeps what it is given; a timer draws, and never keeps the process alive.
+ */
+import { fdStream } from './log.js';
+
+export type ProgressMode = 'auto' | 'bar' | 'json' | 'none';
+
+/** What has passed so far. May be one object that the pipeline keeps changing. */
+export interface Counters {
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly files: number;
+}
+
+export interface Progress {
+  /** Cheap: called for every batch. */
+  update(counters: Counters): void;
+  /** Ends the progress; later calls of anything do nothing. */
+  done(): void;
+  /** The same, for a command that failed. */
+  failed(): void;
+  /** Clears the bar, until it is next drawn: before something else is written to the terminal. */
+  hide(): void;
+}
+
+export interface ProgressOptions {
+  mode: ProgressMode;
+  /** what the bar says it is doing */
+  title: string;
+  /** bytes that will come in, where that is known */
+  totalIn?: number | undefined;
+  /** stderr is a terminal; found out unless given */
+  isTty?: boolean;
+  /** instead of stderr */
+  write?: (text: string) => void;
+  /** instead of the terminal's width */
+  columns?: number;
+}
+
+const INTERVAL = 200; // milliseconds
+
+const SILENT: Progress = { update() {}, done() {}, failed() {}, hide() {} };
+
+/** How a mode shows progress: as it goes, and at its end. */
+interface Display {
+  draw(counters: Counters, elapsed: number): void;
+  end(counters: Counters, elapsed: number, failed: boolean): void;
+  hide(): void;
+}
+
+export const startProgress = ({
+  mode,
+  title,
+  totalIn,
+  isTty = process.stderr.isTTY === true,
+  write = fdStream(2).write,
+  columns = process.stderr.columns || 80,
+}: ProgressOptions): Progress => {
+  if (mode === 'none' || (mode === 'auto' && !isTty)) return SILENT;
+  const display = mode === 'json' ? jsonLines(write) : bar({ title, totalIn, write, columns });
+  const started = performance.now();
+  const elapsed = (): number => performance.now() - started;
+
+  let counters: Counters = { bytesIn: 0, bytesOut: 0, files: 0 };
+  let ended = false;
+  const timer = setInterval(() => display.draw(counters, elapsed()), INTERVAL);
+  timer.unref();
+  const end = (failed: boolean): void => {
+    if (ended) return;
+    ended = true;
+    clearInterval(timer);
+    display.end(counters, elapsed(), failed);
+  };
+  return {
+    update(latest) {
+      counters = latest;
+    },
+    done: () => end(false),
+    failed: () => end(true),
+    hide() {
+      if (!ended) display.hide();
+    },
+  };
+};
+
+const jsonLines = (write: (text: string) => void): Display => {
+  const line = (event: string, { bytesIn, bytesOut, files }: Counters, elapsed: number): void => {
+    const record = {
+      event,
+      bytes_in: bytesIn,
+      bytes_out: bytesOut,
+      files,
+      elapsed_ms: Math.round(elapsed),
+    };
+    write(`${JSON.stringify(record)}\n`);
+  };
+  return {
+    draw: (counters, elapsed) => line('progress', counters, elapsed),
+    end: (counters, elapsed, failed) => line(failed ? 'failed' : 'done', counters, elapsed),
+    hide() {},
+  };
+};
+
+const CLEAR = '\r\x1b[K';
+
+const bar = ({
+  title,
+  totalIn,
+  write,
+  columns,
+}: {
+  title: string;
+  totalIn: number | undefined;
+  write: (text: string) => void;
+  columns: number;
+}): Display => {
+  // Only its formatter: its bars have timers that keep a process alive, and watch signals.
+  let format: typeof import('cli-progress').Format | undefined;
+  void import('cli-progress').then(
+    module => {
+      format = module.default.Format;
+    },
+    () => {}, // a missing package costs the bar, not the build
+  );
+  let drawn = false;
+
+  const text = ({ bytesIn, bytesOut, files }: Counters, elapsed: number): string => {
+    const rate = elapsed > 0 ? (bytesIn / elapsed) * 1000 : 0;
+    const facts =
+      `${size(bytesIn)} in, ${size(bytesOut)} out, ` +
+      `${files} ${files === 1 ? 'file' : 'files'}, ${size(rate)}/s`;
+    if (!format || !totalIn) return `${title} ${facts}`;
+    const shape = {
+      ...BAR,
+      format: `${title} [{bar}] {percentage}% ${facts}, {left} left`,
+    };
+    return format.Formatter(
+      shape,
+      {
+        progress: Math.min(1, bytesIn / totalIn),
+        eta: 0,
+        startTime: 0,
+        stopTime: null,
+        total: totalIn,
+        value: bytesIn,
+        maxWidth: columns,
+      },
+      { left: rate > 0 ? duration(Math.max(0, totalIn - bytesIn) / rate) : '?' },
+    );
+  };
+  const draw = (counters: Counters, elapsed: number): void => {
+    write(CLEAR + text(counters, elapsed).slice(0, columns - 1));
+    drawn = true;
+  };
+  return {
+    draw,
+    end(counters, elapsed, failed) {
+      draw(counters, elapsed);
+      write(failed ? ' failed\n' : '\n');
+    },
+    hide() {
+      if (drawn) write(CLEAR);
+      drawn = false;
+    },
+  };
+};
+
+/** What the formatter makes bars of. */
+const BAR = {
+  barsize: 24,
+  barCompleteString: '='.repeat(24),
+  barIncompleteString: '-'.repeat(24),
+  barGlue: '',
+  autopaddingChar: '',
+  align: 'left',
+} as const;
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+const size = (bytes: number): string => {
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
+  return `${unit === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+};
+
+const duration = (seconds: number): string => {
+  const whole = Math.ceil(seconds);
+  const pad = (value: number): string => String(value).padStart(2, '0');
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h > 0 ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`;
+};

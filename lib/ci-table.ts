@@ -1,0 +1,237 @@
+/**
+ * Reads the CI table of a blob: a header of 4096 bytes that says what the stored table is, and one
+ * entry per chunk, of format 1 or 2, with batch or zran contexts behind them.
+ */
+import type { BlobRecord } from './bootstrap.js';
+import { alignUp } from './bytes.js';
+import { compressorName } from './compress.js';
+import { RafsError } from './errors.js';
+import {
+  BatchContext,
+  BlobFeature,
+  ChunkInfoFlag,
+  ChunkInfoHeader,
+  ChunkInfoV1,
+  ChunkInfoV2,
+} from './layout/blob.js';
+
+import { BLOCK_SIZE } from './layout/tar.js';
+import type { ValueOf } from './struct.js';
+import { expand } from './toc.js';
+
+const CONTEXT_SIZE = 40; // of both kinds
+
+/** A chunk as its blob has it. */
+export interface ChunkInfo {
+  uncompressedOffset: number;
+  uncompressedSize: number;
+  compressedOffset: number;
+  /** 0 for a member of a batch; what a zran chunk consumed of the gzip stream */
+  compressedSize: number;
+  compressed: boolean;
+  encrypted: boolean;
+  crc32?: number;
+  /** the context that holds the chunk, and where in its output the chunk starts */
+  batch?: { context: number; offset: number };
+  zran?: { context: number; offset: number };
+}
+
+/** One stored unit of a batch. */
+export interface BatchUnit {
+  compressedSize: number;
+  uncompressedSize: number;
+}
+
+export interface ChunkInfoTable {
+  readonly count: number;
+  readonly contextCount: number;
+  /** Refuses an entry that the blob cannot hold. */
+  chunk(index: number): ChunkInfo;
+  batch(context: number): BatchUnit;
+}
+
+const corrupt = (message: string, at: Record<string, string | number>): RafsError =>
+  new RafsError('CORRUPT', message, at);
+
+/** Whether the blob has a CI table of its own. */
+export const hasChunkInfo = (blob: BlobRecord): boolean =>
+  blob.ciUncompressedSize > 0 && (blob.features & BlobFeature.TARFS) === 0;
+
+/**
+ * Reads the header and compares it with the blob table.
+ *
+ * @param bytes the 4096 bytes behind the stored table
+ */
+export const parseChunkInfoHeader = (
+  bytes: Buffer,
+  blob: BlobRecord,
+): ValueOf<typeof ChunkInfoHeader> => {
+  const at = { blob: blob.id, record: 'ChunkInfoHeader' };
+  const header = ChunkInfoHeader.decode(bytes);
+  const due: readonly (readonly [string, number, number])[] = [
+    ['chunks', header.chunkCount, blob.chunkCount],
+    ['compressor', header.ciCompressor, blob.ciCompressor],
+    ['offset', header.ciOffset, blob.ciOffset],
+    ['compressed size', header.ciCompressedSize, blob.ciCompressedSize],
+    ['uncompressed size', header.ciUncompressedSize, blob.ciUncompressedSize],
+  ];
+  for (const [name, got, wanted] of due) {
+    const open = name === 'chunks' && blob.features & BlobFeature.IS_CHUNKDICT_GENERATED;
+    if (got !== wanted && !open) throw corrupt(`${name} ${got}, not ${wanted}`, at);
+  }
+  if (header.chunkCount === 0 || header.chunkCount > 2 ** 24) {
+    throw corrupt(`${header.chunkCount} chunks`, at);
+  }
+  return header;
+};
+
+/**
+ * Reads the table itself.
+ *
+ * @param stored the blob's `ciCompressedSize` bytes at `ciOffset`
+ */
+export const parseChunkInfo = (
+  stored: Buffer,
+  header: ValueOf<typeof ChunkInfoHeader>,
+  blob: BlobRecord,
+): ChunkInfoTable => {
+  const at = { blob: blob.id, section: 'blob.meta' };
+  if (blob.features & BlobFeature.ENCRYPTED) {
+    throw new RafsError('UNSUPPORTED', 'an encrypted CI table', at);
+  }
+  const plain = expand(compressorName(header.ciCompressor), stored, header.ciUncompressedSize, at);
+  return new Table(plain, header, blob);
+};
+
+class Table implements ChunkInfoTable {
+  readonly count: number;
+  readonly contextCount: number;
+  #plain: Buffer;
+  #blob: BlobRecord;
+  #v2: boolean;
+  #contexts: number;
+  #dataEnd: number;
+
+  constructor(plain: Buffer, header: ValueOf<typeof ChunkInfoHeader>, blob: BlobRecord) {
+    const at = { blob: blob.id, section: 'blob.meta' };
+    this.#plain = plain;
+    this.#blob = blob;
+    this.#v2 = (blob.features & BlobFeature.CHUNK_INFO_V2) !== 0;
+    this.count = header.chunkCount;
+    const tableSize = this.count * (this.#v2 ? ChunkInfoV2.size : ChunkInfoV1.size);
+    if (tableSize > plain.length) {
+      throw corrupt(`${plain.length} bytes for ${this.count} chunks`, at);
+    }
+    const special = (blob.features & (BlobFeature.BATCH | BlobFeature.ZRAN)) !== 0;
+    this.contextCount = special ? header.contextCount : 0;
+    this.#contexts = header.contextOffset;
+    const { contextOffset, contextSize } = header;
+    if (
+      this.contextCount > 0 &&
+      (contextOffset !== tableSize ||
+        contextOffset + contextSize > plain.length ||
+        this.contextCount > this.count ||
+        this.contextCount * CONTEXT_SIZE > contextSize)
+    ) {
+      throw corrupt(
+        `${this.contextCount} contexts in ${contextSize} bytes at ${contextOffset} of ${plain.length}`,
+        at,
+      );
+    }
+    this.#dataEnd = compressedDataSize(blob);
+  }
+
+  chunk(index: number): ChunkInfo {
+    const at = { blob: this.#blob.id, chunk: index };
+    if (!(index >= 0 && index < this.count)) throw corrupt(`not one of ${this.count} chunks`, at);
+    const info = this.#v2 ? this.#second(index, at) : this.#first(index);
+    const end = info.compressedOffset + info.compressedSize;
+    if (end > this.#dataEnd) throw corrupt(`ends at ${end} of ${this.#dataEnd} bytes`, at);
+    const plainEnd = info.uncompressedOffset + info.uncompressedSize;
+    if (plainEnd > alignUp(this.#blob.uncompressedSize, 4096)) {
+      throw corrupt(`ends at ${plainEnd} of ${this.#blob.uncompressedSize} plain bytes`, at);
+    }
+    if (info.uncompressedSize > this.#blob.chunkSize) {
+      throw corrupt(`${info.uncompressedSize} bytes, over ${this.#blob.chunkSize}`, at);
+    }
+    return info;
+  }
+
+  batch(context: number): BatchUnit {
+    const at = { blob: this.#blob.id, context };
+    if (!(context >= 0 && context < this.contextCount)) {
+      throw corrupt(`not one of ${this.contextCount} batches`, at);
+    }
+    const unit = BatchContext.decode(this.#plain, this.#contexts + context * CONTEXT_SIZE);
+    const { compressedSize, uncompressedBatchSize: uncompressedSize } = unit;
+    if (compressedSize > uncompressedSize || uncompressedSize > this.#blob.chunkSize) {
+      throw corrupt(`a batch of ${compressedSize}, uncompressed ${uncompressedSize} bytes`, at);
+    }
+    return { compressedSize, uncompressedSize };
+  }
+
+  #first(index: number): ChunkInfo {
+    const { uncompressed, compressed } = ChunkInfoV1.decode(this.#plain, index * ChunkInfoV1.size);
+    const uncompressedSize = uncompressed.sizeHigh * 0x10_0000 + uncompressed.sizeLow + 1;
+    const compressedSize = compressed.sizeHigh * 0x10_0000 + compressed.sizeLow + 1;
+    return {
+      uncompressedOffset: uncompressed.offset4k * 4096,
+      uncompressedSize,
+      compressedOffset: compressed.offset,
+      compressedSize,
+      compressed: compressedSize !== uncompressedSize,
+      encrypted: false,
+    };
+  }
+
+  #second(index: number, at: Record<string, string | number>): ChunkInfo {
+    const entry = ChunkInfoV2.decode(this.#plain, index * ChunkInfoV2.size);
+    const { flags, offset4k, sizeMinus1 } = entry.uncompressed;
+    const { features } = this.#blob;
+    const has = (flag: number): boolean => (flags & flag) !== 0;
+    const info: ChunkInfo = {
+      uncompressedOffset: offset4k * 4096,
+      uncompressedSize: sizeMinus1 + 1,
+      compressedOffset: entry.compressed.offset,
+      compressedSize: entry.compressed.size,
+      compressed: has(ChunkInfoFlag.COMPRESSED),
+      encrypted: has(ChunkInfoFlag.ENCRYPTED),
+    };
+    const place = { context: entry.data.index, offset: entry.data.offset };
+    const wrong = `flags 0x${flags.toString(16)} in a blob with features 0x${features.toString(16)}`;
+    if (has(ChunkInfoFlag.ZRAN)) {
+      if (!(features & BlobFeature.ZRAN)) throw corrupt(wrong, at);
+      if (place.context >= this.contextCount) throw corrupt(`zran context ${place.context}`, at);
+      return { ...info, zran: place };
+    }
+    if (has(ChunkInfoFlag.BATCH)) {
+      if (!(features & BlobFeature.BATCH)) throw corrupt(wrong, at);
+      const unit = this.batch(place.context);
+      if (place.offset + info.uncompressedSize > unit.uncompressedSize) {
+        throw corrupt(
+          `${place.offset} + ${info.uncompressedSize} in a batch of ${unit.uncompressedSize}`,
+          at,
+        );
+      }
+      return { ...info, batch: place };
+    }
+    if (info.compressedSize === 0 && !(features & BlobFeature.SEPARATE)) {
+      throw corrupt('stored in no bytes', at);
+    }
+    const plain = !info.compressed && !info.encrypted;
+    if (plain && info.compressedSize !== info.uncompressedSize) {
+      throw corrupt(`${info.compressedSize} bytes, not ${info.uncompressedSize}`, at);
+    }
+    if (!has(ChunkInfoFlag.HAS_CRC32)) return info;
+    if (entry.data.offset === 0) throw corrupt('a checksum of 0', at);
+    return { ...info, crc32: entry.data.offset };
+  }
+}
+
+/** Where the chunk data of a blob end. */
+export const compressedDataSize = (blob: BlobRecord): number => {
+  if (blob.features & BlobFeature.SEPARATE) return blob.compressedSize;
+  const headerSize = blob.features & BlobFeature.HAS_TAR_HEADER ? BLOCK_SIZE : 0;
+  if (!hasChunkInfo(blob)) return blob.compressedSize - headerSize;
+  return blob.ciOffset - headerSize;
+};

@@ -1,0 +1,81 @@
+/**
+ * Prefetch patterns: paths whose files are wanted first, and what lies below them.
+ *
+ * A pattern is a path as in an Entry: components joined by '/', '' for the root.
+ */
+
+export interface PrefetchPatterns {
+  /** in the order given, without those that an earlier one covers */
+  patterns: string[];
+  /** one sentence for each line that was left out */
+  warnings: string[];
+}
+
+/**
+ * Reads patterns, one absolute path a line, blanks around it trimmed. Two paths are equal when
+ * their components are: '/a//b/.' is '/a/b'. '..' is kept as it is and so matches nothing.
+ */
+export const parsePrefetchPatterns = (text: Buffer): PrefetchPatterns => {
+  const patterns: string[] = [];
+  const warnings: string[] = [];
+  const lines = text.toString('latin1').split('\n');
+  if (lines.at(-1) === '') lines.pop(); // the end of the last line, not one more
+  const known = new Set<string>();
+  for (const line of lines) {
+    const given = trim(line);
+    if (!given.startsWith('/')) {
+      warnings.push(`Illegal file path ${shown(given)} specified, should be absolute path`);
+      continue;
+    }
+    const pattern = given
+      .split('/')
+      .filter(component => component !== '' && component !== '.')
+      .join('/');
+    if (nearest(pattern, path => known.has(path)) !== undefined) {
+      warnings.push(
+        `prefetch pattern ${shown(given)} is covered by previous pattern and thus omitted`,
+      );
+      continue;
+    }
+    known.add(pattern);
+    patterns.push(pattern);
+  }
+  return { patterns, warnings };
+};
+
+/**
+ * Gives, for a path, the position of the pattern nearest to it: itself, else its closest parent
+ * that is a pattern; undefined where none is.
+ */
+export const prefetchMatcher = (
+  patterns: readonly string[],
+): ((path: string) => number | undefined) => {
+  const positions = new Map(patterns.map((pattern, position) => [pattern, position]));
+  if (positions.size === 0) return () => undefined;
+  return path => {
+    const pattern = nearest(path, candidate => positions.has(candidate));
+    return pattern === undefined ? undefined : positions.get(pattern);
+  };
+};
+
+/** The first of the path and its parents, up to the root, that fits. */
+const nearest = (path: string, fits: (path: string) => boolean): string | undefined => {
+  for (let candidate = path; ;) {
+    if (fits(candidate)) return candidate;
+    if (candidate === '') return undefined;
+    candidate = candidate.slice(0, Math.max(0, candidate.lastIndexOf('/')));
+  }
+};
+
+/** Not String.trim: of two bytes of UTF-8, such as c3 a0, that would take one for a blank. */
+const trim = (line: string): string => {
+  let from = 0;
+  let to = line.length;
+  while (from < to && BLANKS.includes(line[from]!)) from++;
+  while (to > from && BLANKS.includes(line[to - 1]!)) to--;
+  return line.slice(from, to);
+};
+
+const BLANKS = ' \t\v\f\r';
+
+const shown = (line: string): string => Buffer.from(line, 'latin1').toString('utf8');

@@ -1,0 +1,47 @@
+/** Checks a whole image: every name, inode, xattr, target and chunk that its tree leads to. */
+import { atPath, walk, type Bootstrap, type StoredChunk, type Visit } from './bootstrap.js';
+import { RafsError } from './errors.js';
+import { BlobFeature } from './layout/blob.js';
+
+/**
+ * Every name of the tree in the order of `walk`, once it was found good. Fails with the first
+ * thing that is not, and its path.
+ */
+export function* verify(bootstrap: Bootstrap): Iterable<Visit> {
+  for (const id of bootstrap.prefetch) bootstrap.inode(id);
+  for (const visit of walk(bootstrap)) {
+    atPath(visit.path, () => verifyOne(bootstrap, visit));
+    yield visit;
+  }
+}
+
+const verifyOne = (bootstrap: Bootstrap, { inode, repeated }: Visit): void => {
+  if (repeated) return;
+  if (inode.hasXattr) bootstrap.xattrs(inode);
+  if (inode.type === 'symlink') bootstrap.symlinkTarget(inode);
+  if (inode.type !== 'file') return;
+  for (const chunk of bootstrap.chunks(inode)) verifyChunk(bootstrap, chunk);
+};
+
+const verifyChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
+  const blob = bootstrap.blobs[chunk.blobIndex]!;
+  const at = { blob: blob.id, chunk: chunk.index };
+  const end = chunk.compressedOffset + chunk.compressedSize;
+  if (end > blob.compressedSize) {
+    throw new RafsError('CORRUPT', `ends at ${end} of ${blob.compressedSize} bytes`, at);
+  }
+  const plainEnd = chunk.uncompressedOffset + chunk.uncompressedSize;
+  if (plainEnd > blob.uncompressedSize) {
+    throw new RafsError('CORRUPT', `ends at ${plainEnd} of ${blob.uncompressedSize} bytes`, at);
+  }
+  // where a gzip layer is only referenced, a chunk may have consumed any number of bytes
+  const whole = !(blob.features & BlobFeature.ZRAN) && !chunk.compressed && !chunk.encrypted;
+  const batched = (blob.features & BlobFeature.BATCH) !== 0 && chunk.compressedSize === 0;
+  if (whole && !batched && chunk.compressedSize !== chunk.uncompressedSize) {
+    throw new RafsError(
+      'CORRUPT',
+      `${chunk.compressedSize} bytes for ${chunk.uncompressedSize}`,
+      at,
+    );
+  }
+};

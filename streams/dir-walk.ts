@@ -1,0 +1,234 @@
+/**
+ * dir-walk: a directory of the file system, as the entries of a layer and their content.
+ *
+ * makes entry, data, end; parents may come after what is in them (see `prefetch`)
+ * holds a batch, and 1 MiB of small files or of a large one read ahead
+ */
+import fs from 'node:fs';
+import { Readable } from 'node:stream';
+import { located } from '../lib/errors.js';
+import type { DataPart, EndPart, Entry, EntryPart, EntryType } from '../lib/parts.js';
+import { whiteoutOf, type WhiteoutSpec } from '../lib/whiteout.js';
+import { largeContent, SmallFiles } from './file-content.js';
+import type { Batch } from './stage.js';
+import { xattrReader } from './xattr.js';
+
+export type WalkPart = EntryPart | DataPart | EndPart;
+
+export interface DirWalkOptions {
+  /** owners as they are; 0 if false. True unless given */
+  explicitUidGid?: boolean;
+  /** leaves out what is a whiteout of this kind; an overlayfs-opaque directory stays */
+  dropWhiteouts?: WhiteoutSpec;
+  /** patterns (lib/prefetch.ts): what they match comes first, pattern by pattern */
+  prefetch?: readonly string[];
+  /** reads small files ahead in the thread pool; decided by how long reads take unless given */
+  readAhead?: boolean;
+  /** told of what is left out; one sentence each */
+  warn?: (message: string) => void;
+}
+
+/** An object found; `path` is where to open it. */
+interface Found {
+  entry: Entry;
+  path: Buffer;
+}
+
+const BATCH_PARTS = 128;
+const BATCH_BYTES = 0x80000;
+
+/**
+ * Walks in layout order: the root, the children of a directory by name, then each child directory.
+ *
+ * With patterns, what the first pattern matches comes first, in that order, and so on, then the
+ * rest: this is the order of the data in the blob. Fails with the system's error and the path;
+ * MISMATCH for a file that became shorter.
+ */
+export const dirWalk = (root: string, options: DirWalkOptions = {}): Readable =>
+  Readable.from(batches(root, options), { highWaterMark: 2 });
+
+async function* batches(root: string, options: DirWalkOptions): AsyncGenerator<Batch<WalkPart>> {
+  let batch: WalkPart[] = [];
+  let bytes = 0;
+  const add = (data: Buffer): void => {
+    batch.push({ kind: 'data', bytes: data });
+    bytes += data.length;
+  };
+  const full = (): boolean => batch.length >= BATCH_PARTS || bytes >= BATCH_BYTES;
+  const take = (): WalkPart[] => {
+    const taken = batch;
+    batch = [];
+    bytes = 0;
+    return taken;
+  };
+  const files = new SmallFiles(objects(root, options), options.readAhead);
+  try {
+    for (let next = files.next(); next; next = files.next()) {
+      const { entry, path } = next.object;
+      batch.push({ kind: 'entry', entry });
+      const content = next.content instanceof Promise ? await next.content : next.content;
+      if (content) add(content);
+      else if (entry.size > 0) {
+        for await (const piece of largeContent(path, entry)) {
+          add(piece);
+          if (full()) yield take();
+        }
+      }
+      batch.push(END);
+      if (full()) yield take();
+    }
+    if (batch.length > 0) yield take();
+  } catch (error) {
+    throw located(error, { stage: 'dir-walk' });
+  } finally {
+    await files.close();
+  }
+}
+
+const END: EndPart = { kind: 'end' };
+
+/** All objects of the tree, each once, in the order in which they are to come. */
+function* objects(root: string, options: DirWalkOptions): Generator<Found> {
+  const { prefetch = [], dropWhiteouts = 'none' } = options;
+  const base = fs.realpathSync.native(root, { encoding: 'latin1' }).replace(/\/$/, '');
+  const open = (path: string): string => (path === '' ? base || '/' : `${base}/${path}`);
+  const look = looker(open, options);
+  const apart = new Set(prefetch);
+
+  /** What is below a directory, but for what a pattern of its own puts elsewhere. */
+  function* below(directory: string): Generator<Found> {
+    const pending = [directory];
+    for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+      const children: string[] = [];
+      for (const name of namesIn(open(path))) {
+        const child = path === '' ? name : `${path}/${name}`;
+        const found = apart.has(child) ? undefined : look(child);
+        if (!found) continue;
+        yield found;
+        if (found.entry.type === 'directory') children.push(child);
+      }
+      for (let i = children.length - 1; i >= 0; i--) pending.push(children[i]!);
+    }
+  }
+
+  // The root holds no data: it comes first whatever the patterns. Empty files and directories
+  // hold none either, so all that is below a pattern can come with its files.
+  const top = look('');
+  if (top) yield top;
+  for (const pattern of apart) {
+    if (pattern === '') yield* below('');
+    else if (reaches(pattern, open, dropWhiteouts)) {
+      const found = look(pattern);
+      if (!found) continue;
+      yield found;
+      if (found.entry.type === 'directory') yield* below(pattern);
+    }
+  }
+  if (!apart.has('')) yield* below('');
+}
+
+/** Names in a directory, in byte order: one character of a latin1 string is a byte. */
+const namesIn = (directory: string): string[] =>
+  at(directory, () => fs.readdirSync(Buffer.from(directory, 'latin1'), 'latin1').sort());
+
+/** Whether a pattern leads to an object, without following symlinks or entering whiteouts. */
+const reaches = (
+  pattern: string,
+  open: (path: string) => string,
+  dropWhiteouts: WhiteoutSpec,
+): boolean => {
+  const components = pattern.split('/');
+  if (pattern.includes('\0') || components.includes('..')) return false;
+  return components.every((_, i) => {
+    const path = components.slice(0, i + 1).join('/');
+    const stat = statOrNone(Buffer.from(open(path), 'latin1'));
+    if (i === components.length - 1) return stat !== undefined;
+    return (
+      stat?.isDirectory() &&
+      whiteoutOf(dropWhiteouts, { path, type: 'directory', rdev: 0 }) === undefined
+    );
+  });
+};
+
+const statOrNone = (path: Buffer): fs.Stats | undefined => {
+  try {
+    return fs.lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    // a pattern may be any text
+    if ((error as NodeJS.ErrnoException).code === 'ENAMETOOLONG') return undefined;
+    throw error;
+  }
+};
+
+/** Makes the function that looks at one object; it gives undefined for a whiteout to be dropped. */
+const looker = (
+  open: (path: string) => string,
+  { explicitUidGid = true, dropWhiteouts = 'none', warn = () => undefined }: DirWalkOptions,
+): ((path: string) => Found | undefined) => {
+  const firstNames = new Map<string, string>(); // of files that have several, by device and inode
+  const xattrsOf = xattrReader(warn);
+  return path =>
+    at(path, () => {
+      const where = open(path);
+      const bytes = Buffer.from(where, 'latin1');
+      const stat = fs.lstatSync(bytes, { bigint: true });
+      const entry = entryOf(path, stat);
+      // without its attributes: a directory that they make opaque stays
+      if (whiteoutOf(dropWhiteouts, entry)) return undefined;
+      if (!explicitUidGid) entry.uid = entry.gid = 0;
+      if (entry.type === 'symlink') entry.target = fs.readlinkSync(bytes, 'latin1');
+      if (entry.type === 'file' && stat.nlink > 1n) {
+        const key = `${stat.dev}:${stat.ino}`;
+        const first = firstNames.get(key);
+        if (first === undefined) firstNames.set(key, path);
+        else Object.assign(entry, { type: 'hardlink', target: first, size: 0 });
+      }
+      const xattrs = xattrsOf(where);
+      if (xattrs) entry.xattrs = xattrs;
+      return { entry, path: bytes };
+    });
+};
+
+const entryOf = (path: string, stat: fs.BigIntStats): Entry => {
+  const type = typeOf(stat);
+  const nsec = ((stat.mtimeNs % SECOND) + SECOND) % SECOND; // before 1970 too
+  const root = path === ''; // when the directory was put here says nothing of the layer
+  return {
+    path,
+    type,
+    mode: Number(stat.mode) & 0o7777,
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    mtime: root ? 0 : Number((stat.mtimeNs - nsec) / SECOND),
+    mtimeNsec: root ? 0 : Number(nsec),
+    size: type === 'file' ? Number(stat.size) : 0,
+    rdev: Number(BigInt.asUintN(32, stat.rdev)),
+  };
+};
+
+const SECOND = 1_000_000_000n;
+
+const TYPES: ReadonlyMap<number, EntryType> = new Map([
+  [fs.constants.S_IFREG, 'file'],
+  [fs.constants.S_IFDIR, 'directory'],
+  [fs.constants.S_IFLNK, 'symlink'],
+  [fs.constants.S_IFCHR, 'char'],
+  [fs.constants.S_IFBLK, 'block'],
+  [fs.constants.S_IFIFO, 'fifo'],
+  [fs.constants.S_IFSOCK, 'socket'],
+]);
+
+const typeOf = (stat: fs.BigIntStats): EntryType => {
+  const type = TYPES.get(Number(stat.mode) & fs.constants.S_IFMT);
+  if (!type) throw new Error(`mode 0${stat.mode.toString(8)} is of no known type`);
+  return type;
+};
+
+/** Runs `work` and says where it failed. */
+const at = <T>(path: string, work: () => T): T => {
+  try {
+    return work();
+  } catch (error) {
+    throw located(error, { path });
+  }
+};

@@ -1,0 +1,113 @@
+/**
+ * FIFOs without blocking: opened with O_NONBLOCK and handed to a socket, so that a peer that is
+ * late or silent costs no thread of the pool. Four blocking opens would stop all file access.
+ */
+import fs from 'node:fs';
+import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const { O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
+
+/** Whether the path leads to a FIFO; false where nothing is there. */
+export const isFifo = (path: string): boolean => {
+  try {
+    return fs.statSync(path).isFIFO();
+  } catch {
+    return false;
+  }
+};
+
+/** The reading end as a stream. A writer that comes late is waited for; the last one's end is the end. */
+export const openFifoForReading = (path: string): net.Socket =>
+  adopt(fs.openSync(path, O_RDONLY | O_NONBLOCK), 'read');
+
+export interface FifoWaiting {
+  /** how long to wait for a reader; for ever unless given */
+  timeoutMs?: number;
+  /** gives up waiting, with the signal's reason */
+  signal?: AbortSignal;
+}
+
+/**
+ * The writing end as a stream, once there is a reader. Nothing is truncated.
+ * Fails with ENXIO when no reader came in time; a reader that leaves makes writes fail with EPIPE.
+ */
+export const openFifoForWriting = async (
+  path: string,
+  waiting: FifoWaiting = {},
+): Promise<net.Socket> => adopt(await openWriting(path, waiting), 'write');
+
+/** A stream over a pipe's descriptor, which it closes when it is destroyed. */
+export const adopt = (fd: number, direction: 'read' | 'write'): net.Socket => {
+  const readable = direction === 'read';
+  try {
+    return new net.Socket({ fd, readable, writable: !readable });
+  } catch (error) {
+    fs.closeSync(fd);
+    throw error;
+  }
+};
+
+const openWriting = async (path: string, { timeoutMs, signal }: FifoWaiting): Promise<number> => {
+  const deadline = timeoutMs === undefined ? Infinity : performance.now() + timeoutMs;
+  for (let pause = 1; ; pause = Math.min(2 * pause, 50)) {
+    signal?.throwIfAborted();
+    try {
+      return fs.openSync(path, O_WRONLY | O_NONBLOCK);
+    } catch (error) {
+      // ENXIO: nobody has it open for reading yet
+      if (codeOf(error) !== 'ENXIO' || performance.now() >= deadline) throw error;
+    }
+    await sleep(pause);
+  }
+};
+
+/** How long a failing command waits for its peer, so that the peer does not wait for ever. */
+const RELEASE_MS = 2000;
+
+/**
+ * Before failing early: lets whoever waits for us to write see an end instead of waiting for ever.
+ * True if there was a reader. Never fails; does nothing to what is not a FIFO.
+ */
+export const releaseFifo = async (path: string, timeoutMs = RELEASE_MS): Promise<boolean> => {
+  if (!isFifo(path)) return false;
+  try {
+    fs.closeSync(await openWriting(path, { timeoutMs }));
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/**
+ * The same for a source: whoever waits for us to read gets EPIPE instead.
+ * True if there was a writer. Never fails; does nothing to what is not a FIFO.
+ */
+export const releaseSourceFifo = async (path: string, timeoutMs = RELEASE_MS): Promise<boolean> => {
+  if (!isFifo(path)) return false;
+  let fd: number | undefined;
+  try {
+    fd = fs.openSync(path, O_RDONLY | O_NONBLOCK);
+    const deadline = performance.now() + timeoutMs;
+    for (let pause = 1; ; pause = Math.min(2 * pause, 50)) {
+      if (hasWriter(fd)) return true;
+      if (performance.now() >= deadline) return false;
+      await sleep(pause);
+    }
+  } catch {
+    return false;
+  } finally {
+    if (fd !== undefined) fs.closeSync(fd);
+  }
+};
+
+/** A read tells: 0 bytes without a writer, EAGAIN with a silent one. */
+const hasWriter = (fd: number): boolean => {
+  try {
+    return fs.readSync(fd, Buffer.alloc(1)) > 0;
+  } catch (error) {
+    return codeOf(error) === 'EAGAIN';
+  }
+};
+
+const codeOf = (error: unknown): string | undefined => (error as { code?: string }).code;

@@ -1,0 +1,372 @@
+/**
+ * Where an artifact goes: a file, a file in a directory, a FIFO, a device or standard output.
+ *
+ * All are written front to back and never read, measured or seeked. A file gets its final name only
+ * when it is complete; until then it lies beside it under a random one.
+ */
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import type net from 'node:net';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { RafsError } from '../lib/errors.js';
+import { openFifoForWriting, type FifoWaiting } from './fifo.js';
+
+export interface Output {
+  /** Appends; resolves when the system has taken the bytes. One call at a time. */
+  write(buffers: readonly Buffer[]): Promise<void>;
+  /**
+   * Completes it. In a directory `finalName` is its name there, and without one nothing stays.
+   * Resolves to the path it has now; undefined if it has none.
+   */
+  finish(finalName?: string): Promise<string | undefined>;
+  /** Gives it up: no file stays, a FIFO's reader sees the end. Does nothing once finished. */
+  abandon(): Promise<void>;
+  readonly bytesWritten: number;
+}
+
+export interface OutputOptions extends FifoWaiting {
+  /** permissions of a new file, less the umask; 0666 unless given */
+  mode?: number;
+}
+
+/**
+ * Opens an output by path: '-' is standard output; a FIFO is opened once, when it has a reader.
+ * Fails with the system's error, EISDIR for a directory.
+ */
+export const openOutput = async (
+  target: string,
+  { mode, ...waiting }: OutputOptions = {},
+): Promise<Output> => {
+  if (target === '-' || target === '/dev/stdout') return stdoutOutput();
+  const stat = await statOf(target);
+  if (stat?.isFIFO()) return socketOutput(await openFifoForWriting(target, waiting), target);
+  if (stat?.isFile()) {
+    const real = await realFile(target, stat);
+    if (real !== undefined) return replacingOutput(real, mode, stat.mode & 0o7777);
+    // what stands for an open file, such as /dev/fd/3, has no name to give
+    return inPlaceOutput(await open(target, 'w'), target);
+  }
+  if (!stat && /[^/]$/.test(target)) return temporaryOutput(await linkEnd(target), mode ?? 0o666);
+  // devices; directories fail here
+  return inPlaceOutput(await open(target, fs.constants.O_WRONLY), target);
+};
+
+/**
+ * Opens an output in a directory, whose name is known only at the end. Its mode is 0600.
+ * If the name is taken then, that file stays and the new one is dropped.
+ */
+export const openOutputInDirectory = (directory: string): Promise<Output> =>
+  namedLaterOutput(directory);
+
+/** An output that only counts. */
+export const discardOutput = (): Output => {
+  let bytesWritten = 0;
+  return {
+    write(buffers) {
+      bytesWritten += sizeOf(buffers);
+      return Promise.resolve();
+    },
+    finish: () => Promise.resolve(undefined),
+    abandon: () => Promise.resolve(),
+    get bytesWritten() {
+      return bytesWritten;
+    },
+  };
+};
+
+/** Removes the files of all outputs that are not finished, at once: for a signal, or an exit. */
+export const abandonAll = (): void => {
+  for (const temporary of live) {
+    try {
+      fs.unlinkSync(temporary);
+    } catch {
+      // it has gone, or its directory has; there is nobody to tell
+    }
+  }
+  live.clear();
+};
+
+/** Files that exist under a random name. */
+const live = new Set<string>();
+
+const open = promisify(fs.open);
+const close = promisify(fs.close);
+const chmod = promisify(fs.chmod);
+const rename = promisify(fs.rename);
+const unlink = promisify(fs.unlink);
+const realpath = promisify(fs.realpath);
+const readlink = promisify(fs.readlink);
+
+const statOf = (target: string): Promise<fs.Stats | undefined> =>
+  promisify(fs.stat)(target).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+
+/** The path of a file without symlinks; undefined if that path leads elsewhere. */
+const realFile = async (target: string, stat: fs.Stats): Promise<string | undefined> => {
+  const real = await realpath(target).catch(() => undefined);
+  const found = real === undefined ? undefined : await statOf(real);
+  return found?.ino === stat.ino && found.dev === stat.dev ? real : undefined;
+};
+
+/** Where a path that leads nowhere would make a file: symlinks are followed, not replaced. */
+const linkEnd = async (target: string): Promise<string> => {
+  let end = target;
+  // the kernel follows 40 as well; it has just found ENOENT and not ELOOP
+  for (let followed = 0; followed < 40; followed++) {
+    const link = await readlink(end).catch(() => undefined);
+    if (link === undefined) break;
+    end = path.resolve(path.dirname(end), link);
+  }
+  return end;
+};
+
+const sizeOf = (buffers: readonly Buffer[]): number =>
+  buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+
+/** An open file, written where it stands; short writes are gone on with. */
+class OpenFile {
+  bytesWritten = 0;
+  #fd: number | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  write(buffers: readonly Buffer[]): Promise<void> {
+    if (this.#fd === undefined) return Promise.reject(new Error('output is closed'));
+    this.#writing = this.#writeAll(this.#fd, buffers);
+    return this.#writing;
+  }
+
+  async #writeAll(fd: number, buffers: readonly Buffer[]): Promise<void> {
+    let left = buffers.filter(buffer => buffer.length > 0);
+    while (left.length > 0) {
+      const written = await writeSome(fd, left);
+      this.bytesWritten += written;
+      left = without(left, written);
+    }
+  }
+
+  /** Closes it, after the write under way; says what the system still has to say about the data. */
+  async close(): Promise<void> {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    await this.#writing.catch(() => undefined); // whoever wrote was told
+    if (fd !== undefined) await close(fd);
+  }
+}
+
+const writeSome = (fd: number, buffers: readonly Buffer[]): Promise<number> =>
+  new Promise((resolve, reject) => {
+    fs.writev(fd, buffers, (error, written) => {
+      if (error) reject(error);
+      else resolve(written);
+    });
+  });
+
+/** What is left of the buffers after their first `size` bytes. */
+export const without = (buffers: readonly Buffer[], size: number): Buffer[] => {
+  let at = 0;
+  let rest = size;
+  while (at < buffers.length && rest >= buffers[at]!.length) rest -= buffers[at++]!.length;
+  const left = buffers.slice(at);
+  if (rest > 0) left[0] = left[0]!.subarray(rest);
+  return left;
+};
+
+/** A file under a random name that is renamed, or removed. */
+class TemporaryFile {
+  readonly temporary: string;
+  #file: OpenFile;
+  #done = false;
+
+  constructor(temporary: string, fd: number) {
+    this.temporary = temporary;
+    this.#file = new OpenFile(fd);
+  }
+
+  static async create(directory: string, mode: number): Promise<TemporaryFile> {
+    const temporary = path.join(directory, `.rafs-stream-${randomBytes(8).toString('hex')}`);
+    live.add(temporary);
+    try {
+      return new TemporaryFile(temporary, await open(temporary, 'wx', mode));
+    } catch (error) {
+      live.delete(temporary);
+      throw error;
+    }
+  }
+
+  get bytesWritten(): number {
+    return this.#file.bytesWritten;
+  }
+
+  async write(buffers: readonly Buffer[]): Promise<void> {
+    try {
+      await this.#file.write(buffers);
+    } catch (error) {
+      await this.abandon(); // a full disk is not kept full
+      throw error;
+    }
+  }
+
+  async rename(to: string): Promise<string> {
+    try {
+      await this.#file.close();
+      await rename(this.temporary, to);
+    } catch (error) {
+      await this.abandon();
+      throw error;
+    }
+    this.#done = true;
+    live.delete(this.temporary);
+    return to;
+  }
+
+  async abandon(): Promise<void> {
+    if (this.#done) return;
+    this.#done = true;
+    await this.#file.close().catch(() => undefined); // its data are not wanted
+    await unlink(this.temporary).catch(() => undefined); // abandonAll may have been here
+    live.delete(this.temporary);
+  }
+}
+
+const temporaryOutput = async (
+  target: string,
+  mode: number,
+): Promise<Output & { temporary: string }> => {
+  const file = await TemporaryFile.create(path.dirname(target), mode);
+  return Object.assign(outputOf(file), {
+    temporary: file.temporary,
+    finish: () => file.rename(target),
+  });
+};
+
+/** A file that takes the place of another keeps its permissions, unless it is given some. */
+const replacingOutput = async (
+  target: string,
+  given: number | undefined,
+  before: number,
+): Promise<Output> => {
+  const output = await temporaryOutput(target, given ?? 0o600);
+  if (given !== undefined) return output;
+  try {
+    await chmod(output.temporary, before);
+  } catch (error) {
+    await output.abandon();
+    throw error;
+  }
+  return output;
+};
+
+const namedLaterOutput = async (directory: string): Promise<Output> => {
+  const file = await TemporaryFile.create(directory, 0o600);
+  return Object.assign(outputOf(file), {
+    async finish(name?: string) {
+      if (name === undefined) return file.abandon().then(() => undefined);
+      if (/^\.{0,2}$|[/\0]/.test(name)) {
+        await file.abandon();
+        throw new RafsError('USAGE', `'${name}' is not a file name`);
+      }
+      const target = path.join(directory, name);
+      // content decides the name: a file of that name is this one
+      if (!(await statOf(target))) return file.rename(target);
+      await file.abandon();
+      return target;
+    },
+  });
+};
+
+const outputOf = (file: TemporaryFile) => ({
+  write: (buffers: readonly Buffer[]) => file.write(buffers),
+  abandon: () => file.abandon(),
+  get bytesWritten() {
+    return file.bytesWritten;
+  },
+});
+
+const inPlaceOutput = (fd: number, target: string): Output => {
+  const file = new OpenFile(fd);
+  return {
+    write: buffers => file.write(buffers),
+    finish: () => file.close().then(() => target),
+    abandon: () => file.close(),
+    get bytesWritten() {
+      return file.bytesWritten;
+    },
+  };
+};
+
+/** A FIFO's writing end. Without a reader writes fail with EPIPE. */
+const socketOutput = (socket: net.Socket, target: string): Output => {
+  let failure: Error | undefined;
+  let bytesWritten = 0;
+  socket.on('error', error => (failure = error));
+  const closed = new Promise<void>(resolve => socket.once('close', () => resolve()));
+  return {
+    async write(buffers) {
+      if (failure) throw failure;
+      await writeTo(socket, buffers);
+      bytesWritten += sizeOf(buffers);
+    },
+    async finish() {
+      socket.end();
+      await closed;
+      if (failure) throw failure;
+      return target;
+    },
+    async abandon() {
+      socket.destroy();
+      await closed;
+    },
+    get bytesWritten() {
+      return bytesWritten;
+    },
+  };
+};
+
+/** Standard output is not ours to close. */
+const stdoutOutput = (): Output => {
+  let bytesWritten = 0;
+  return {
+    async write(buffers) {
+      await writeTo(process.stdout, buffers);
+      bytesWritten += sizeOf(buffers);
+    },
+    finish: () => Promise.resolve('-'),
+    abandon: () => Promise.resolve(),
+    get bytesWritten() {
+      return bytesWritten;
+    },
+  };
+};
+
+/** Writes to a stream; resolves when the last buffer has gone to the system. */
+const writeTo = (stream: NodeJS.WriteStream | net.Socket, buffers: readonly Buffer[]) =>
+  new Promise<void>((resolve, reject) => {
+    if (buffers.length === 0) {
+      resolve();
+      return;
+    }
+    // told through the callback; without a listener it would end the process
+    const ignore = (): void => undefined;
+    stream.once('error', ignore);
+    stream.cork();
+    buffers.forEach((buffer, i) => {
+      const last = i === buffers.length - 1;
+      stream.write(buffer, error => {
+        if (error) reject(error);
+        // a socket that is destroyed calls a write under way done
+        else if (stream.destroyed) reject(new Error('output was given up'));
+        else if (last) {
+          stream.removeListener('error', ignore);
+          resolve();
+        }
+      });
+    });
+    stream.uncork();
+  });

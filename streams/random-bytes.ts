@@ -1,0 +1,70 @@
+/** Bytes that can be read anywhere: a file, or whatever else stores blobs. */
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { RafsError } from '../lib/errors.js';
+
+export interface RandomBytes {
+  readonly size: number;
+  /** Exactly `size` bytes, the caller's own; CORRUPT where they pass the end. */
+  read(offset: number, size: number): Promise<Buffer>;
+  close(): Promise<void>;
+}
+
+/** A regular file. What is not one is read whole first, up to 2 GiB: a FIFO can still be opened. */
+export const openBytes = async (path: string): Promise<RandomBytes> => {
+  const handle = await open(path, constants.O_RDONLY);
+  try {
+    const stat = await handle.stat();
+    if (stat.isFile()) return new FileBytes(path, handle, stat.size);
+    const bytes = await handle.readFile();
+    await handle.close();
+    return bytesOf(bytes, path);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+};
+
+/** Bytes in memory. */
+export const bytesOf = (bytes: Buffer, path: string): RandomBytes => ({
+  size: bytes.length,
+  async read(offset, size) {
+    within(offset, size, bytes.length, path);
+    return bytes.subarray(offset, offset + size);
+  },
+  async close() {},
+});
+
+const within = (offset: number, size: number, end: number, file: string): void => {
+  if (offset >= 0 && size >= 0 && offset + size <= end) return;
+  throw new RafsError('CORRUPT', `${size} bytes at ${offset} of ${end}`, { file });
+};
+
+class FileBytes implements RandomBytes {
+  readonly size: number;
+  #path: string;
+  #handle: FileHandle;
+
+  constructor(path: string, handle: FileHandle, size: number) {
+    this.#path = path;
+    this.#handle = handle;
+    this.size = size;
+  }
+
+  async read(offset: number, size: number): Promise<Buffer> {
+    within(offset, size, this.size, this.#path);
+    const bytes = Buffer.allocUnsafeSlow(size);
+    let at = 0;
+    while (at < size) {
+      const { bytesRead } = await this.#handle.read(bytes, at, size - at, offset + at);
+      // the file became shorter while it was read
+      if (bytesRead === 0) within(offset, size, offset + at, this.#path);
+      at += bytesRead;
+    }
+    return bytes;
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}

@@ -1,0 +1,381 @@
+import { alignUp } from '../lib/bytes.js';
+import { RafsError, located, type Place } from '../lib/errors.js';
+import {
+  BLOCK_SIZE,
+  TarType,
+  checkHeader,
+  normalPath,
+  readDevice,
+  readHeader,
+  readLinkName,
+  type HeaderFields,
+} from '../lib/layout/tar.js';
+import type { BytesPart, DataPart, EndPart, Entry, EntryPart, EntryType } from '../lib/parts.js';
+import { applyPax, readPax, xattrsOf, type PaxAttributes, type PaxRecord } from '../lib/pax.js';
+import {
+  SparseExpander,
+  checkSparseMap,
+  gnuSparseMap,
+  paxSparseMap,
+  type SparseMap,
+} from '../lib/sparse.js';
+import { Stage } from './stage.js';
+
+export interface TarDemuxOptions {
+  /** largest sparse file that is expanded, in bytes: a few bytes of tar may ask for any size */
+  sparseLimit?: number;
+}
+
+/** Types of entries by the type byte of a header. GNU tar reads contiguous files as files, too. */
+const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
+  [TarType.OLD_FILE]: 'file', // also with a trailing slash: nydus-image makes no directory of it
+  [TarType.FILE]: 'file',
+  [TarType.HARDLINK]: 'hardlink',
+  [TarType.SYMLINK]: 'symlink',
+  [TarType.CHAR]: 'char',
+  [TarType.BLOCK]: 'block',
+  [TarType.DIRECTORY]: 'directory',
+  [TarType.FIFO]: 'fifo',
+  [TarType.CONTIGUOUS]: 'file',
+  [TarType.GNU_SPARSE]: 'file',
+};
+
+/** Files of an eStargz layer that are about the layer, not in it. */
+const IGNORED: ReadonlySet<string> = new Set([
+  'stargz.index.json',
+  '.prefetch.landmark',
+  '.no.prefetch.landmark',
+]);
+
+const META_LIMIT = 0x100000; // of a long name or of a list of PAX records
+const TARGET_LIMIT = 0xffff; // of a symlink's target: 16 bits hold its size
+const ID_LIMIT = 0xffffffff;
+const NO_DEVICE = 0xffffffff;
+const NO_ATTRIBUTES: PaxAttributes = {};
+const END: EndPart = { kind: 'end' };
+
+/** What is being read: headers, content, a hole-y file's content, bytes of no use, or a whole
+ * body that a function is then called with. */
+type Body = 'header' | 'content' | 'sparse' | 'skip' | 'meta';
+
+/**
+ * tar-demux: a tar to entries, each with the content of a file behind it.
+ *
+ * takes bytes; makes entry, data (of files) and end
+ * holds a header, and long names and PAX records of one entry: up to 1 MiB each
+ *
+ * Content is passed on as views of what came in. Blocks of zeros are skipped wherever they are and
+ * reading goes on to the end of the input, so concatenated archives are one layer.
+ */
+export const tarDemux = ({ sparseLimit = 2 ** 40 }: TarDemuxOptions = {}) => {
+  const head = Buffer.alloc(BLOCK_SIZE); // of a header that came in pieces
+  let have = 0;
+  let position = 0; // end of what came in, in the tar
+  let started = false;
+  let lastPath = ''; // of the body under way
+
+  let body: Body = 'header';
+  let left = 0; // bytes still to come of the body
+  let padding = 0; // bytes behind it up to the next block
+  let meta = head;
+  let metaSize = 0;
+  let metaPlace: Place = {};
+  let metaDone: (bytes: Buffer) => Entry | undefined = () => undefined;
+  let expander: SparseExpander | undefined;
+
+  // facts for the next entry
+  let longName: string | undefined;
+  let longLink: string | undefined;
+  let records: PaxRecord[] | undefined;
+  let globals = NO_ATTRIBUTES;
+  let globalSize = 0;
+
+  /** Has `done` called with the next `size` bytes, once they are there. */
+  const readMeta = (size: number, place: Place, done: typeof metaDone): undefined => {
+    meta = Buffer.allocUnsafe(alignUp(size, BLOCK_SIZE));
+    metaSize = size;
+    metaPlace = place;
+    metaDone = done;
+    body = 'meta';
+    left = meta.length;
+  };
+
+  const skip = (size: number): undefined => {
+    left = alignUp(size, BLOCK_SIZE);
+    if (left > 0) body = 'skip';
+  };
+
+  /** Size of a body; refuses what is no size. */
+  const sizeIn = (header: HeaderFields, offset: number, path: string, pax?: number): number => {
+    const size = pax ?? header.size;
+    if (size >= 0 && Number.isSafeInteger(size)) return size;
+    throw new RafsError('CORRUPT', `a tar header has a size of ${size}`, { path, offset });
+  };
+
+  /** Headers that tell something of a later one. False if this is none of them. */
+  const metaHeader = (header: HeaderFields, offset: number): boolean => {
+    const { type, name } = header;
+    const read = (done: (bytes: Buffer) => void): true => {
+      const size = sizeIn(header, offset, name);
+      if (size > META_LIMIT) {
+        const message = `a tar header of type ${type} has ${size} bytes, over ${META_LIMIT}`;
+        throw new RafsError('LIMIT', message, { path: name, offset });
+      }
+      if (size > 0) readMeta(size, { offset }, bytes => void done(bytes));
+      else done(Buffer.alloc(0));
+      return true;
+    };
+    switch (type) {
+      case TarType.GNU_LONG_NAME:
+        return read(bytes => (longName = textOf(bytes)));
+      case TarType.GNU_LONG_LINK:
+        return read(bytes => (longLink = textOf(bytes)));
+      case TarType.PAX:
+        return read(bytes => (records = readPax(bytes)));
+      case TarType.PAX_GLOBAL:
+        // later global records add to earlier ones, until one of the same key (POSIX); a sparse
+        // map belongs to one file
+        return read(bytes => {
+          globalSize += bytes.length;
+          if (globalSize > META_LIMIT) {
+            throw new RafsError('LIMIT', `global PAX records of over ${META_LIMIT} bytes`);
+          }
+          const global = readPax(bytes).filter(({ key }) => !key.startsWith('GNU.sparse.'));
+          globals = applyPax(globals, global);
+        });
+      case TarType.GNU_VOLUME: // a label of the archive
+        lastPath = name;
+        skip(sizeIn(header, offset, name));
+        return true;
+      default:
+        return false;
+    }
+  };
+
+  /** The entry a header is of, unless it has none or more must be read before. */
+  const readEntry = (block: Buffer, at: number, offset: number): Entry | undefined => {
+    const header = readHeader(block, at);
+    if (header.type >= 'A' && metaHeader(header, offset)) return undefined;
+
+    let pax = globals;
+    let path = header.name;
+    let type: EntryType | undefined;
+    try {
+      if (records) pax = applyPax(globals, records);
+      path = normalPath(longName ?? pax.sparse?.name ?? pax.path ?? path);
+      type = ENTRY_TYPES[header.type];
+      if (type === undefined) {
+        const code = JSON.stringify(header.type);
+        throw new RafsError('UNSUPPORTED', `tar entries of type ${code} are not known`);
+      }
+      const entry = entryOf(header, type, path, pax);
+      if (type === 'symlink' || type === 'hardlink') {
+        entry.target = targetOf(type, longLink ?? pax.linkPath ?? readLinkName(block, at));
+      } else if (type === 'char' || type === 'block' || type === 'fifo') {
+        entry.rdev = readDevice(block, at, header.flavour);
+        if (Number.isNaN(entry.rdev)) throw new RafsError('CORRUPT', 'not a device number');
+      }
+      const size = sizeIn(header, offset, path, pax.size);
+      longName = longLink = records = undefined;
+      lastPath = path;
+      // Only files have content. A size of other types means nothing, as in Go's archive/tar and
+      // in GNU tar's hardlinks: old writers gave links the size of their target.
+      if (path === '' && type !== 'directory') {
+        throw new RafsError('CORRUPT', `the root is a ${type}, not a directory`);
+      }
+      if (type !== 'file') return IGNORED.has(path) ? undefined : entry;
+      if (header.type === TarType.GNU_SPARSE) {
+        if (header.flavour !== 'gnu') throw new RafsError('UNSUPPORTED', 'no GNU sparse file');
+        return sparse(entry, size, offset, gnuSparseMap(block, at));
+      }
+      if (pax.sparse) return sparse(entry, size, offset, paxSparseMap(pax.sparse));
+      entry.size = size;
+      entry.dataOffset = offset + BLOCK_SIZE;
+      return content(entry, size, 'content');
+    } catch (error) {
+      throw located(error, { path, offset });
+    }
+  };
+
+  /** Starts the content of a file that has `size` bytes in the tar. */
+  const content = (entry: Entry, size: number, how: 'content' | 'sparse'): Entry | undefined => {
+    if (IGNORED.has(entry.path)) return skip(size);
+    body = how;
+    left = size;
+    padding = alignUp(size, BLOCK_SIZE) - size;
+    return entry;
+  };
+
+  /** A file with holes, whose map may go on in the blocks to come. */
+  const sparse = (
+    entry: Entry,
+    size: number,
+    offset: number,
+    map: SparseMap,
+  ): Entry | undefined => {
+    if (!map.complete) {
+      if (map.size > 0 && map.size >= size) {
+        throw new RafsError('CORRUPT', `a sparse map goes on behind its file's end at ${size}`);
+      }
+      return readMeta(BLOCK_SIZE, { path: entry.path, offset }, block => {
+        map.push(block);
+        return sparse(entry, size, offset, map);
+      });
+    }
+    checkSparseMap(map.extents, map.realSize, size - map.size);
+    if (map.realSize > sparseLimit) {
+      throw new RafsError('LIMIT', `a sparse file of ${map.realSize} bytes, over ${sparseLimit}`);
+    }
+    entry.size = map.realSize;
+    expander = new SparseExpander(map.extents, map.realSize);
+    return content(entry, size - map.size, 'sparse');
+  };
+
+  /** What ends a file: the hole behind its last byte, its end, and its padding skipped. */
+  function* finish(): Iterable<DataPart | EndPart> {
+    if (body === 'sparse') yield* dataOf(expander!.end());
+    expander = undefined;
+    yield END;
+    left = padding;
+    padding = 0;
+    body = left > 0 ? 'skip' : 'header';
+  }
+
+  return new Stage<BytesPart, EntryPart | DataPart | EndPart>('tar-demux', {
+    *part({ offset, bytes }) {
+      position = offset + bytes.length;
+      let at = 0;
+      while (at < bytes.length) {
+        let entry: Entry | undefined;
+        if (body === 'header') {
+          let block = bytes;
+          let blockAt = at;
+          if (have > 0 || bytes.length - at < BLOCK_SIZE) {
+            const size = Math.min(BLOCK_SIZE - have, bytes.length - at);
+            bytes.copy(head, have, at, at + size);
+            have += size;
+            at += size;
+            if (have < BLOCK_SIZE) return;
+            have = 0;
+            block = head;
+            blockAt = 0;
+          } else {
+            at += BLOCK_SIZE;
+          }
+          started = true;
+          const headerOffset = offset + at - BLOCK_SIZE;
+          if (!isHeader(block, blockAt, headerOffset)) continue;
+          entry = readEntry(block, blockAt, headerOffset);
+        } else {
+          const size = Math.min(left, bytes.length - at);
+          const piece = bytes.subarray(at, at + size);
+          at += size;
+          left -= size;
+          switch (body) {
+            case 'content':
+              yield { kind: 'data', bytes: piece };
+              if (left === 0) yield* finish();
+              continue;
+            case 'sparse':
+              yield* dataOf(expander!.push(piece));
+              if (left === 0) yield* finish();
+              continue;
+            case 'skip':
+              if (left === 0) body = 'header';
+              continue;
+            case 'meta':
+              piece.copy(meta, meta.length - left - size);
+              if (left > 0) continue;
+              body = 'header';
+              try {
+                entry = metaDone(meta.subarray(0, metaSize));
+              } catch (error) {
+                throw located(error, metaPlace);
+              }
+          }
+        }
+        if (entry === undefined) continue;
+        yield { kind: 'entry', entry };
+        if (left === 0) yield* finish();
+      }
+    },
+
+    end() {
+      const at = { offset: position };
+      if (body !== 'header') {
+        const place = body === 'meta' ? metaPlace : { path: lastPath };
+        throw new RafsError('CORRUPT', `the tar ends ${left} bytes too early`, { ...place, ...at });
+      }
+      if (!started && have === 0) throw new RafsError('CORRUPT', 'the tar is empty', at);
+      if (!started || head.subarray(0, have).some(byte => byte !== 0)) {
+        throw new RafsError('CORRUPT', `the tar ends inside a header, with ${have} bytes`, at);
+      }
+      if (longName !== undefined || longLink !== undefined || records) {
+        throw new RafsError('CORRUPT', 'the tar ends before the entry that it tells of', at);
+      }
+    },
+  });
+};
+
+const isHeader = (block: Buffer, at: number, offset: number): boolean => {
+  try {
+    return checkHeader(block, at);
+  } catch (error) {
+    throw located(error, { offset });
+  }
+};
+
+function* dataOf(pieces: Iterable<Buffer>): Iterable<DataPart> {
+  for (const bytes of pieces) yield { kind: 'data', bytes };
+}
+
+/** A long name of GNU tar ends at its first NUL. */
+const textOf = (bytes: Buffer): string => {
+  const end = bytes.indexOf(0);
+  return bytes.toString('latin1', 0, end < 0 ? bytes.length : end);
+};
+
+/** User and group ids: what is no number is 0, as for nydus-image. */
+const idOf = (id: number): number => {
+  if (Number.isNaN(id)) return 0;
+  if (id >= 0 && id <= ID_LIMIT) return id;
+  throw new RafsError('LIMIT', `an owner of id ${id} is not from 0 to ${ID_LIMIT}`);
+};
+
+const entryOf = (
+  header: HeaderFields,
+  type: EntryType,
+  path: string,
+  pax: PaxAttributes,
+): Entry => {
+  const { mode, mtime } = header;
+  if (Number.isNaN(mode)) throw new RafsError('CORRUPT', 'a mode is not an octal number');
+  const entry: Entry = {
+    path,
+    type,
+    mode: mode & 0o7777,
+    uid: idOf(pax.uid ?? header.uid),
+    gid: idOf(pax.gid ?? header.gid),
+    mtime: mtime > 0 && Number.isSafeInteger(mtime) ? mtime : 0,
+    mtimeNsec: 0,
+    size: 0,
+    rdev: NO_DEVICE,
+  };
+  if (pax.xattrs || pax.encodedXattrs) {
+    const xattrs = xattrsOf(pax);
+    if (xattrs) entry.xattrs = xattrs;
+  }
+  return entry;
+};
+
+/** A symlink's target stays as it is; a hardlink's is a path of the layer. */
+const targetOf = (type: 'symlink' | 'hardlink', name: string): string => {
+  if (name === '') throw new RafsError('CORRUPT', `a ${type} has no target`);
+  if (type === 'symlink') {
+    if (name.length <= TARGET_LIMIT) return name;
+    throw new RafsError('LIMIT', `a target of ${name.length} bytes is over ${TARGET_LIMIT}`);
+  }
+  const target = normalPath(name);
+  if (target !== '') return target;
+  throw new RafsError('CORRUPT', `a hardlink's target '${name}' is the root`);
+};
