@@ -1,37 +1,99 @@
-/** The writing side of a blob's CI table: 16 bytes per chunk, then a header of 4096. */
+/**
+ * The writing side of a blob's CI table: a record per chunk, then what the records refer to (zran
+ * or batch contexts with their dictionaries), then a header of 4096 bytes.
+ */
 import { ByteArena } from './columns.js';
 import { compress, COMPRESSORS, type Compressor } from './compress.js';
 import { RafsError } from './errors.js';
-import { ChunkInfoHeader, ChunkInfoV1 } from './layout/blob.js';
+import { ChunkInfoFlag, ChunkInfoHeader, ChunkInfoV1, ChunkInfoV2 } from './layout/blob.js';
 import { V6 } from './layout/v6.js';
 import type { PlacedChunk } from './parts.js';
 
-/** Sizes are held less one, cut at this bit. */
+/** Format 1 holds sizes less one, cut at this bit. */
 const SIZE_CUT = 2 ** 20;
 const OFFSET_UNIT = 0x1000;
+const NOTHING = Buffer.alloc(0);
+
+/** What format 2 says of a chunk beside its place. */
+export interface ChunkInfoExtra {
+  /** ChunkInfoFlag bits */
+  flags: number;
+  /** context and the offset in its output; or the CRC-32C as the offset */
+  data: { index: number; offset: number };
+}
 
 export interface StoredCi {
-  /** the table without contexts, as it was made */
+  /** everything as it was made */
   plain: Buffer;
-  /** the table as it is stored */
+  /** the same as it is stored */
   stored: Buffer;
   compressor: Compressor;
   header: Buffer;
 }
 
-/** Collects chunks in the order of their index. */
+/** Collects the chunks of a blob in the order of their index. */
 export class CiWriter {
   readonly #records = new ByteArena();
-  readonly #scratch = Buffer.alloc(ChunkInfoV1.size);
+  readonly #format: 1 | 2;
+  readonly #scratch: Buffer;
 
-  get chunkCount(): number {
-    return this.#records.length / ChunkInfoV1.size;
+  /** @param format 2 for blobs with the feature CHUNK_INFO_V2 */
+  constructor(format: 1 | 2 = 1) {
+    this.#format = format;
+    this.#scratch = Buffer.alloc((format === 1 ? ChunkInfoV1 : ChunkInfoV2).size);
   }
 
-  add(chunk: PlacedChunk): void {
+  get chunkCount(): number {
+    return this.#records.length / this.#scratch.length;
+  }
+
+  /** @param extra for format 2; an ordinary chunk unless given */
+  add(chunk: PlacedChunk, extra: ChunkInfoExtra = ordinary(chunk)): void {
     if (chunk.index > V6.MAX_CHUNK_INDEX) {
       throw new RafsError('LIMIT', `more than ${chunk.index} chunks in one blob`);
     }
+    if (this.#format === 1) this.#encodeV1(chunk);
+    else this.#encodeV2(chunk, extra);
+    this.#records.add(this.#scratch);
+  }
+
+  /**
+   * @param options.ciOffset where the stored table will lie in the blob
+   * @param options.contexts contexts one after another, then their dictionaries
+   */
+  finish({
+    compressor,
+    features,
+    ciOffset,
+    contexts = NOTHING,
+    contextCount = 0,
+  }: {
+    compressor: Compressor;
+    features: number;
+    ciOffset: number;
+    contexts?: Buffer;
+    contextCount?: number;
+  }): StoredCi {
+    const records = this.#records.view(0, this.#records.length);
+    const plain = contexts.length === 0 ? records : Buffer.concat([records, contexts]);
+    const packed = compress(compressor, plain);
+    const stored = packed ?? plain;
+    const used = packed ? compressor : 'none';
+    const header = ChunkInfoHeader.encode({
+      features,
+      ciCompressor: COMPRESSORS[used],
+      chunkCount: this.chunkCount,
+      ciOffset,
+      ciCompressedSize: stored.length,
+      ciUncompressedSize: plain.length,
+      contextOffset: contextCount === 0 ? 0 : records.length,
+      contextSize: contexts.length,
+      contextCount,
+    });
+    return { plain, stored, compressor: used, header };
+  }
+
+  #encodeV1(chunk: PlacedChunk): void {
     const plainSize = chunk.uncompressedSize - 1;
     const storedSize = chunk.compressedSize - 1;
     ChunkInfoV1.encodeInto(this.#scratch, 0, {
@@ -47,34 +109,23 @@ export class CiWriter {
         sizeLow: storedSize % SIZE_CUT,
       },
     });
-    this.#records.add(this.#scratch);
   }
 
-  /** @param ciOffset where the stored table will lie in the blob */
-  finish({
-    compressor,
-    features,
-    ciOffset,
-  }: {
-    compressor: Compressor;
-    features: number;
-    ciOffset: number;
-  }): StoredCi {
-    const plain = this.#records.view(0, this.#records.length);
-    const packed = compress(compressor, plain);
-    const stored = packed ?? plain;
-    const used = packed ? compressor : 'none';
-    const header = ChunkInfoHeader.encode({
-      features,
-      ciCompressor: COMPRESSORS[used],
-      chunkCount: this.chunkCount,
-      ciOffset,
-      ciCompressedSize: stored.length,
-      ciUncompressedSize: plain.length,
-      contextOffset: 0,
-      contextSize: 0,
-      contextCount: 0,
+  #encodeV2(chunk: PlacedChunk, { flags, data }: ChunkInfoExtra): void {
+    ChunkInfoV2.encodeInto(this.#scratch, 0, {
+      uncompressed: {
+        offset4k: chunk.uncompressedOffset / OFFSET_UNIT,
+        sizeMinus1: chunk.uncompressedSize - 1,
+        flags,
+      },
+      compressed: { offset: chunk.compressedOffset, size: chunk.compressedSize },
+      data,
     });
-    return { plain, stored, compressor: used, header };
   }
 }
+
+/** A chunk that is stored on its own. Readers refuse a checksum of 0, so it is left out then. */
+const ordinary = ({ compressed, crc32 }: PlacedChunk): ChunkInfoExtra => ({
+  flags: (compressed ? ChunkInfoFlag.COMPRESSED : 0) | (crc32 === 0 ? 0 : ChunkInfoFlag.HAS_CRC32),
+  data: { index: 0, offset: crc32 },
+});

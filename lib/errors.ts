@@ -42,12 +42,25 @@ const visible = (c: string): string =>
 /** One line for a person: the message, its causes, then the place, outermost first. */
 export const describe = (error: unknown): string => {
   const e = error instanceof Error ? error : new Error(String(error));
-  const place = Object.entries(placeOf(e)).map(([key, value]) => `${key} ${String(value)}`);
+  const place = Object.entries(placeOf(e)).map(([key, value]) => `${key} ${shown(value)}`);
   const where = place.length > 0 ? ` (${place.join(', ')})` : '';
   let text = e.message;
   for (let cause = e.cause; cause instanceof Error; cause = cause.cause)
     text += `: ${cause.message}`;
   return `${text}${where}`.replace(CONTROLS, visible);
+};
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Paths from a source are bytes: shown as UTF-8 where they are. */
+const shown = (value: string | number): string => {
+  const text = String(value);
+  if (/[^\x00-\xff]/.test(text)) return text; // eslint-disable-line no-control-regex
+  try {
+    return UTF8.decode(Buffer.from(text, 'latin1'));
+  } catch {
+    return text;
+  }
 };
 
 /** Exit status for an error: 1 unless its code says otherwise. */

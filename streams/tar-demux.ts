@@ -54,8 +54,10 @@ const NO_DEVICE = 0xffffffff;
 const NO_ATTRIBUTES: PaxAttributes = {};
 const END: EndPart = { kind: 'end' };
 
-/** What is being read: headers, content, a hole-y file's content, bytes of no use, or a whole
- * body that a function is then called with. */
+/**
+ * What is being read: a header, content of a file without or with holes, bytes of no use, or a
+ * body that is needed as a whole.
+ */
 type Body = 'header' | 'content' | 'sparse' | 'skip' | 'meta';
 
 /**
@@ -155,6 +157,7 @@ export const tarDemux = ({ sparseLimit = 2 ** 40 }: TarDemuxOptions = {}) => {
   /** The entry a header is of, unless it has none or more must be read before. */
   const readEntry = (block: Buffer, at: number, offset: number): Entry | undefined => {
     const header = readHeader(block, at);
+    // types of other headers are letters
     if (header.type >= 'A' && metaHeader(header, offset)) return undefined;
 
     let pax = globals;
@@ -173,19 +176,21 @@ export const tarDemux = ({ sparseLimit = 2 ** 40 }: TarDemuxOptions = {}) => {
         entry.target = targetOf(type, longLink ?? pax.linkPath ?? readLinkName(block, at));
       } else if (type === 'char' || type === 'block' || type === 'fifo') {
         entry.rdev = readDevice(block, at, header.flavour);
-        if (Number.isNaN(entry.rdev)) throw new RafsError('CORRUPT', 'not a device number');
+        if (Number.isNaN(entry.rdev))
+          throw new RafsError('CORRUPT', 'a device number is no number');
       }
       const size = sizeIn(header, offset, path, pax.size);
       longName = longLink = records = undefined;
       lastPath = path;
-      // Only files have content. A size of other types means nothing, as in Go's archive/tar and
-      // in GNU tar's hardlinks: old writers gave links the size of their target.
       if (path === '' && type !== 'directory') {
         throw new RafsError('CORRUPT', `the root is a ${type}, not a directory`);
       }
+      // Only files have content. A size of other types means nothing, as in Go's archive/tar and
+      // in GNU tar's hardlinks: old writers gave links the size of their target.
       if (type !== 'file') return IGNORED.has(path) ? undefined : entry;
       if (header.type === TarType.GNU_SPARSE) {
-        if (header.flavour !== 'gnu') throw new RafsError('UNSUPPORTED', 'no GNU sparse file');
+        if (header.flavour !== 'gnu')
+          throw new RafsError('UNSUPPORTED', 'a sparse file of another form than GNU tar has');
         return sparse(entry, size, offset, gnuSparseMap(block, at));
       }
       if (pax.sparse) return sparse(entry, size, offset, paxSparseMap(pax.sparse));
