@@ -13,8 +13,15 @@ import { openArtifacts, type ArtifactWriter, type Targets } from '../streams/art
 import { dirWalk } from '../streams/dir-walk.js';
 import { releaseFifo, releaseSourceFifo } from '../streams/fifo.js';
 import { meter } from '../streams/meter.js';
-import { nativeFromDirectory, nativeFromTar, run } from '../streams/pipelines.js';
+import {
+  nativeFromDirectory,
+  nativeFromTar,
+  run,
+  tarfsFromScan,
+  tarfsFromTar,
+} from '../streams/pipelines.js';
 import { openSource, Source } from '../streams/source.js';
+import { openTarScan, TarScan } from '../streams/tar-scan.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
 import { outputJson, writeOutputJson } from './output-json.js';
@@ -40,7 +47,7 @@ export const create = async (
     if (!exact && build.compressor === 'zstd') {
       log.warn('zstd-napi is not installed: the blob will be valid, but not that of nydus-image');
     }
-    const writer = await openArtifacts(targetsOf(build));
+    const writer = await openArtifacts(targetsOf(build), context.signal);
     unopened.clear();
     unopened.add(source);
     try {
@@ -79,7 +86,6 @@ const kindOf = (target: string): PathKind => {
 /** What the command line may ask for and no pipeline makes yet. */
 const UNBUILT: readonly [what: string, asked: (build: BuildOptions) => boolean][] = [
   ['--type of mode Zran', build => build.mode === 'zran'],
-  ['--type of mode Tarfs', build => build.mode === 'tarfs'],
   ['--fs-version 5', build => build.fsVersion === 5],
   ['--batch-size', build => build.batchSize > 0],
   ['--encrypt', build => build.encrypt],
@@ -96,13 +102,13 @@ const refuseUnbuilt = (build: BuildOptions): void => {
 };
 
 /** Where each artifact of a build goes. */
-const targetsOf = ({ paths, features, source }: BuildOptions): Targets => {
+const targetsOf = ({ mode, paths, features, source }: BuildOptions): Targets => {
   const { blob, blobDir, blobCacheDir, bootstrap, externalBlob } = paths;
   const directory = blobDir ?? '.'; // planBuild has seen that it is there where it is needed
   const at = (file: string | undefined) => (file === undefined ? { directory } : { path: file });
   return {
     ...(blobCacheDir === undefined
-      ? { blob: at(blob) }
+      ? { blob: mode === 'tarfs' ? { directory, late: true } : at(blob) }
       : {
           blob: { discard: true },
           'cache-data': { directory: blobCacheDir },
@@ -127,15 +133,27 @@ const openInput = (
   build: BuildOptions,
   prefetch: readonly string[],
   warn: (message: string) => void,
-): Readable =>
-  build.source === 'dir'
-    ? dirWalk(build.paths.source, {
-        explicitUidGid: build.explicitUidGid,
-        dropWhiteouts: build.whiteoutSpec,
-        prefetch,
-        warn,
-      })
-    : openSource(build.paths.source);
+): Readable => {
+  const { source } = build.paths;
+  if (build.source === 'dir') {
+    return dirWalk(source, {
+      explicitUidGid: build.explicitUidGid,
+      dropWhiteouts: build.whiteoutSpec,
+      prefetch,
+      warn,
+    });
+  }
+  return (build.mode === 'tarfs' && build.blobId && openScan(source)) || openSource(source);
+};
+
+/** A plain tar in a regular file, read for its entries only; undefined if it is none. */
+const openScan = (source: string): TarScan | undefined => {
+  if (isStdin(source) || kindOf(source) !== 'file') return undefined;
+  const scan = openTarScan(source);
+  if (scan && sniff(scan.peek(SNIFFED_SIZE)) === 'none') return scan;
+  scan?.destroy();
+  return undefined;
+};
 
 const runBuild = async (
   build: BuildOptions,
@@ -144,17 +162,17 @@ const runBuild = async (
   { prefetch, workers }: { prefetch: readonly string[]; workers?: number },
   { log, progress, signal }: CommandContext,
 ): Promise<void> => {
+  const measured = input instanceof Source || input instanceof TarScan ? input : undefined;
   const counters = {
     files: 0,
     get bytesIn() {
-      return input instanceof Source ? input.bytesRead : 0;
+      return measured?.bytesRead ?? 0;
     },
     get bytesOut() {
       return writer.bytesWritten;
     },
   };
-  const size = input instanceof Source ? input.size : undefined;
-  const bar = startProgress({ mode: progress, title: 'create', totalIn: size });
+  const bar = startProgress({ mode: progress, title: 'create', totalIn: measured?.size });
   bar.update(counters);
   log.beforeRecord = () => bar.hide();
   try {
@@ -170,7 +188,12 @@ const runBuild = async (
     let stages: Duplex;
     if (input instanceof Source) {
       const compression = sniff(await input.peek(SNIFFED_SIZE));
-      stages = await nativeFromTar({ ...options, compression });
+      stages =
+        build.mode === 'tarfs'
+          ? tarfsFromTar({ ...options, compression })
+          : await nativeFromTar({ ...options, compression });
+    } else if (input instanceof TarScan) {
+      stages = tarfsFromScan(options);
     } else {
       stages = await nativeFromDirectory(options);
     }

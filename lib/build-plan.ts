@@ -19,8 +19,8 @@ import {
   type Mode,
   type PrefetchPolicy,
   type SourceKind,
-  type WhiteoutSpec,
 } from './modes.js';
+import type { WhiteoutSpec } from './whiteout.js';
 
 /** A build, decided: after this no stage looks at an option of the command line. */
 export interface BuildOptions {

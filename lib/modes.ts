@@ -5,11 +5,11 @@
  */
 import type { Compressor } from './compress.js';
 import type { Digester } from './digest.js';
+import type { WhiteoutSpec } from './whiteout.js';
 
 export type Mode = 'native' | 'zran' | 'tarfs';
 export type SourceKind = 'dir' | 'tar' | 'toc';
 export type PrefetchPolicy = 'fs' | 'blob' | 'none';
-export type WhiteoutSpec = 'oci' | 'overlayfs' | 'none';
 
 /** Everything `--type` accepts, in the order in which help and errors list it. */
 export const TYPE_NAMES = [

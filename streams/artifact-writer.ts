@@ -10,13 +10,23 @@
 import { Writable } from 'node:stream';
 import { located } from '../lib/errors.js';
 import type { Artifact, BuiltImage, FinishPart, ImagePart, SectionPart } from '../lib/parts.js';
-import { discardOutput, openOutput, openOutputInDirectory, type Output } from './output.js';
+import {
+  discardOutput,
+  openOutput,
+  openOutputInDirectory,
+  openOutputLate,
+  type Output,
+} from './output.js';
 import type { Batch } from './stage.js';
 
 export type ArtifactPart = SectionPart | FinishPart | ImagePart;
 
-/** A path (of a file, FIFO or device, '-' for standard output), a directory, or nowhere. */
-export type Target = { path: string } | { directory: string } | { discard: true };
+/**
+ * A path (of a file, FIFO or device, '-' for standard output), a directory, or nowhere. In a
+ * directory nothing is made before there are bytes for it, if that is to be late.
+ */
+export type Target =
+  { path: string } | { directory: string; late?: boolean } | { discard: true };
 
 export type Targets = { readonly [A in Artifact]?: Target };
 
@@ -157,6 +167,8 @@ export const openArtifacts = async (
 
 const openTarget = async (target: Target, signal: AbortSignal): Promise<Output> => {
   if ('path' in target) return openOutput(target.path, { signal });
-  if ('directory' in target) return openOutputInDirectory(target.directory);
+  if ('directory' in target) {
+    return (target.late ? openOutputLate : openOutputInDirectory)(target.directory);
+  }
   return discardOutput();
 };

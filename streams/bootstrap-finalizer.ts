@@ -39,6 +39,8 @@ export interface FinalizerOptions {
   inlineMeta: boolean;
   blobToc: boolean;
   explicitUidGid: boolean;
+  /** the blob is a tar: 512-byte blocks, chunks without digests */
+  tarfs?: boolean;
   /** paths for the prefetch table */
   prefetch?: readonly string[];
   /** also make the bootstrap of external files that every build of a directory has */
@@ -73,11 +75,12 @@ export const bootstrapFinalizer = ({
   inlineMeta,
   blobToc,
   explicitUidGid,
+  tarfs = false,
   prefetch = [],
   external = false,
 }: FinalizerOptions) => {
   const tree = new Tree();
-  const chunks = new ChunkTable();
+  const chunks = new ChunkTable({ named: !tarfs });
   const flags =
     COMPRESSION_FLAGS[compressor] +
     HASH_FLAGS[digester] +
@@ -89,8 +92,15 @@ export const bootstrapFinalizer = ({
   let entryCount = 0;
   let ended: BlobPart | undefined;
 
-  const emit = (blobs: readonly BlobInfo[], of = tree): Iterable<Buffer> =>
-    emitV6(planV6(of, chunks, blobs, { chunkSize, flags, prefetch }));
+  const emit = (blobs: readonly BlobInfo[]): Iterable<Buffer> =>
+    emitV6(planV6(tree, chunks, blobs, { chunkSize, flags, tarfs, prefetch }));
+
+  /** Nothing but the root; that there are xattrs is said of both bootstraps. */
+  const emitExternal = (): Iterable<Buffer> => {
+    const plan = planV6(rootOf(tree), chunks, [], { chunkSize, flags });
+    const said = plan.flags & SuperFlag.HAS_XATTR || tree.xattrSets.length === 1;
+    return emitV6(said ? plan : { ...plan, flags: plan.flags + SuperFlag.HAS_XATTR });
+  };
 
   /** A bootstrap in a file of its own; its name in a directory is its sha256 unless given. */
   function* separate(
@@ -167,13 +177,13 @@ export const bootstrapFinalizer = ({
         yield { kind: 'finish', artifact: 'blob', name: id };
         if (external) {
           const other = new BlobFile('external-blob');
-          yield* inlined(other, emit([], rootOf(tree)));
+          yield* inlined(other, emitExternal());
           yield { kind: 'finish', artifact: 'external-blob', name: other.digest().toString('hex') };
         }
       } else {
         yield { kind: 'finish', artifact: 'blob', name: id }; // no id: nothing was new
         const name = yield* separate('bootstrap', pieces);
-        if (external) yield* separate('external', emit([], rootOf(tree)), `${name}.external`);
+        if (external) yield* separate('external', emitExternal(), `${name}.external`);
       }
       yield {
         kind: 'image',
@@ -192,6 +202,9 @@ const rootOf = (tree: Tree): Tree => {
   const alone = new Tree();
   for (const column of ['mode', 'uid', 'gid', 'mtime', 'mtimeNsec', 'rdev'] as const) {
     alone[column].data[0] = tree[column].get(0);
+  }
+  if (tree.xattrs.get(0) !== 0) {
+    alone.xattrs.data[0] = alone.xattrSets.push(tree.xattrSets[tree.xattrs.get(0)]) - 1;
   }
   return alone;
 };

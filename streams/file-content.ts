@@ -59,9 +59,9 @@ export class SmallFiles<T extends Readable> {
 
   /** Waits for the reads under way; none leaves a descriptor open. */
   async close(): Promise<void> {
-    const reads = [this.#current, ...this.#ahead].map(one => one?.content);
+    const all = [this.#current, ...this.#ahead];
     this.#ahead = [];
-    await Promise.allSettled(reads);
+    await Promise.allSettled(all.map(one => Promise.resolve(one?.content)));
   }
 
   get #byPool(): boolean {

@@ -59,6 +59,23 @@ export const openOutput = async (
 export const openOutputInDirectory = (directory: string): Promise<Output> =>
   namedLaterOutput(directory);
 
+/** The same, but nothing is made in the directory before there are bytes for it, if any come. */
+export const openOutputLate = (directory: string): Output => {
+  let opened: Promise<Output> | undefined;
+  let output: Output | undefined;
+  return {
+    async write(buffers) {
+      output = await (opened ??= openOutputInDirectory(directory));
+      await output.write(buffers);
+    },
+    finish: async name => output?.finish(name),
+    abandon: async () => (await opened?.catch(() => undefined))?.abandon(),
+    get bytesWritten() {
+      return output?.bytesWritten ?? 0;
+    },
+  };
+};
+
 /** An output that only counts. */
 export const discardOutput = (): Output => {
   let bytesWritten = 0;
@@ -99,8 +116,8 @@ const realpath = promisify(fs.realpath);
 const readlink = promisify(fs.readlink);
 
 const statOf = (target: string): Promise<fs.Stats | undefined> =>
-  promisify(fs.stat)(target).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
+  promisify(fs.stat)(target).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   });
 
