@@ -29,6 +29,8 @@ interface Zstd {
   /** false where the bytes are not those of libzstd 1.5.6 */
   readonly exact: boolean;
   compress(bytes: Uint8Array): Buffer;
+  /** Into `out`, which has room for `compressBound`; returns the size. */
+  compressInto(out: Uint8Array, bytes: Uint8Array): number;
   decompress(bytes: Buffer, size: number): Buffer;
 }
 
@@ -42,11 +44,11 @@ const nativeZstd = (): Zstd => {
   return {
     exact: true,
     compress(bytes) {
-      const bound = bytes.length + (bytes.length >> 8) + 0x100;
+      const bound = compressBound(bytes.length);
       if (bound > scratch.length) scratch = Buffer.allocUnsafeSlow(bound);
-      const size = encoder.compress(scratch, bytes, ZSTD_LEVEL);
-      return Buffer.from(scratch.subarray(0, size));
+      return Buffer.from(scratch.subarray(0, encoder.compress(scratch, bytes, ZSTD_LEVEL)));
     },
+    compressInto: (out, bytes) => encoder.compress(out, bytes, ZSTD_LEVEL),
     decompress(bytes, size) {
       const out = Buffer.allocUnsafe(size);
       const got = decoder.decompress(out, bytes);
@@ -73,6 +75,11 @@ const wasmZstd = async (): Promise<Zstd> => {
   return {
     exact: false,
     compress: bytes => Buffer.from(wasm.compress(bytes, ZSTD_LEVEL)),
+    compressInto(out, bytes) {
+      const packed = wasm.compress(bytes, ZSTD_LEVEL);
+      out.set(packed);
+      return packed.length;
+    },
     decompress(bytes, size) {
       // the package allocates what the frame says it holds
       const stated = frameContentSize(bytes) ?? size;
@@ -84,14 +91,20 @@ const wasmZstd = async (): Promise<Zstd> => {
 
 /** Makes `compress` and `decompress` ready; says whether zstd's bytes are the reference's. */
 export const prepareCompressors = async (): Promise<{ exact: boolean }> => {
-  if (!zstd) {
-    try {
-      zstd = nativeZstd();
-    } catch {
-      zstd = await wasmZstd();
-    }
-  }
+  preparing ??= loadZstd();
+  zstd = await preparing;
   return { exact: zstd.exact };
+};
+
+/** One for all callers: the wasm package breaks when it is initialised a second time. */
+let preparing: Promise<Zstd> | undefined;
+
+const loadZstd = async (): Promise<Zstd> => {
+  try {
+    return nativeZstd();
+  } catch {
+    return wasmZstd();
+  }
 };
 
 const ready = (): Zstd => {
@@ -105,6 +118,26 @@ export const compress = (compressor: Compressor, bytes: Buffer): Buffer | undefi
   if (compressor === 'gzip') throw new Error('gzip is read, not written');
   const packed = compressor === 'zstd' ? ready().compress(bytes) : lz4Compress(bytes);
   return packed.length < bytes.length ? packed : undefined;
+};
+
+/** What the compressed form of `size` bytes may take at most, with any compressor. */
+export const compressBound = (size: number): number => size + (size >> 7) + 0x100;
+
+/**
+ * The same into `out` at `at`, where `compressBound` bytes have room: the stored size, or 0 where
+ * it is not smaller. Allocates nothing that has to be collected.
+ */
+export const compressInto = (
+  compressor: Compressor,
+  bytes: Buffer,
+  out: Buffer,
+  at: number,
+): number => {
+  if (compressor === 'zstd' && bytes.length > 0) {
+    const size = ready().compressInto(out.subarray(at), bytes);
+    return size < bytes.length ? size : 0;
+  }
+  return compress(compressor, bytes)?.copy(out, at) ?? 0;
 };
 
 /** Exactly `size` bytes; `size` must have been bounded by the caller. */

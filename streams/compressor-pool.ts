@@ -1,7 +1,6 @@
 /** Worker threads that compress slabs of shared memory, started when the first slab is full. */
 import { Worker } from 'node:worker_threads';
-import type { Compressor } from '../lib/compress.js';
-import type { Packed } from './compressor.js';
+import { compressBound, type Compressor } from '../lib/compress.js';
 
 export interface PoolOptions {
   compressor: Compressor;
@@ -10,29 +9,27 @@ export interface PoolOptions {
   slabSize: number;
 }
 
-/** What a worker is told: which slab, and the sizes of the chunks in it. */
-export interface Job {
-  slab: SharedArrayBuffer;
-  sizes: readonly number[];
+/** Memory for a run of chunks: their bytes, and what they are compressed to. */
+export interface Slab {
+  readonly plain: SharedArrayBuffer;
+  readonly packed: SharedArrayBuffer;
 }
 
-/** What it answers: stored sizes, 0 for a chunk that does not shrink, and the stored bytes. */
-export interface Answer {
-  sizes: readonly number[];
-  bytes: ArrayBuffer;
+/** What a worker is told: the slab, and the sizes of the chunks in it. It answers stored sizes. */
+export interface Job extends Slab {
+  readonly sizes: readonly number[];
 }
 
 interface Waiting {
-  plain: Buffer;
-  resolve(packed: Packed): void;
+  resolve(stored: readonly number[]): void;
   reject(error: Error): void;
 }
 
 export class CompressorPool {
   readonly slabSize: number;
   readonly #options: PoolOptions;
-  readonly #slabs: SharedArrayBuffer[] = [];
-  readonly #free: number[] = [];
+  readonly #free: Slab[] = [];
+  #made = 0;
   readonly #workers: { worker: Worker; jobs: Waiting[] }[] = [];
   #failure: Error | undefined;
   #closed = false;
@@ -48,26 +45,25 @@ export class CompressorPool {
   }
 
   get freeSlabs(): number {
-    return this.#free.length + this.#options.slabs - this.#slabs.length;
+    return this.#free.length + this.#options.slabs - this.#made;
   }
 
-  take(): number {
+  take(): Slab {
     const free = this.#free.pop();
-    if (free !== undefined) return free;
-    this.#slabs.push(new SharedArrayBuffer(this.slabSize));
-    return this.#slabs.length - 1;
+    if (free) return free;
+    this.#made++;
+    return {
+      plain: new SharedArrayBuffer(this.slabSize),
+      packed: new SharedArrayBuffer(compressBound(this.slabSize)),
+    };
   }
 
-  free(slab: number): void {
+  free(slab: Slab): void {
     this.#free.push(slab);
   }
 
-  bytes(slab: number): Buffer {
-    return Buffer.from(this.#slabs[slab]!);
-  }
-
-  /** Compresses the chunks at the start of a slab. */
-  compress(slab: number, sizes: readonly number[]): Promise<Packed> {
+  /** Compresses the chunks at the start of a slab; the stored size of each, 0 for one that stays. */
+  compress(slab: Slab, sizes: readonly number[]): Promise<readonly number[]> {
     if (!this.started) this.#start();
     return new Promise((resolve, reject) => {
       if (this.#failure) {
@@ -75,8 +71,8 @@ export class CompressorPool {
         return;
       }
       const idlest = this.#workers.reduce((a, b) => (b.jobs.length < a.jobs.length ? b : a));
-      idlest.jobs.push({ plain: this.bytes(slab), resolve, reject });
-      idlest.worker.postMessage({ slab: this.#slabs[slab]!, sizes } satisfies Job);
+      idlest.jobs.push({ resolve, reject });
+      idlest.worker.postMessage({ ...slab, sizes } satisfies Job);
     });
   }
 
@@ -91,10 +87,7 @@ export class CompressorPool {
         workerData: this.#options.compressor,
       });
       const jobs: Waiting[] = [];
-      worker.on('message', ({ sizes, bytes }: Answer) => {
-        const job = jobs.shift()!;
-        job.resolve({ sizes, bytes: Buffer.from(bytes), plain: job.plain });
-      });
+      worker.on('message', (stored: readonly number[]) => jobs.shift()!.resolve(stored));
       worker.on('error', error => this.#fail(error));
       worker.on('exit', code => {
         if (!this.#closed) this.#fail(new Error(`compressor thread ended with ${code}`));

@@ -9,9 +9,9 @@
  * back-pressure. A layer that fits one slab is compressed here: starting a thread takes longer.
  */
 import { availableParallelism } from 'node:os';
-import { compress, prepareCompressors, type Compressor } from '../lib/compress.js';
+import { compress, compressInto, prepareCompressors, type Compressor } from '../lib/compress.js';
 import type { ChunkPart, EndPart, EntryPart, NamedChunk, PackedChunk } from '../lib/parts.js';
-import { CompressorPool } from './compressor-pool.js';
+import { CompressorPool, type Slab } from './compressor-pool.js';
 import { Stage } from './stage.js';
 
 type In = EntryPart | ChunkPart<NamedChunk> | EndPart;
@@ -33,7 +33,7 @@ interface Run {
   parts: In[];
   sizes: number[];
   used: number;
-  slab: number;
+  slab: Slab;
 }
 
 export const compressor = async ({
@@ -56,23 +56,20 @@ export const compressor = async ({
     slabs: 2 * workers + 1,
     slabSize: Math.max(SLAB_SIZE, chunkSize),
   });
-  const pending: { run: Run; packed: Promise<Packed>; ready: boolean }[] = [];
+  const pending: { run: Run; stored: Promise<readonly number[]>; ready: boolean }[] = [];
   let run: Run | undefined;
 
   const send = (full: Run): void => {
-    const waiting = { run: full, packed: pool.compress(full.slab, full.sizes), ready: false };
-    waiting.packed.then(
-      () => (waiting.ready = true),
-      () => (waiting.ready = true), // whoever awaits it learns why
-    );
+    const waiting = { run: full, stored: pool.compress(full.slab, full.sizes), ready: false };
+    const settled = (): void => void (waiting.ready = true);
+    waiting.stored.then(settled, settled); // whoever awaits it learns why it failed
     pending.push(waiting);
   };
 
   async function* first(): AsyncIterable<Out> {
     const waiting = pending.shift()!;
-    const packed = await waiting.packed;
+    yield* unpack(waiting.run, await waiting.stored);
     pool.free(waiting.run.slab);
-    yield* unpack(waiting.run, packed);
   }
 
   return new Stage<In, Out>('compressor', {
@@ -90,7 +87,7 @@ export const compressor = async ({
         }
         run.parts.push(part);
         if (!isNew) continue;
-        pool.bytes(run.slab).set(part.bytes, run.used);
+        part.bytes.copy(Buffer.from(run.slab.plain), run.used);
         run.sizes.push(size);
         run.used += size;
         part.bytes = NO_BYTES;
@@ -103,7 +100,7 @@ export const compressor = async ({
         run = undefined;
       }
       while (pending.length > 0) yield* first();
-      if (run) yield* unpack(run, compressHere(algorithm, pool.bytes(run.slab), run.sizes));
+      if (run) yield* unpack(run, compressHere(algorithm, run));
     },
     close() {
       pool.close();
@@ -113,33 +110,29 @@ export const compressor = async ({
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** Results of a slab: the stored size of each chunk, 0 where it stays as it is. */
-export interface Packed {
-  sizes: ArrayLike<number>;
-  /** what was compressed, one after another */
-  bytes: Buffer;
-  /** the slab, for those that stay */
-  plain: Buffer;
-}
-
-const compressHere = (
-  algorithm: Compressor,
-  slab: Uint8Array,
-  sizes: readonly number[],
-): Packed => {
-  const plain = Buffer.from(slab.buffer, slab.byteOffset, slab.byteLength);
-  const packed: Buffer[] = [];
-  let at = 0;
-  const stored = sizes.map(size => {
-    const bytes = compress(algorithm, plain.subarray(at, at + size));
-    at += size;
-    if (bytes) packed.push(bytes);
-    return bytes?.length ?? 0;
+const compressHere = (algorithm: Compressor, { slab, sizes }: Run): number[] => {
+  const plain = Buffer.from(slab.plain);
+  const packed = Buffer.from(slab.packed);
+  let from = 0;
+  let to = 0;
+  return sizes.map(size => {
+    const stored = compressInto(algorithm, plain.subarray(from, from + size), packed, to);
+    from += size;
+    to += stored;
+    return stored;
   });
-  return { sizes: stored, bytes: Buffer.concat(packed), plain };
 };
 
-function* unpack(run: Run, { sizes, bytes, plain }: Packed): Iterable<Out> {
+/**
+ * The parts of a run with their stored bytes.
+ *
+ * @param stored size of each new chunk as it is stored, 0 where it stays as it was
+ */
+function* unpack(run: Run, stored: readonly number[]): Iterable<Out> {
+  // the slab will be used again: one copy of what is stored compressed serves the whole run
+  const total = stored.reduce((sum, size) => sum + size, 0);
+  const bytes = Buffer.from(Buffer.from(run.slab.packed, 0, total));
+  const plain = Buffer.from(run.slab.plain);
   let next = 0;
   let packedAt = 0;
   let plainAt = 0;
@@ -150,15 +143,13 @@ function* unpack(run: Run, { sizes, bytes, plain }: Packed): Iterable<Out> {
       yield pack(part, undefined);
     } else {
       const size = run.sizes[next]!;
-      const stored = sizes[next++]!;
-      if (stored > 0) {
-        yield pack(part, bytes.subarray(packedAt, packedAt + stored));
-        packedAt += stored;
+      const storedSize = stored[next++]!;
+      if (storedSize > 0) {
+        yield pack(part, bytes.subarray(packedAt, packedAt + storedSize));
+        packedAt += storedSize;
       } else {
-        yield pack(
-          { ...part, bytes: Buffer.from(plain.subarray(plainAt, plainAt + size)) },
-          undefined,
-        );
+        const own = Buffer.from(plain.subarray(plainAt, plainAt + size));
+        yield pack({ ...part, bytes: own }, undefined);
       }
       plainAt += size;
     }
