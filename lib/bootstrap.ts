@@ -22,6 +22,8 @@ export interface BlobRecord extends BlobInfo {
   /** where the bytes of this blob to be read ahead lie; v5 only, else 0 */
   readaheadOffset: number;
   readaheadSize: number;
+  /** the image does not say how large the blob is and how many chunks it has; old v5 only */
+  uncounted?: boolean;
 }
 
 export interface Inode {
@@ -38,9 +40,11 @@ export interface Inode {
   nlink: number;
   /** units of 512 bytes */
   blocks: number;
-  /** 0 unless a device */
+  /** of a device; else 0, or in v5 what the source had */
   rdev: number;
   hasXattr: boolean;
+  /** a tar made it a hardlink, or one to it; v5 only */
+  hardlink?: boolean;
   /** what the format counts for an inode that is no directory: chunks, for a file */
   chunkCount: number;
   /** position of a directory's first child in v5, else 0 */
@@ -51,6 +55,7 @@ export interface Inode {
 
 export interface Child {
   name: string;
+  /** where `inode` finds what the name stands for. In v5 further names of a file have their own */
   id: number;
 }
 
@@ -107,6 +112,12 @@ export interface Bootstrap {
   /** By full name, in their order on disk. */
   xattrs(inode: Inode): ReadonlyMap<string, Buffer>;
   symlinkTarget(symlink: Inode): string;
+  /** names of one file have an inode each, which should say the same; v5 only */
+  readonly recordPerName?: boolean;
+  /** Fails with MISMATCH where an inode has a digest that is not its own; needs `prepareDigests`. */
+  verifyRecord?(inode: Inode): void;
+  /** All chunks of the image, each once, where it has a table of them; without file offsets. */
+  chunkRecords?(): Iterable<StoredChunk>;
 }
 
 /** One name in the tree. */
@@ -114,6 +125,8 @@ export interface Visit {
   /** components joined by '/', without a leading one; '' is the root */
   path: string;
   name: string;
+  /** of the child; the inode has another one only where it is a further name of a v5 file */
+  id: number;
   inode: Inode;
   parentId: number;
   /** an earlier name has the same inode */
@@ -157,7 +170,7 @@ export function* walk(bootstrap: Bootstrap): Iterable<Visit> {
   let chunks = 0;
   const root = bootstrap.inode(bootstrap.rootId);
   seen.add(root.id);
-  yield { path: '', name: '', inode: root, parentId: root.id, repeated: false };
+  yield { path: '', name: '', id: root.id, inode: root, parentId: root.id, repeated: false };
   const open = [
     { id: root.id, prefix: '', children: bootstrap.children(root, root.id)[Symbol.iterator]() },
   ];
@@ -172,31 +185,35 @@ export function* walk(bootstrap: Bootstrap): Iterable<Visit> {
     const path = prefix + name;
     if (path.length > MAX_PATH) {
       throw new RafsError('LIMIT', `a path of more than ${MAX_PATH} bytes`, {
-        path: path.slice(0, 64),
+        path: `/${path.slice(0, 64)}`,
       });
     }
     const inode = atPath(path, () => bootstrap.inode(id));
-    const repeated = !seen.add(id);
+    const repeated = !seen.add(inode.id);
     if (repeated && inode.nlink === 1) {
-      throw new RafsError('CORRUPT', `inode ${id} has two names and one link`, { path });
+      throw new RafsError('CORRUPT', `inode ${id} has two names and one link`, {
+        path: `/${path}`,
+      });
     }
     names += 1;
     if (!repeated && inode.type === 'file') chunks += inode.chunkCount;
     if (names > limits.names || chunks > limits.chunks) {
       const most = `${limits.names} names and ${limits.chunks} chunks fit`;
       throw new RafsError('CORRUPT', `${names} names and ${chunks} chunks, where ${most}`, {
-        path,
+        path: `/${path}`,
       });
     }
     if (inode.type === 'directory') {
-      if (repeated) throw new RafsError('CORRUPT', `directory ${id} has two names`, { path });
-      yield { path, name, inode, parentId, repeated };
+      if (repeated) {
+        throw new RafsError('CORRUPT', `directory ${id} has two names`, { path: `/${path}` });
+      }
+      yield { path, name, id, inode, parentId, repeated };
       const grandchildren = atPath(path, () =>
         bootstrap.children(inode, parentId)[Symbol.iterator](),
       );
       open.push({ id, prefix: `${path}/`, children: grandchildren });
     } else {
-      yield { path, name, inode, parentId, repeated: repeated && inode.type === 'file' };
+      yield { path, name, id, inode, parentId, repeated: repeated && inode.type === 'file' };
     }
   }
 }

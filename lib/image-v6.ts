@@ -26,7 +26,7 @@ import {
 } from './layout/v6.js';
 import { readDirents } from './image-v6-dirents.js';
 import { readTables, type Tables } from './image-v6-tables.js';
-import { u16 } from './struct.js';
+import { u16, type ValueOf } from './struct.js';
 
 const MAX_SYMLINK = 4096;
 
@@ -313,23 +313,22 @@ class ImageV6 implements Bootstrap {
         encrypted: false,
       };
     }
-    const { digest, flags, ...record } = this.#record(blobIndex, index, entry.blkaddr);
+    const record = this.#record(blobIndex, index, entry.blkaddr);
     if (record.uncompressedSize !== due) {
       throw corrupt(`${record.uncompressedSize} bytes, not ${due}`, { blob: blob.id });
     }
-    return {
-      digest,
-      blobIndex,
-      index,
-      fileOffset,
-      uncompressedSize: due,
-      compressedSize: record.compressedSize,
-      uncompressedOffset: record.uncompressedOffset,
-      compressedOffset: record.compressedOffset,
-      compressed: (flags & ChunkFlag.COMPRESSED) !== 0,
-      encrypted: (flags & ChunkFlag.ENCRYPTED) !== 0,
-      ...(flags & ChunkFlag.HAS_CRC32 ? { crc32: record.crc32 } : {}),
-    };
+    return storedChunk(record, fileOffset);
+  }
+
+  *chunkRecords(): Iterable<StoredChunk> {
+    const { offset, size } = this.tables.chunk;
+    for (let at = offset; at < offset + size; at += ChunkRecord.size) {
+      const record = ChunkRecord.decode(this.#image, at);
+      if (record.blobIndex >= this.blobs.length) {
+        throw corrupt(`blob ${record.blobIndex} of ${this.blobs.length}`, { offset: at });
+      }
+      yield storedChunk(record, 0);
+    }
   }
 
   #record(blobIndex: number, index: number, blkaddr: number) {
@@ -347,6 +346,23 @@ class ImageV6 implements Bootstrap {
     return record;
   }
 }
+
+const storedChunk = (
+  { digest, flags, crc32, ...record }: ValueOf<typeof ChunkRecord>,
+  fileOffset: number,
+): StoredChunk => ({
+  digest,
+  blobIndex: record.blobIndex,
+  index: record.index,
+  fileOffset,
+  uncompressedSize: record.uncompressedSize,
+  compressedSize: record.compressedSize,
+  uncompressedOffset: record.uncompressedOffset,
+  compressedOffset: record.compressedOffset,
+  compressed: (flags & ChunkFlag.COMPRESSED) !== 0,
+  encrypted: (flags & ChunkFlag.ENCRYPTED) !== 0,
+  ...(flags & ChunkFlag.HAS_CRC32 ? { crc32 } : {}),
+});
 
 /** Reads a v6 bootstrap: the whole file. Fails with CORRUPT, UNSUPPORTED or LIMIT. */
 export const parseV6 = (image: Buffer): Bootstrap => {

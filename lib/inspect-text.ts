@@ -142,7 +142,11 @@ export const validText = ({ blobs }: Bootstrap): string => {
 const table = (width: number, rows: readonly (readonly [string, string | number])[]): string =>
   rows.map(([label, value]) => `${`${label}:`.padEnd(width)}${value}\n`).join('');
 
-export const statText = ({ inode, name, parentId }: Visit): string =>
+export const statText = ({
+  inode,
+  name,
+  parentId,
+}: Pick<Visit, 'inode' | 'name' | 'parentId'>): string =>
   `\n${table(20, [
     ['Inode Number', inode.id],
     ['Name', quoted(name)],
@@ -193,6 +197,10 @@ export const flagNames = (flags: number): string =>
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
 
+/** What loading an image logs of it. */
+export const loadedText = ({ flags, version }: Bootstrap): string =>
+  `${version === 5 ? 'RAFS v5 super block features' : 'RAFS features'}: ${flagNames(flags)}`;
+
 export const statsText = (bootstrap: Bootstrap): string => {
   const { blob, prefetch, chunk } = bootstrap.tables;
   return table(24, [
@@ -212,10 +220,9 @@ export const statsText = (bootstrap: Bootstrap): string => {
 
 export const blobText = (bootstrap: Bootstrap, blob: BlobRecord): string => {
   const features = Object.entries(BlobFeature).filter(([, bit]) => blob.features & bit);
-  const dataSize =
-    bootstrap.version === 6 && blob.features & (BlobFeature.CAP_TAR_TOC | BlobFeature.SEPARATE)
-      ? compressedDataSize(blob)
-      : blob.compressedSize;
+  // of old images the table has no other
+  const known = blob.features & (BlobFeature.CAP_TAR_TOC | BlobFeature.SEPARATE);
+  const dataSize = known ? compressedDataSize(blob) : blob.compressedSize;
   const capital = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1);
   return `\n${table(28, [
     ['Blob Index', blob.index],

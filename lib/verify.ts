@@ -5,7 +5,7 @@ import { BlobFeature } from './layout/blob.js';
 
 /**
  * Every name of the tree in the order of `walk`, once it was found good. Fails with the first
- * thing that is not, and its path.
+ * thing that is not, and its path. Needs `prepareDigests`.
  */
 export function* verify(bootstrap: Bootstrap): Iterable<Visit> {
   for (const id of bootstrap.prefetch) bootstrap.inode(id);
@@ -16,22 +16,23 @@ export function* verify(bootstrap: Bootstrap): Iterable<Visit> {
 }
 
 const verifyOne = (bootstrap: Bootstrap, { inode, repeated }: Visit): void => {
-  if (repeated) return;
+  if (repeated && !bootstrap.recordPerName) return;
   if (inode.hasXattr) bootstrap.xattrs(inode);
   if (inode.type === 'symlink') bootstrap.symlinkTarget(inode);
-  if (inode.type !== 'file') return;
-  for (const chunk of bootstrap.chunks(inode)) verifyChunk(bootstrap, chunk);
+  if (inode.type === 'file') {
+    for (const chunk of bootstrap.chunks(inode)) verifyChunk(bootstrap, chunk);
+  }
+  bootstrap.verifyRecord?.(inode);
 };
 
 const verifyChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
   const blob = bootstrap.blobs[chunk.blobIndex]!;
   const at = { blob: blob.id, chunk: chunk.index };
+  const most = blob.uncounted ? Infinity : blob.compressedSize;
   const end = chunk.compressedOffset + chunk.compressedSize;
-  if (end > blob.compressedSize) {
-    throw new RafsError('CORRUPT', `ends at ${end} of ${blob.compressedSize} bytes`, at);
-  }
+  if (end > most) throw new RafsError('CORRUPT', `ends at ${end} of ${most} bytes`, at);
   const plainEnd = chunk.uncompressedOffset + chunk.uncompressedSize;
-  if (plainEnd > blob.uncompressedSize) {
+  if (plainEnd > blob.uncompressedSize && !blob.uncounted) {
     throw new RafsError('CORRUPT', `ends at ${plainEnd} of ${blob.uncompressedSize} bytes`, at);
   }
   // where a gzip layer is only referenced, a chunk may have consumed any number of bytes

@@ -1,0 +1,137 @@
+/** Verifies a bootstrap and, where its blobs are at hand, everything that they hold. */
+import { pipeline } from 'node:stream/promises';
+import { Writable } from 'node:stream';
+import type { Bootstrap } from '../lib/bootstrap.js';
+import { prepareCompressors, type Compressor } from '../lib/compress.js';
+import { prepareDigests } from '../lib/digest.js';
+import { chunkLine, inodeLine, loadedText, shown, validText } from '../lib/inspect-text.js';
+import { BlobFeature } from '../lib/layout/blob.js';
+import { verify } from '../lib/verify.js';
+import { checkBlob, compareChunks, type CheckedBlob } from '../streams/blob-checker.js';
+import { blobReader, type ImagePart } from '../streams/blob-reader.js';
+import { chunkVerifier } from '../streams/chunk-verifier.js';
+import type { RandomBytes } from '../streams/random-bytes.js';
+import type { Batch } from '../streams/stage.js';
+import { TextBuffer, type CommandIo } from './io.js';
+import { openBlob, openImage, readConfig, type BlobPlace, type Image } from './open-image.js';
+
+export interface CheckOptions {
+  /** a bootstrap, or a blob that has it inlined */
+  bootstrap: string;
+  /** blobs by id: their data are read and compared with the bootstrap */
+  blobDir?: string;
+  /** configuration file; its blobs are read where it turns validation on */
+  config?: string;
+  verbose?: boolean;
+  /** data inlined beside the bootstrap are read too; true unless given */
+  blobsAccessible?: boolean;
+}
+
+/** What `--output-json` writes of a loaded image. */
+export interface ImageResult {
+  bootstrap: string;
+  blobs: string[];
+  fsVersion: 5 | 6;
+  compressor: Compressor;
+}
+
+export const check = async (options: CheckOptions, io: CommandIo): Promise<ImageResult> => {
+  const { bootstrap: path, verbose = false } = options;
+  const image = await openImage(path);
+  const { bootstrap } = image;
+  io.log.info(loadedText(bootstrap));
+  await prepareDigests();
+  // all is looked at before anything is printed, but not kept
+  for (const visit of verify(bootstrap)) void visit;
+  const place = await blobPlace(options, image);
+  if (place) await checkData(bootstrap, place, io);
+
+  const out = new TextBuffer(io);
+  if (verbose) {
+    for (const visit of verify(bootstrap)) {
+      await out.write(inodeLine(bootstrap, visit));
+      if (visit.inode.type !== 'file') continue;
+      for (const chunk of bootstrap.chunks(visit.inode)) await out.write(chunkLine(chunk));
+    }
+  }
+  await out.write(validText(bootstrap));
+  await out.flush();
+  return imageResult(path, bootstrap);
+};
+
+export const imageResult = (path: string, bootstrap: Bootstrap): ImageResult => ({
+  bootstrap: path,
+  blobs: bootstrap.blobs.map(({ id }) => shown(id)),
+  fsVersion: bootstrap.version,
+  compressor: bootstrap.compressor,
+});
+
+/** Where blobs are to be read from, if at all. */
+const blobPlace = async (
+  { blobDir, config, blobsAccessible = true }: CheckOptions,
+  { inlined, path }: Image,
+): Promise<BlobPlace | undefined> => {
+  if (blobDir !== undefined) return { blobDir };
+  if (config !== undefined) {
+    const { validate, ...place } = await readConfig(config);
+    if (validate && blobsAccessible) return place;
+  }
+  return inlined && blobsAccessible ? { blobFile: path } : undefined;
+};
+
+const checkData = async (
+  bootstrap: Bootstrap,
+  place: BlobPlace,
+  { log }: CommandIo,
+): Promise<void> => {
+  await Promise.all([prepareDigests(), prepareCompressors()]);
+  const sources = new Map<number, RandomBytes>();
+  const checked = new Map<number, CheckedBlob>();
+  try {
+    for (const blob of bootstrap.blobs) {
+      const reason = unreadable(blob.features);
+      if (reason) {
+        log.warn(`data of blob ${blob.id} are not verified: ${reason}`);
+        continue;
+      }
+      try {
+        sources.set(blob.index, await openBlob(blob, place));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+        log.info(`data of blob ${blob.id} are not verified: there is no such file`);
+      }
+    }
+    for (const [index, source] of sources) {
+      checked.set(index, await checkBlob(source, bootstrap.blobs[index]!));
+    }
+    compareChunks(bootstrap, checked);
+
+    let count = 0;
+    let size = 0;
+    const counter = new Writable({
+      objectMode: true,
+      write(batch: Batch<ImagePart>, _encoding, done) {
+        for (const part of batch) {
+          if (part.kind !== 'chunk') continue;
+          count += 1;
+          size += part.bytes.length;
+        }
+        done();
+      },
+    });
+    const reader = blobReader({ bootstrap, blobs: sources, distinct: true });
+    await pipeline(reader, chunkVerifier({ bootstrap }), counter);
+    log.info(`verified ${count} chunks, ${size} bytes, in ${sources.size} blobs`);
+  } finally {
+    for (const source of sources.values()) await source.close();
+  }
+};
+
+/** Why the data of such a blob cannot be verified. */
+const unreadable = (features: number): string | undefined => {
+  if (features & BlobFeature.ENCRYPTED) return 'it is encrypted';
+  if (features & BlobFeature.ZRAN) return 'it is a gzip layer';
+  if (features & BlobFeature.SEPARATE) return 'it is a layer with its tables elsewhere';
+  if (features & BlobFeature.TARFS) return 'there are no digests of a tar';
+  return undefined;
+};

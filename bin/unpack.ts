@@ -1,0 +1,104 @@
+/** Turns a bootstrap and its blobs back into a tar. */
+import { readFileSync } from 'node:fs';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { prepareDigests } from '../lib/digest.js';
+import { RafsError } from '../lib/errors.js';
+import { loadedText } from '../lib/inspect-text.js';
+import type { BytesPart } from '../lib/parts.js';
+import { blobReader } from '../streams/blob-reader.js';
+import { chunkVerifier } from '../streams/chunk-verifier.js';
+import { openOutput, type Output } from '../streams/output.js';
+import type { RandomBytes } from '../streams/random-bytes.js';
+import type { Batch } from '../streams/stage.js';
+import { tarMux } from '../streams/tar-mux.js';
+import type { CommandIo } from './io.js';
+import { openBlob, openImage, readConfig, type BlobPlace } from './open-image.js';
+
+export interface UnpackOptions {
+  /** a bootstrap, or a blob that has it inlined */
+  bootstrap: string;
+  /** one file for every blob */
+  blob?: string;
+  blobDir?: string;
+  config?: string;
+  /** file, FIFO, or '/dev/stdout' */
+  output: string;
+  /** put a '/' before the targets of hardlinks, as nydus-image does; true unless given */
+  slashedLinks?: boolean;
+}
+
+export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<void> => {
+  if (options.output === '') throw new RafsError('UNSUPPORTED', 'invalid empty --output option');
+  // first of all, so that whoever reads a FIFO sees its end if anything fails
+  const output = await openOutput(options.output);
+  const sources = new Map<number, RandomBytes>();
+  try {
+    const { bootstrap, inlined } = await openImage(options.bootstrap);
+    io.log.info(loadedText(bootstrap));
+    const place = await blobPlace(options, inlined);
+    for (const blob of bootstrap.blobs) sources.set(blob.index, await openBlob(blob, place));
+    await prepareDigests();
+    await pipeline(
+      blobReader({ bootstrap, blobs: sources, rootless: true }),
+      chunkVerifier({ bootstrap }),
+      tarMux({ names: hostNames(), slashedLinks: options.slashedLinks ?? true }),
+      sink(output),
+    );
+    await output.finish();
+  } catch (error) {
+    await output.abandon();
+    throw error;
+  } finally {
+    for (const source of sources.values()) await source.close();
+  }
+};
+
+const blobPlace = async (
+  { blob, blobDir, config, bootstrap }: UnpackOptions,
+  inlined: boolean,
+): Promise<BlobPlace> => {
+  if (blob !== undefined) return { blobFile: blob };
+  if (blobDir !== undefined) return { blobDir };
+  if (config !== undefined) return readConfig(config);
+  if (inlined) return { blobFile: bootstrap };
+  throw new RafsError(
+    'UNSUPPORTED',
+    'invalid backend configuration, --blob, --blob-dir or --backend-type must be specified',
+  );
+};
+
+const sink = (output: Output): Writable =>
+  new Writable({
+    objectMode: true,
+    highWaterMark: 2,
+    write(batch: Batch<BytesPart>, _encoding, done) {
+      output.write(batch.map(({ bytes }) => bytes)).then(() => done(), done);
+    },
+  });
+
+/** Names of users and groups on this machine; '' for one it does not know. */
+const hostNames = () => {
+  const users = namesIn('/etc/passwd');
+  const groups = namesIn('/etc/group');
+  return {
+    user: (uid: number): string => users.get(uid) ?? '',
+    group: (gid: number): string => groups.get(gid) ?? '',
+  };
+};
+
+/** Lines of `name:password:id:…`; the first name of an id counts. */
+const namesIn = (path: string): Map<number, string> => {
+  const names = new Map<number, string>();
+  let text: string;
+  try {
+    text = readFileSync(path, 'latin1');
+  } catch {
+    return names; // a machine without the file knows no names
+  }
+  for (const line of text.split('\n')) {
+    const [name, , id] = line.split(':');
+    if (name && id && /^[0-9]+$/.test(id) && !names.has(Number(id))) names.set(Number(id), name);
+  }
+  return names;
+};

@@ -1,0 +1,172 @@
+import fs from 'node:fs';
+import t from 'tap';
+import { walk, type Bootstrap, type StoredChunk } from '../../lib/bootstrap.js';
+import { crc32c } from '../../lib/digest.js';
+import { parseBootstrap } from '../../lib/image.js';
+import { sectionsOfTail, tailSize, unpackSection } from '../../lib/toc.js';
+import { prepareCompressors } from '../../lib/compress.js';
+import {
+  blobReader,
+  Windows,
+  type BlobReaderOptions,
+  type ImagePart,
+} from '../../streams/blob-reader.js';
+import { bytesOf, type RandomBytes } from '../../streams/random-bytes.js';
+import { failureOf, golden, goldenBlob } from '../support/golden.js';
+import { randomBytes } from '../support/random.js';
+
+await prepareCompressors();
+
+interface Case {
+  bootstrap: Bootstrap;
+  blob: Buffer;
+}
+
+/** An image of `kinds.tar`, however it was built. */
+const openCase = (name: string): Case => {
+  if (!name.startsWith('inline')) {
+    return { bootstrap: parseBootstrap(golden(name)), blob: fs.readFileSync(goldenBlob(name)) };
+  }
+  const blob = golden(name, 'blob');
+  const tail = blob.subarray(blob.length - tailSize(blob.length));
+  const boot = sectionsOfTail(tail, blob.length)!.find(({ name }) => name === 'image.boot')!;
+  const stored = blob.subarray(boot.offset, boot.offset + boot.size);
+  return { bootstrap: parseBootstrap(unpackSection(boot, stored)), blob };
+};
+
+const read = async (
+  { bootstrap, blob }: Case,
+  options: Partial<BlobReaderOptions> = {},
+): Promise<ImagePart[]> => {
+  const blobs = new Map([[0, bytesOf(blob, 'blob')]]);
+  const parts: ImagePart[] = [];
+  for await (const batch of blobReader({ bootstrap, blobs, ...options })) {
+    parts.push(...(batch as ImagePart[])); // what the stream carries
+  }
+  return parts;
+};
+
+/** Content of files by path. */
+const contents = (parts: readonly ImagePart[]): Map<string, Buffer> => {
+  const files = new Map<string, Buffer[]>();
+  let path = '';
+  for (const part of parts) {
+    if (part.kind === 'entry') {
+      path = part.entry.path;
+      if (part.entry.type === 'file') files.set(path, []);
+    } else if (part.kind === 'chunk') files.get(path)!.push(part.bytes);
+  }
+  return new Map([...files].map(([name, pieces]) => [name, Buffer.concat(pieces)]));
+};
+
+const CASES = ['tar-rafs.kinds.zstd.v6', 'toc.kinds.none', 'batch.kinds.zstd', 'inline.kinds.zstd'];
+
+t.test('the content of files, whatever way it is stored', async t => {
+  const plain = contents(await read(openCase('toc.kinds.none')));
+  t.match(plain.get('etc/passwd')?.toString(), /^root:.*\n$/);
+  t.ok(plain.size > 8);
+  for (const name of CASES) {
+    const image = openCase(name);
+    const parts = await read(image);
+    const files = contents(parts);
+    t.strictSame([...files.keys()], [...plain.keys()]);
+    for (const [path, bytes] of files) t.ok(bytes.equals(plain.get(path)!), `${name}: ${path}`);
+    for (const part of parts) {
+      if (part.kind !== 'chunk' || part.chunk.crc32 === undefined) continue;
+      t.equal(crc32c(part.bytes), part.chunk.crc32, `${name}: chunk ${part.chunk.index}`);
+    }
+  }
+});
+
+t.test('one entry and one end for every name, in path order', async t => {
+  const image = openCase('tar-rafs.kinds.zstd.v6');
+  const parts = await read(image, { rootless: true });
+  const entries = parts.flatMap(part => (part.kind === 'entry' ? [part.entry] : []));
+  const paths = [...walk(image.bootstrap)].map(({ path }) => path);
+  t.strictSame(['', ...entries.map(({ path }) => path)], paths);
+  t.equal(parts.filter(({ kind }) => kind === 'end').length, entries.length);
+  const links = entries.filter(({ type }) => type === 'hardlink');
+  t.strictSame(
+    links.map(({ path, target, size }) => [path, target, size]),
+    [
+      ['usr/bin/hard2', 'usr/bin/hard', 0],
+      ['usr/bin/tool', 'usr/bin/hard', 0],
+    ],
+  );
+  t.match(
+    entries.find(({ path }) => path === 'dev/sda'),
+    { type: 'block', rdev: 0x800 },
+  );
+  t.match(
+    entries.find(({ path }) => path === 'bin'),
+    { type: 'symlink', target: 'usr/bin' },
+  );
+});
+
+t.test('each chunk once, where that is asked for', async t => {
+  const image = openCase('tar-rafs.kinds.zstd.v6');
+  const indexes = (await read(image, { distinct: true })).flatMap(part =>
+    part.kind === 'chunk' ? [part.chunk.index] : [],
+  );
+  t.equal(indexes.length, image.bootstrap.blobs[0]!.chunkCount);
+  t.equal(new Set(indexes).size, indexes.length);
+});
+
+t.test('chunks of blobs that are not at hand are left out', async t => {
+  const parts = await read(openCase('tar-rafs.kinds.zstd.v6'), { blobs: new Map() });
+  t.equal(parts.filter(({ kind }) => kind === 'chunk').length, 0);
+  t.equal(parts.filter(({ kind }) => kind === 'entry').length, 29);
+});
+
+t.test('a blob that is cut says which chunk is missing', async t => {
+  const image = openCase('tar-rafs.kinds.zstd.v6');
+  const error = await failureOf(read({ ...image, blob: image.blob.subarray(0, 22000) }));
+  t.match(error, { code: 'CORRUPT', at: { path: /^\/x\//, blob: /^2faee44c/, offset: Number } });
+});
+
+t.test('what cannot be read is said to be so', async t => {
+  const zran = openCase('zran.kinds');
+  t.match(await failureOf(read(zran)), { code: 'UNSUPPORTED', message: /gzip/ });
+});
+
+t.test('a chunk whose stored size is absurd is not read', async t => {
+  const { bootstrap, blob } = openCase('tar-rafs.kinds.zstd.v6');
+  const huge = (chunk: StoredChunk): StoredChunk => ({ ...chunk, compressedSize: 2 ** 31 });
+  const altered: Bootstrap = {
+    ...bootstrap,
+    blobs: bootstrap.blobs,
+    inode: id => bootstrap.inode(id),
+    children: (dir, parentId) => bootstrap.children(dir, parentId),
+    *chunks(file) {
+      for (const chunk of bootstrap.chunks(file)) yield huge(chunk);
+    },
+    xattrs: inode => bootstrap.xattrs(inode),
+    symlinkTarget: symlink => bootstrap.symlinkTarget(symlink),
+  };
+  t.match(await failureOf(read({ bootstrap: altered, blob })), { code: 'CORRUPT' });
+});
+
+t.test('reading ahead gives the same bytes with fewer reads', async t => {
+  const content = randomBytes(3_000_000, 5);
+  let reads = 0;
+  const counted = (bytes: Buffer): RandomBytes => ({
+    ...bytesOf(bytes, 'counted'),
+    async read(offset, size) {
+      reads += 1;
+      return bytes.subarray(offset, offset + size);
+    },
+  });
+  const windows = new Windows();
+  const [a, b] = [counted(content), counted(content)];
+  let at = 0;
+  for (let size = 1; at + size < content.length; size = (size * 7) % 5003) {
+    for (const source of [a, b]) {
+      const bytes = await windows.read(source, at, size);
+      if (!bytes.equals(content.subarray(at, at + size))) t.fail(`${size} bytes at ${at}`);
+    }
+    at += size;
+  }
+  t.ok(at > 2_900_000 && reads < 40, `${reads} reads`);
+  const back = await windows.read(a, 10, 20);
+  t.ok(back.equals(content.subarray(10, 30)), 'backwards');
+});
