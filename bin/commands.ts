@@ -3,6 +3,7 @@
  * since starting takes as long as what is loaded.
  */
 import { RafsError } from '../lib/errors.js';
+import { releaseFifo } from '../streams/fifo.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
 import { outputJson, writeOutputJson, type Output } from './output-json.js';
@@ -15,6 +16,11 @@ export const runCommand = async (
     case 'create': {
       const { create } = await import('./create.js');
       await create(invocation, context);
+      break;
+    }
+    case 'merge': {
+      const { merge } = await import('./merge.js');
+      await merge(invocation, context);
       break;
     }
     case 'check': {
@@ -64,9 +70,26 @@ export const runCommand = async (
       const { values, positionals } = invocation;
       const bootstrap = values.bootstrap ?? positionals[0]!;
       const { output, blob } = values;
-      if (values['backend-type'] !== undefined) throw unsupported('--backend-type');
+      if (values['backend-type'] !== undefined) {
+        await releaseFifo(output);
+        throw unsupported('--backend-type');
+      }
       const options = defined({ blob, blobDir: values['blob-dir'] });
       await unpack({ ...options, bootstrap, output }, context);
+      break;
+    }
+    case 'export': {
+      const { exportBlock } = await import('./export.js');
+      const { values } = invocation;
+      const { verity } = values;
+      const options = defined({
+        bootstrap: values.bootstrap,
+        localfsDir: values['localfs-dir'],
+        config: values.config,
+        output: values.output,
+        outputJson: values['output-json'],
+      });
+      await exportBlock({ ...options, verity, threads: Number(values.threads) }, context);
       break;
     }
     default:

@@ -1,21 +1,24 @@
 /** create: a layer from a directory or a tar. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { finished, type Duplex, type Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
+import type { Duplex, Readable } from 'node:stream';
 import { planBuild, type BuildOptions, type PathKind } from '../lib/build-plan.js';
+import type { ChunkDict } from '../lib/chunk-dict.js';
 import { prepareCompressors } from '../lib/compress.js';
 import { sniff, SNIFFED_SIZE } from '../lib/compression.js';
+import { newSecret } from '../lib/crypt.js';
 import { RafsError } from '../lib/errors.js';
+import type { LowerImage } from '../lib/load-tree.js';
 import type { BuiltImage } from '../lib/parts.js';
-import { parsePrefetchPatterns } from '../lib/prefetch.js';
 import { openArtifacts, type ArtifactWriter, type Targets } from '../streams/artifact-writer.js';
 import { dirWalk } from '../streams/dir-walk.js';
 import { releaseFifo, releaseSourceFifo } from '../streams/fifo.js';
+import { gone } from '../streams/gone.js';
 import { meter } from '../streams/meter.js';
 import {
   nativeFromDirectory,
   nativeFromTar,
+  referenceFromTar,
   run,
   tarfsFromScan,
   tarfsFromTar,
@@ -25,7 +28,9 @@ import { openTarScan, TarScan } from '../streams/tar-scan.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
 import { outputJson, writeOutputJson } from './output-json.js';
+import { openChunkDict, openParent } from './open-layers.js';
 import { startProgress } from './progress.js';
+import { readPatterns } from './read-patterns.js';
 
 type CreateInvocation = Extract<Invocation, { command: 'create' }>;
 
@@ -47,6 +52,7 @@ export const create = async (
     if (!exact && build.compressor === 'zstd') {
       log.warn('zstd-napi is not installed: the blob will be valid, but not that of nydus-image');
     }
+    const base = await openBase(build);
     const writer = await openArtifacts(targetsOf(build), context.signal);
     unopened.clear();
     unopened.add(source);
@@ -54,7 +60,7 @@ export const create = async (
       const input = openInput(build, patterns, log.warn);
       unopened.clear();
       const workers = values.workers === undefined ? {} : { workers: Number(values.workers) };
-      await runBuild(build, input, writer, { ...workers, prefetch: patterns }, context);
+      await runBuild(build, input, writer, { ...workers, ...base, prefetch: patterns }, context);
     } catch (error) {
       await gone(writer);
       throw error;
@@ -69,10 +75,6 @@ export const create = async (
   }
 };
 
-/** Prefetch patterns are read before anything else is checked: the caller may be writing them. */
-const readPatterns = async (policy: BuildOptions['prefetchPolicy']) =>
-  parsePrefetchPatterns(policy === 'none' ? Buffer.alloc(0) : await buffer(process.stdin));
-
 const isStdin = (target: string): boolean => target === '-' || target === '/dev/stdin';
 
 const kindOf = (target: string): PathKind => {
@@ -85,12 +87,7 @@ const kindOf = (target: string): PathKind => {
 
 /** What the command line may ask for and no pipeline makes yet. */
 const UNBUILT: readonly [what: string, asked: (build: BuildOptions) => boolean][] = [
-  ['--type of mode Zran', build => build.mode === 'zran'],
-  ['--fs-version 5', build => build.fsVersion === 5],
-  ['--batch-size', build => build.batchSize > 0],
-  ['--encrypt', build => build.encrypt],
-  ['--chunk-dict', build => build.paths.chunkDict !== undefined],
-  ['--parent-bootstrap', build => build.paths.parentBootstrap !== undefined],
+  ['--type estargztoc-ref', build => build.source === 'toc'],
   ['--attributes', build => build.paths.attributes !== undefined],
 ];
 
@@ -138,7 +135,9 @@ const openInput = (
   if (build.source === 'dir') {
     return dirWalk(source, {
       explicitUidGid: build.explicitUidGid,
-      dropWhiteouts: build.whiteoutSpec,
+      // whiteouts act on a parent; without one there is nothing to delete
+      [build.paths.parentBootstrap === undefined ? 'dropWhiteouts' : 'bareWhiteouts']:
+        build.whiteoutSpec,
       prefetch,
       warn,
     });
@@ -155,11 +154,37 @@ const openScan = (source: string): TarScan | undefined => {
   return undefined;
 };
 
+/** What a build builds on, beside its source. */
+interface Base {
+  lower?: LowerImage;
+  dict?: ChunkDict;
+}
+
+const openBase = async (build: BuildOptions): Promise<Base> => {
+  const { chunkDict, parentBootstrap } = build.paths;
+  const settings = {
+    chunkSize: build.chunkSize,
+    explicitUidGid: build.explicitUidGid,
+    version: build.fsVersion,
+    digester: build.digester,
+    tarfs: build.mode === 'tarfs',
+  };
+  return {
+    ...(chunkDict === undefined ? {} : { dict: await openChunkDict(chunkDict, settings) }),
+    ...(parentBootstrap === undefined
+      ? {}
+      : { lower: await openParent(parentBootstrap, settings) }),
+  };
+};
+
+/** What makes a layer of a tar, by the mode. */
+const FROM_TAR = { native: nativeFromTar, zran: referenceFromTar, tarfs: tarfsFromTar } as const;
+
 const runBuild = async (
   build: BuildOptions,
   input: Readable,
   writer: ArtifactWriter,
-  { prefetch, workers }: { prefetch: readonly string[]; workers?: number },
+  { prefetch, ...given }: Base & { prefetch: readonly string[]; workers?: number },
   { log, progress, signal }: CommandContext,
 ): Promise<void> => {
   const measured = input instanceof Source || input instanceof TarScan ? input : undefined;
@@ -179,19 +204,20 @@ const runBuild = async (
     const options = {
       ...build,
       ...build.features,
-      workers,
+      ...given,
       cache: build.paths.blobCacheDir !== undefined,
+      encrypted: build.encrypt,
+      secret: build.encrypt ? newSecret() : undefined,
       prefetch: build.prefetchPolicy === 'fs' ? prefetch : [],
+      // the data of a tar come as they are, and not what is wanted first
+      readahead: build.prefetchPolicy === 'blob' && build.source === 'dir' ? prefetch : [],
       external: build.source === 'dir',
       meter: meter(counters),
     };
     let stages: Duplex;
     if (input instanceof Source) {
       const compression = sniff(await input.peek(SNIFFED_SIZE));
-      stages =
-        build.mode === 'tarfs'
-          ? tarfsFromTar({ ...options, compression })
-          : await nativeFromTar({ ...options, compression });
+      stages = await FROM_TAR[build.mode]({ ...options, compression });
     } else if (input instanceof TarScan) {
       stages = tarfsFromScan(options);
     } else {
@@ -206,30 +232,19 @@ const runBuild = async (
   }
 };
 
-/** Destroys a stream and waits until it has given back what it holds. */
-const gone = (stream: Readable | ArtifactWriter): Promise<void> =>
-  new Promise(resolve => {
-    if (stream.closed) {
-      resolve();
-      return;
-    }
-    finished(stream, () => undefined); // its failure is known by now
-    stream.once('close', resolve);
-    stream.destroy();
-  });
-
 const report = (
   build: BuildOptions,
   writer: ArtifactWriter,
   info: (text: string) => void,
 ): void => {
-  const { blobs, blobSize } = writer.image as BuiltImage; // the finalizer's last part
+  const { blobs, externalBlobs = [], blobSize } = writer.image as BuiltImage; // the finalizer's last part
   const { bootstrap, external } = writer.paths;
   if (build.paths.outputJson !== undefined) {
     const result = {
       bootstrap: bootstrap ?? '',
       blobs,
       externalBootstrap: external ?? '',
+      externalBlobs,
       fsVersion: build.fsVersion,
       compressor: build.compressor,
     };
@@ -240,7 +255,15 @@ const report = (
       'successfully built RAFS filesystem: ',
       `meta blob path: ${bootstrap ?? '<none>'}`,
       `data blob size: 0x${blobSize.toString(16)}`,
-      `data blobs: [${blobs.map(id => `"${id}"`).join(', ')}]`,
+      `data blobs: [${quoted(blobs)}]`,
+      ...(externalBlobs.length === 0
+        ? []
+        : [
+            `external meta blob path: ${external ?? '<none>'}`,
+            `external data blobs: [${quoted(externalBlobs)}]`,
+          ]),
     ].join('\n'),
   );
 };
+
+const quoted = (ids: readonly string[]): string => ids.map(id => `"${id}"`).join(', ');

@@ -31,12 +31,13 @@ export const openImage = async (path: string): Promise<Image> => {
   try {
     const { image, inlined } = await readBootstrap(source);
     const bootstrap = parseBootstrap(image);
-    const fileId = Buffer.from(basename(path).replace(/\..*$/s, '')).toString('latin1');
+    const fileId = fileIdOf(path);
     for (const blob of bootstrap.blobs) {
       const old = inlined && !(blob.features & BlobFeature.CAP_TAR_TOC);
       // a layer that is only referenced has its own id, whatever the file beside it is called
       const kin = BlobFeature.INLINED_FS_META | BlobFeature.SEPARATE;
       if (old || (blob.features & kin) === BlobFeature.INLINED_FS_META) blob.id = fileId;
+      else if ((blob.features & kin) === kin) blob.metaFile = fileId;
     }
     return { bootstrap, image, path, inlined };
   } catch (error) {
@@ -45,6 +46,10 @@ export const openImage = async (path: string): Promise<Image> => {
     await source.close();
   }
 };
+
+/** The name of a file up to its first dot: the id of the blob that it is, or has the bootstrap of. */
+export const fileIdOf = (path: string): string =>
+  Buffer.from(basename(path).replace(/\..*$/s, '')).toString('latin1');
 
 const readBootstrap = async (source: RandomBytes): Promise<{ image: Buffer; inlined: boolean }> => {
   const head = await source.read(0, Math.min(HEAD_SIZE, source.size));

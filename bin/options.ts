@@ -351,6 +351,7 @@ export const COMMANDS = {
         requires: ['block'],
         about: 'Append the hash tree of dm-verity and print the options to set it up',
       },
+      'output-json': OUTPUT_JSON,
     },
   },
   optimize: {

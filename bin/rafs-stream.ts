@@ -2,6 +2,7 @@
 /** The entry: finds the command, runs it, turns an error into one line and an exit status. */
 import path from 'node:path';
 import tty from 'node:tty';
+import { collectEvery } from '../lib/allocate.js';
 import { describe, exitStatus, RafsError } from '../lib/errors.js';
 import { abandonAll } from '../streams/output.js';
 import { parseCommandLine, type Invocation, type Printout } from './command-line.js';
@@ -10,6 +11,7 @@ import { runCommand } from './commands.js';
 import { createLog, type Log } from './log.js';
 import { UsageError } from './option-rules.js';
 import { COMMANDS, GROUPS, PIPE_ARGV } from './options.js';
+import { releaseFifos } from './release-fifos.js';
 
 /** Without a command, a tar on standard input becomes a blob on standard output. */
 const parse = (argv: readonly string[], prog: string): Invocation | Printout => {
@@ -30,7 +32,20 @@ const print = (text: string): Promise<void> =>
     process.stdout.write(text, error => (error ? reject(error) : resolve()));
   });
 
+/** Bytes that may be allocated between two collections: 10 ms of work for 50 ms of them. */
+const COLLECT_EVERY = 0x2000000;
+
+/** How long a command that was stopped may take to clean up. */
+const GRACE_MS = 1000;
+
+const fail = (text: string): void => {
+  process.stderr.write(colored(process.stderr.isTTY) ? highlight(text) : text);
+};
+
+const lineOf = (error: unknown): string => `Error: ${describe(error)}\n`;
+
 const main = async (): Promise<number> => {
+  collectEvery(COLLECT_EVERY);
   const prog = path.basename(process.argv[1] ?? 'rafs-stream').replace(/\.js$/, '');
   let log: Log | undefined;
   const stop = new AbortController();
@@ -39,6 +54,11 @@ const main = async (): Promise<number> => {
     if (stopped) process.exit(stopped); // asked twice
     stopped = 128 + number;
     stop.abort(new Error(`stopped by ${signal}`));
+    // one that does not look at the signal, or waits for a peer: files go with the process
+    setTimeout(() => {
+      fail(lineOf(stop.signal.reason));
+      process.exit(stopped);
+    }, GRACE_MS).unref();
   };
   process.on('SIGINT', onSignal('SIGINT', 2));
   process.on('SIGTERM', onSignal('SIGTERM', 15));
@@ -61,11 +81,15 @@ const main = async (): Promise<number> => {
     });
     return 0;
   } catch (error) {
-    const text =
-      error instanceof UsageError
-        ? error.message
-        : `Error: ${describe(stopped ? stop.signal.reason : error)}\n`;
-    process.stderr.write(colored(process.stderr.isTTY) ? highlight(text) : text);
+    if (log && error instanceof RafsError && error.code === 'INCONSISTENT') {
+      // clients look for this record
+      log.error(`message:${describe(error)}`);
+      return exitStatus(error);
+    }
+    if (error instanceof UsageError) {
+      fail(error.message);
+      await releaseFifos(process.argv.slice(2));
+    } else fail(lineOf(stopped ? stop.signal.reason : error));
     return stopped || exitStatus(error);
   } finally {
     log?.close();

@@ -20,6 +20,7 @@ import {
   V6,
 } from './layout/v6.js';
 import type { BlobInfo } from './parts.js';
+import { sortChildren, type SortedChildren } from './sorted-children.js';
 import { Space } from './space-v6.js';
 import type { Tree } from './tree.js';
 import { encodeXattrs, type XattrArea } from './xattrs-v6.js';
@@ -38,7 +39,7 @@ export interface PlanOptions {
 }
 
 /** Where everything lies. Offsets by row are relative to `metaOffset`. */
-export interface PlanV6 {
+export interface PlanV6 extends SortedChildren {
   readonly tree: Tree;
   readonly chunks: ChunkTable;
   readonly blobs: readonly BlobInfo[];
@@ -48,9 +49,6 @@ export interface PlanV6 {
   readonly inodeCount: number;
   /** rows in the order in which nydus-image writes them: later ones win */
   readonly order: Uint32Array;
-  readonly childStart: Uint32Array;
-  readonly childCount: Uint32Array;
-  readonly children: Uint32Array;
   readonly offset: Float64Array;
   readonly dataOffset: Float64Array;
   readonly layout: Uint8Array;
@@ -135,29 +133,6 @@ export const planV6 = (
   };
 };
 
-/** Children of every directory in byte order of their names, one directory after another. */
-const sortChildren = (tree: Tree): Pick<PlanV6, 'children' | 'childStart' | 'childCount'> => {
-  const childStart = new Uint32Array(tree.count);
-  const childCount = new Uint32Array(tree.count);
-  const children = new Column(Uint32Array, tree.count);
-  const stack = [0];
-  const rows: number[] = [];
-  while (stack.length > 0) {
-    const directory = stack.pop()!;
-    rows.length = 0;
-    tree.childrenInto(rows, directory);
-    rows.reverse(); // the newest is first: most sources are nearly sorted the other way round
-    rows.sort((a, b) => tree.compareNames(a, b));
-    childStart[directory] = children.length;
-    childCount[directory] = rows.length;
-    for (const row of rows) {
-      children.push(row);
-      if (tree.isType(row, 'directory')) stack.push(row);
-    }
-  }
-  return { children: children.data, childStart, childCount };
-};
-
 type Laid = Pick<
   PlanV6,
   'order' | 'offset' | 'dataOffset' | 'layout' | 'ino' | 'nlink' | 'inodeCount'
@@ -166,7 +141,7 @@ type Laid = Pick<
 /** Gives every inode its number and its place: a directory's children, then each child directory. */
 const layOut = (
   tree: Tree,
-  { children, childStart, childCount }: Pick<PlanV6, 'children' | 'childStart' | 'childCount'>,
+  { children, childStart, childCount }: SortedChildren,
   xattrAreas: readonly (XattrArea | undefined)[],
   chunkSize: number,
   blockSize: number,
@@ -308,9 +283,12 @@ const chunkTable = (
       const chunk = chunks.lists.get(first + i);
       if (seen[chunk] === 0) used++;
       seen[chunk] = ++now;
-      chunkFileOffset[chunk] = i * chunkSize;
+      // an image's own records are taken over as they are
+      chunkFileOffset[chunk] =
+        row < tree.loadedCount ? chunks.recordedOffset.get(chunk) : i * chunkSize;
     }
   }
+  if (!chunks.named) return { chunkOrder: lastOfBlobs(chunks, seen), chunkFileOffset };
   const rows = new Uint32Array(used);
   let at = 0;
   for (let chunk = 0; chunk < chunks.count; chunk++) if (seen[chunk] !== 0) rows[at++] = chunk;
@@ -323,6 +301,18 @@ const chunkTable = (
     rows[kept++] = rows[i]!;
   }
   return { chunkOrder: rows.subarray(0, kept), chunkFileOffset };
+};
+
+/** The key of a chunk without a digest is its blob alone. */
+const lastOfBlobs = (chunks: ChunkTable, seen: Uint32Array): Uint32Array => {
+  const last = new Map<number, number>();
+  for (let chunk = 0; chunk < chunks.count; chunk++) {
+    if (seen[chunk] === 0) continue;
+    const blob = chunks.blobIndex.get(chunk);
+    const before = last.get(blob);
+    if (before === undefined || seen[chunk]! > seen[before]!) last.set(blob, chunk);
+  }
+  return Uint32Array.from([...last].sort(([a], [b]) => a - b).map(([, chunk]) => chunk));
 };
 
 /** Block address of every blob behind the bootstrap, in one address space. */

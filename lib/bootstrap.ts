@@ -17,6 +17,8 @@ export interface BlobRecord extends BlobInfo {
   /** the id in the table; `id` may have been replaced by one taken from a file's name */
   storedId: string;
   cipher: number;
+  /** the file with bootstrap and metadata, where the blob is a layer that they only refer to */
+  metaFile?: string;
   /** first block of the blob in the address space of the block device; v6 only, else 0 */
   mappedBlkaddr: number;
   /** where the bytes of this blob to be read ahead lie; v5 only, else 0 */
@@ -72,6 +74,8 @@ export interface StoredChunk extends Chunk {
   encrypted: boolean;
   /** CRC-32C of the uncompressed bytes */
   crc32?: number;
+  /** the file offset in the chunk table: of some use of the chunk, or 0; v6 only */
+  recordedOffset?: number;
 }
 
 /** A table of the image, for people to look at: position and size in bytes. */

@@ -121,6 +121,10 @@ export const planBuild = ({ values, explicit, source, kindOf }: BuildRequest): B
     // nydus-image ends this one with a blank
     throw refuse("`--features blob-toc` can't be used with `--version 5` ");
   }
+  if (values.encrypt && fsVersion === 5) {
+    // nydus-image builds an image that nobody can decrypt: v5 has no room for the key
+    throw refuse("`--encrypt` can't be used with `--version 5`");
+  }
   checkBootstrapTarget(values, isDirectory);
 
   // a blob cache holds what nydusd would have cached: chunks as they are when uncompressed

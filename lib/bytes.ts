@@ -1,3 +1,4 @@
+import { allocate } from './allocate.js';
 import { RafsError } from './errors.js';
 
 /** The smallest multiple of `unit` that is at least `value`. */
@@ -33,7 +34,7 @@ export class ByteQueue {
       this.#advance(size);
       return view;
     }
-    const joined = Buffer.allocUnsafe(size);
+    const joined = allocate(size);
     let at = 0;
     while (at < size) {
       const piece = this.#pieces[this.#head]!;

@@ -4,6 +4,7 @@
  */
 import { ByteArena } from './columns.js';
 import { compress, COMPRESSORS, type Compressor } from './compress.js';
+import { encrypt, isMistakable, type Secret } from './crypt.js';
 import { RafsError } from './errors.js';
 import { ChunkInfoFlag, ChunkInfoHeader, ChunkInfoV1, ChunkInfoV2 } from './layout/blob.js';
 import { V6 } from './layout/v6.js';
@@ -12,7 +13,6 @@ import type { PlacedChunk } from './parts.js';
 /** Format 1 holds sizes less one, cut at this bit. */
 const SIZE_CUT = 2 ** 20;
 const OFFSET_UNIT = 0x1000;
-const NOTHING = Buffer.alloc(0);
 
 /** What format 2 says of a chunk beside its place. */
 export interface ChunkInfoExtra {
@@ -47,8 +47,8 @@ export class CiWriter {
     return this.#records.length / this.#scratch.length;
   }
 
-  /** @param extra for format 2; an ordinary chunk unless given */
-  add(chunk: PlacedChunk, extra: ChunkInfoExtra = ordinary(chunk)): void {
+  /** @param extra for format 2; that of a chunk stored alone, or in a batch, unless given */
+  add(chunk: PlacedChunk, extra: ChunkInfoExtra = extraOf(chunk)): void {
     if (chunk.index > V6.MAX_CHUNK_INDEX) {
       throw new RafsError('LIMIT', `more than ${chunk.index} chunks in one blob`);
     }
@@ -59,25 +59,34 @@ export class CiWriter {
 
   /**
    * @param options.ciOffset where the stored table will lie in the blob
-   * @param options.contexts contexts one after another, then their dictionaries
+   * @param options.contexts contexts one after another, then their dictionaries; where given, their
+   *   place is noted even if there are none
+   * @param options.join makes the whole table of the records, instead of adding `contexts` to them
+   * @param options.secret encrypts the stored table, and leaves it to the caller for the header
    */
   finish({
     compressor,
     features,
     ciOffset,
-    contexts = NOTHING,
+    contexts,
     contextCount = 0,
+    join,
+    secret,
   }: {
     compressor: Compressor;
     features: number;
     ciOffset: number;
     contexts?: Buffer;
     contextCount?: number;
+    join?: (records: Buffer) => Buffer;
+    secret?: Secret | undefined;
   }): StoredCi {
     const records = this.#records.view(0, this.#records.length);
-    const plain = contexts.length === 0 ? records : Buffer.concat([records, contexts]);
-    const packed = compress(compressor, plain);
-    const stored = packed ?? plain;
+    const plain =
+      join?.(records) ?? (contexts?.length ? Buffer.concat([records, contexts]) : records);
+    const smaller = compress(compressor, plain);
+    const packed = secret && smaller && isMistakable(smaller) ? undefined : smaller;
+    const stored = secret ? encrypt(secret, packed ?? plain) : (packed ?? plain);
     const used = packed ? compressor : 'none';
     const header = ChunkInfoHeader.encode({
       features,
@@ -86,8 +95,8 @@ export class CiWriter {
       ciOffset,
       ciCompressedSize: stored.length,
       ciUncompressedSize: plain.length,
-      contextOffset: contextCount === 0 ? 0 : records.length,
-      contextSize: contexts.length,
+      contextOffset: contexts || join ? records.length : 0,
+      contextSize: plain.length - records.length,
       contextCount,
     });
     return { plain, stored, compressor: used, header };
@@ -124,8 +133,16 @@ export class CiWriter {
   }
 }
 
-/** A chunk that is stored on its own. Readers refuse a checksum of 0, so it is left out then. */
-const ordinary = ({ compressed, crc32 }: PlacedChunk): ChunkInfoExtra => ({
-  flags: (compressed ? ChunkInfoFlag.COMPRESSED : 0) | (crc32 === 0 ? 0 : ChunkInfoFlag.HAS_CRC32),
-  data: { index: 0, offset: crc32 },
-});
+const extraOf = ({ batch, compressed, encrypted, crc32 }: PlacedChunk): ChunkInfoExtra => {
+  const cipher = encrypted ? ChunkInfoFlag.ENCRYPTED : 0;
+  if (batch) {
+    return {
+      // compressed in any case: whether the batch is, its own sizes say
+      flags: ChunkInfoFlag.BATCH | ChunkInfoFlag.COMPRESSED | cipher,
+      data: { index: batch.context, offset: batch.offset },
+    };
+  }
+  const packed = compressed ? ChunkInfoFlag.COMPRESSED : 0;
+  const checked = crc32 === 0 ? 0 : ChunkInfoFlag.HAS_CRC32; // readers refuse a checksum of 0
+  return { flags: packed | checked | cipher, data: { index: 0, offset: crc32 } };
+};

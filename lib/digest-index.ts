@@ -6,7 +6,9 @@ const DIGEST_SIZE = 32;
 export class DigestIndex {
   readonly #digests = new ByteArena();
   readonly #sizes = new Column(Uint32Array);
-  readonly #index = new RowIndex(row => hashOf(this.#digests.view(row * DIGEST_SIZE, DIGEST_SIZE)));
+  readonly #index = new RowIndex(row =>
+    hashOfDigest(this.#digests.view(row * DIGEST_SIZE, DIGEST_SIZE)),
+  );
 
   get count(): number {
     return this.#sizes.length;
@@ -17,19 +19,33 @@ export class DigestIndex {
    * gets an ordinal of its own every time, as nydus-image does: the first stays the known one.
    */
   add(digest: Buffer, size: number): { ordinal: number; known: boolean } {
-    const hash = hashOf(digest);
-    const found = this.#index.find(hash, row =>
-      this.#digests.equals(row * DIGEST_SIZE, DIGEST_SIZE, digest),
-    );
+    const found = this.#find(digest);
     if (found >= 0 && this.#sizes.get(found) === size) return { ordinal: found, known: true };
-    const ordinal = this.count;
+    const ordinal = this.append(digest, size);
+    if (found < 0) this.#index.add(hashOfDigest(digest), ordinal);
+    return { ordinal, known: false };
+  }
+
+  /** Gives a chunk the next ordinal, under which `add` does not find it. */
+  append(digest: Buffer, size: number): number {
     this.#digests.add(digest);
     this.#sizes.push(size);
-    if (found < 0) this.#index.add(hash, ordinal);
-    return { ordinal, known: false };
+    return this.count - 1;
+  }
+
+  /** Lets `add` find what was appended, unless it finds another chunk of that digest. */
+  offer(ordinal: number): void {
+    const digest = this.#digests.view(ordinal * DIGEST_SIZE, DIGEST_SIZE);
+    if (this.#find(digest) < 0) this.#index.add(hashOfDigest(digest), ordinal);
+  }
+
+  #find(digest: Buffer): number {
+    return this.#index.find(hashOfDigest(digest), row =>
+      this.#digests.equals(row * DIGEST_SIZE, DIGEST_SIZE, digest),
+    );
   }
 }
 
 /** Digests are random already: four of their bytes will do. */
-const hashOf = (digest: Buffer): number =>
+export const hashOfDigest = (digest: Buffer): number =>
   (digest[0]! | (digest[1]! << 8) | (digest[2]! << 16) | (digest[3]! << 24)) >>> 0;

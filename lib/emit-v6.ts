@@ -8,6 +8,7 @@ import {
   CHUNK_FORMAT_INDEXES,
   ChunkIndexEntry,
   ChunkRecord,
+  Cipher,
   DeviceSlot,
   ExtendedInode,
   ExtendedSuperBlock,
@@ -17,7 +18,7 @@ import {
   SuperBlock,
   V6,
 } from './layout/v6.js';
-import { u32 } from './struct.js';
+import { u32, u64 } from './struct.js';
 import type { BlobInfo } from './parts.js';
 
 /** Bytes are made in pieces of this size. */
@@ -77,7 +78,8 @@ const head = (plan: PlanV6): Buffer => {
 
 const blobEntry = (blob: BlobInfo, blobIndex: number) => {
   const metaSize = Buffer.alloc(8);
-  metaSize.writeBigUInt64LE(BigInt(blob.metaSize));
+  u64.write(metaSize, 0, blob.metaSize);
+  const iv = blob.cipherIv;
   return {
     blobId: blob.id,
     blobIndex,
@@ -95,9 +97,9 @@ const blobEntry = (blob: BlobInfo, blobIndex: number) => {
     ciUncompressedSize: blob.ciUncompressedSize,
     tocDigest: blob.tocDigest,
     metaDigest: blob.metaDigest,
-    metaSize,
-    cipherIv: Buffer.alloc(8),
-    cipher: 0,
+    metaSize: iv ? iv.subarray(0, 8) : metaSize,
+    cipherIv: iv ? iv.subarray(8) : Buffer.alloc(8),
+    cipher: iv ? Cipher.AES_128_XTS : Cipher.NONE,
   };
 };
 

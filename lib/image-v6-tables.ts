@@ -7,6 +7,7 @@ import { BlobFeature, ChunkInfoV1, ChunkInfoV2, INVALID_FEATURES } from './layou
 import {
   BlobEntry,
   ChunkRecord,
+  Cipher,
   DeviceSlot,
   ExtendedSuperBlock,
   FEATURE_COMPAT,
@@ -37,7 +38,6 @@ const MAX_CHUNK_SIZE = 0x100_0000;
 const MAX_CHUNK_COUNT = 2 ** 24;
 const MAX_UNCOMPRESSED_SIZE = 2 ** 44;
 const MAX_COMPRESSED_SIZE = 2 ** 40;
-const CIPHER = { NONE: 0, AES_128_XTS: 1 } as const;
 
 const COMPRESSION_FLAGS: readonly (readonly [number, Compressor])[] = [
   [SuperFlag.COMPRESSION_NONE, 'none'],
@@ -226,7 +226,9 @@ const readBlobs = (
       ciUncompressedSize: entry.ciUncompressedSize,
       metaDigest: entry.metaDigest,
       // an encrypted blob keeps half of its IV in this field
-      metaSize: entry.cipher === CIPHER.NONE ? u64.read(entry.metaSize, 0) : 0,
+      ...(entry.cipher === Cipher.NONE
+        ? { metaSize: u64.read(entry.metaSize, 0) }
+        : { metaSize: 0, cipherIv: Buffer.concat([entry.metaSize, entry.cipherIv]) }),
       cipher: entry.cipher,
       mappedBlkaddr: 0,
       readaheadOffset: 0,
@@ -256,7 +258,7 @@ const checkBlob = (
   compressorName(entry.compressor);
   compressorName(entry.ciCompressor);
   digesterName(entry.digester);
-  if (entry.cipher !== CIPHER.NONE && entry.cipher !== CIPHER.AES_128_XTS) {
+  if (entry.cipher !== Cipher.NONE && entry.cipher !== Cipher.AES_128_XTS) {
     throw new RafsError('UNSUPPORTED', `cipher ${entry.cipher}`, at);
   }
   check((features & INVALID_FEATURES) === 0, `features ${hex(features)}`, at);
@@ -276,7 +278,7 @@ const checkBlob = (
     at,
   );
   check(
-    has(BlobFeature.ENCRYPTED) === (entry.cipher !== CIPHER.NONE),
+    has(BlobFeature.ENCRYPTED) === (entry.cipher !== Cipher.NONE),
     `features ${hex(features)} with cipher ${entry.cipher}`,
     at,
   );

@@ -311,6 +311,7 @@ class ImageV6 implements Bootstrap {
         compressedOffset: uncompressedOffset,
         compressed: false,
         encrypted: false,
+        recordedOffset: 0,
       };
     }
     const record = this.#record(blobIndex, index, entry.blkaddr);
@@ -361,6 +362,7 @@ const storedChunk = (
   compressedOffset: record.compressedOffset,
   compressed: (flags & ChunkFlag.COMPRESSED) !== 0,
   encrypted: (flags & ChunkFlag.ENCRYPTED) !== 0,
+  recordedOffset: record.fileOffset,
   ...(flags & ChunkFlag.HAS_CRC32 ? { crc32 } : {}),
 });
 

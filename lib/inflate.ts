@@ -3,6 +3,7 @@
  *
  * The work is done in assembly/inflate.ts, in a memory of 1.5 MiB whatever the stream.
  */
+import { copyOf } from './allocate.js';
 import { RafsError } from './errors.js';
 import { instantiate } from './wasm.js';
 
@@ -60,7 +61,7 @@ export interface InflateStart {
   byte?: number;
 }
 
-const WINDOW_SIZE = 0x8000;
+export const WINDOW_SIZE = 0x8000;
 /** More than there is room for. */
 const MOST_AT_ONCE = 0x1000000;
 
@@ -140,8 +141,17 @@ export class Inflater {
 
   /** A copy of the last 32 KiB of output; less where the stream has not made as much. */
   window(): Buffer {
+    return Buffer.from(this.#window);
+  }
+
+  /** Copies the same into `to`, which has room for 32 KiB; returns how much it is. */
+  copyWindow(to: Buffer): number {
+    return this.#window.copy(to);
+  }
+
+  get #window(): Buffer {
     const end = this.#core.outputEnd();
-    return Buffer.from(this.#memory.subarray(end - this.#core.windowSize(), end));
+    return this.#memory.subarray(end - this.#core.windowSize(), end);
   }
 
   /** Lets `run` make at most `count` bytes more before it stops; any number unless called. */
@@ -177,12 +187,21 @@ export class Inflater {
 
   /** The output that was not taken: a copy that is the caller's. */
   take(): Buffer {
-    const output = this.output;
-    const copy = Buffer.allocUnsafeSlow(output.length);
-    output.copy(copy);
-    this.#made += output.length;
-    this.#taken += output.length;
+    const copy = copyOf(this.output);
+    this.drop();
     return copy;
+  }
+
+  /** Whether there is no room for more output before it is taken or dropped. */
+  get full(): boolean {
+    return this.#core.outputEnd() === this.#outputFull;
+  }
+
+  /** Gives up the output that was not taken. */
+  drop(): void {
+    const size = this.#core.outputEnd() - this.#taken;
+    this.#made += size;
+    this.#taken += size;
   }
 }
 

@@ -38,15 +38,44 @@ export interface Entry {
 export interface Chunk {
   fileOffset: number;
   uncompressedSize: number;
+  /** where its bytes lie in a gzip layer that the image refers to */
+  zran?: ZranPlace;
+}
+
+/** Where a chunk lies in a gzip layer: what is read of it, and of which context's output it is. */
+export interface ZranPlace {
+  inOffset: number;
+  inSize: number;
+  /** number of the context */
+  context: number;
+  /** in its output */
+  offset: number;
+}
+
+/** A place where inflating a gzip layer can start, and what there is from there on. */
+export interface ZranContextFacts {
+  /** in the layer */
+  inOffset: number;
+  /** in what the layer inflates to */
+  outOffset: number;
+  inSize: number;
+  outSize: number;
+  /** how many bits of `byte`, the one before `inOffset`, are still to be read, from its top */
+  bits: number;
+  byte: number;
 }
 
 export interface NamedChunk extends Chunk {
   digest: Buffer;
   crc32: number; // CRC-32C
-  /** number of the chunk among the distinct ones of this build, from 0 */
+  /** number among the distinct chunks of the image, from 0: a parent's, then by first use */
   ordinal: number;
-  /** an earlier chunk has this ordinal: nothing is stored for this one */
+  /** the image, or the chunk dictionary, has this chunk: nothing is stored for it */
   known: boolean;
+  /** its row in the chunk dictionary, where it is the first of that ordinal */
+  dictRow?: number;
+  /** where it lies in a batch: it is stored with that, and not by itself */
+  batch?: { context: number; offset: number };
 }
 
 /** A chunk whose bytes are as they will be stored. */
@@ -60,6 +89,7 @@ export interface PlacedChunk extends PackedChunk {
   compressedOffset: number;
   compressedSize: number;
   uncompressedOffset: number;
+  encrypted?: boolean;
 }
 
 /**
@@ -88,6 +118,11 @@ export interface BlobInfo {
   ciUncompressedSize: number;
   metaDigest: Buffer;
   metaSize: number;
+  /** 16 bytes, where the blob is encrypted: `metaDigest` is its key then */
+  cipherIv?: Buffer;
+  /** bytes of this blob that are to be read ahead; v5 only */
+  readaheadOffset?: number;
+  readaheadSize?: number;
 }
 
 /** Bytes of the source; `offset` is where they lie in it, after decompression. */
@@ -114,11 +149,33 @@ export interface ChunkPart<C extends Chunk = Chunk> {
   chunk: C;
   bytes: Buffer;
 }
+/** The chunks that came before it with this number of a context, one after another. */
+export interface BatchPart {
+  kind: 'batch';
+  uncompressedSize: number;
+  bytes: Buffer;
+}
 /** The data of the blob are complete; `blob` describes it, where the build has new chunks at all. */
 export interface BlobPart {
   kind: 'blob';
   blob: BlobInfo | undefined;
   file: BlobFile;
+  /** the data that `blob` describes, where they are not in `file` but in a layer as it was */
+  layer?: { id: string; size: number };
+}
+/** All of the source has come, where the image refers to it: as it is, or in Tarfs expanded. */
+export interface LayerPart {
+  kind: 'layer';
+  size: number;
+  /** sha256 in hex; undefined where none was asked for */
+  digest: string | undefined;
+}
+/** The next context of a gzip layer, complete; chunks that lie in it have come before. */
+export interface ContextPart {
+  kind: 'context';
+  context: ZranContextFacts;
+  /** up to 32 KiB that come before its output */
+  dictionary: Buffer;
 }
 /** Bytes to append to an artifact. */
 export interface SectionPart {
@@ -144,6 +201,8 @@ export interface ImagePart {
 export interface BuiltImage {
   /** ids of all blobs of the table */
   blobs: readonly string[];
+  /** of the bootstrap of external files */
+  externalBlobs?: readonly string[];
   /** compressed size of the last of them, 0 without blobs */
   blobSize: number;
   entryCount: number;

@@ -1,11 +1,15 @@
 /**
- * The tree of inodes of a layer, as columns: row 0 is the root.
+ * The tree of inodes of an image, as columns: row 0 is the root.
  *
  * Rules of insertion are those of OCI layers: a later entry replaces an earlier one of the same
  * path, a directory keeps its children when it is described again, missing parents are made.
+ *
+ * The columns may hold more trees than one: every layer of an image has a root of its own until it
+ * is laid over those below, which moves rows and copies none (lib/overlay.ts).
  */
-import { ByteArena, Column, RowIndex } from './columns.js';
+import { ByteArena, Column } from './columns.js';
 import { RafsError } from './errors.js';
+import { NameTree } from './name-tree.js';
 import type { Entry, EntryType } from './parts.js';
 
 /** File type bits of a mode, as in stat(2). */
@@ -22,12 +26,27 @@ export const MODE_OF_TYPE: Readonly<Record<EntryType, number>> = {
 };
 /** Device number of what has none, as nydus-image records it for tar entries. */
 const NO_DEVICE = 0xffffffff;
-const NAME_LIMIT = 255; // of every file system that could mount the image
 
 export type Xattrs = ReadonlyMap<string, Buffer>;
 
-export class Tree {
-  readonly parent = new Column(Uint32Array);
+/** What an image says of one of its inodes. */
+export interface InodeFacts {
+  /** with the type bits */
+  mode: number;
+  uid: number;
+  gid: number;
+  mtime: number;
+  mtimeNsec: number;
+  size: number;
+  rdev: number;
+  /** a tar made it a hardlink, or one to it */
+  hardlink?: boolean;
+  /** of a symlink */
+  target?: string;
+  xattrs?: Xattrs;
+}
+
+export class Tree extends NameTree {
   readonly mode = new Column(Uint16Array); // type and permissions
   readonly uid = new Column(Uint32Array);
   readonly gid = new Column(Uint32Array);
@@ -40,19 +59,21 @@ export class Tree {
   /** rows of the chunk list: first and count */
   readonly firstChunk = new Column(Uint32Array);
   readonly chunkCount = new Column(Uint32Array);
+  /** 1 for what a tar made a hardlink, and for what it linked to: v5 says so, even later */
+  readonly hardlink = new Column(Uint8Array);
+  /** false while entries come from a directory, where the names of a file are all alike */
+  marksHardlinks = true;
   /** number of its set of xattrs; 0 for none */
   readonly xattrs = new Column(Uint32Array);
   /** the distinct sets of xattrs, by that number */
   readonly xattrSets: (Xattrs | undefined)[] = [undefined];
 
-  readonly #arena = new ByteArena();
-  readonly #nameAt = new Column(Float64Array);
-  readonly #nameSize = new Column(Uint16Array);
+  /** the first rows, as many as this, are from images */
+  loadedCount = 0;
+
+  readonly #targets = new ByteArena();
   readonly #targetAt = new Column(Float64Array);
   readonly #targetSize = new Column(Uint32Array);
-  readonly #firstChild = new Column(Uint32Array); // 0 for none: the root is nobody's child
-  readonly #nextSibling = new Column(Uint32Array);
-  readonly #index = new RowIndex(row => this.#hash(this.parent.get(row), this.name(row)));
   readonly #setNumbers = new Map<string, number>();
   #nextSource = 1;
   // the directory that was used last, since entries come directory by directory
@@ -60,13 +81,24 @@ export class Tree {
   #cachedRow = 0;
 
   constructor() {
-    this.#append(0, '');
-    this.#describeMissing(0);
+    super();
+    this.addRoot();
   }
 
-  /** How many rows there are, also those that are no longer reachable. */
-  get count(): number {
-    return this.parent.length;
+  /** Starts one more tree and enters it; returns its root. */
+  addRoot(): number {
+    const row = this.addRootName();
+    this.#pushInode();
+    this.#describeMissing(row);
+    this.enter(row);
+    return row;
+  }
+
+  /** Paths of `insert` and `find` begin at this root from now on. */
+  override enter(root: number): void {
+    super.enter(root);
+    this.#cachedPath = '';
+    this.#cachedRow = root;
   }
 
   /** How many source numbers there are. */
@@ -74,59 +106,13 @@ export class Tree {
     return this.#nextSource;
   }
 
-  name(row: number): string {
-    return this.#arena.text(this.#nameAt.get(row), this.#nameSize.get(row));
-  }
-
-  nameSize(row: number): number {
-    return this.#nameSize.get(row);
-  }
-
-  /** A view of the name's bytes, valid until the next insertion. */
-  nameBytes(row: number): Buffer {
-    return this.#arena.view(this.#nameAt.get(row), this.#nameSize.get(row));
-  }
-
   /** Target of a symlink. */
   target(row: number): string {
-    return this.#arena.text(this.#targetAt.get(row), this.#targetSize.get(row));
-  }
-
-  path(row: number): string {
-    let path = row === 0 ? '' : this.name(row);
-    for (let up = this.parent.get(row); up !== 0; up = this.parent.get(up)) {
-      path = `${this.name(up)}/${path}`;
-    }
-    return path;
+    return this.#targets.text(this.#targetAt.get(row), this.#targetSize.get(row));
   }
 
   isType(row: number, type: EntryType): boolean {
     return (this.mode.get(row) & S_IFMT) === MODE_OF_TYPE[type];
-  }
-
-  /** Byte order of two names. */
-  compareNames(a: number, b: number): number {
-    return this.#arena.compare(
-      this.#nameAt.get(a),
-      this.#nameSize.get(a),
-      this.#nameAt.get(b),
-      this.#nameSize.get(b),
-    );
-  }
-
-  /** Appends the children of a directory to `rows`, in no order. */
-  childrenInto(rows: number[], row: number): void {
-    for (let c = this.#firstChild.get(row); c !== 0; c = this.#nextSibling.get(c)) rows.push(c);
-  }
-
-  /** The row at a path, or -1. */
-  find(path: string): number {
-    let row = 0;
-    for (const name of path === '' ? [] : path.split('/')) {
-      row = this.#child(row, name);
-      if (row < 0) return -1;
-    }
-    return row;
   }
 
   /** Adds or replaces an entry; returns its row. Chunks are set by `setChunks` once they are known. */
@@ -138,11 +124,13 @@ export class Tree {
     this.size.data[row] = entry.type === 'symlink' ? entry.target!.length : entry.size;
     this.setChunks(row, 0, 0);
     this.xattrs.data[row] = this.#setNumber(entry.xattrs);
-    if (entry.type === 'symlink') {
-      this.#targetAt.data[row] = this.#arena.addText(entry.target!);
-      this.#targetSize.data[row] = entry.target!.length;
-    }
+    if (entry.type === 'symlink') this.#setTarget(row, entry.target!);
     return row;
+  }
+
+  #setTarget(row: number, target: string): void {
+    this.#targetAt.data[row] = this.#targets.addText(target);
+    this.#targetSize.data[row] = target.length;
   }
 
   setChunks(row: number, first: number, count: number): void {
@@ -150,20 +138,69 @@ export class Tree {
     this.chunkCount.data[row] = count;
   }
 
-  /** Takes a row and all below it out of the tree. */
-  remove(row: number): void {
-    const parent = this.parent.get(row);
-    let before = 0;
-    let at = this.#firstChild.get(parent);
-    while (at !== row) {
-      before = at;
-      at = this.#nextSibling.get(at);
+  /**
+   * Adds an inode of an image: to a directory that has no child of that name yet, or as root.
+   * `source` is the number of an earlier name of the same file.
+   */
+  add(parent: number, name: string, inode: InodeFacts, source?: number): number {
+    const row = this.#append(parent, name);
+    this.describe(row, inode);
+    this.source.data[row] = source ?? this.#nextSource++;
+    return row;
+  }
+
+  /** Says of a row what an image says of it; its name, chunks and children are not touched. */
+  describe(row: number, inode: InodeFacts): void {
+    this.mode.data[row] = inode.mode;
+    this.uid.data[row] = inode.uid;
+    this.gid.data[row] = inode.gid;
+    this.mtime.data[row] = inode.mtime;
+    this.mtimeNsec.data[row] = inode.mtimeNsec;
+    this.size.data[row] = inode.size;
+    this.rdev.data[row] = inode.rdev;
+    this.hardlink.data[row] = inode.hardlink ? 1 : 0;
+    this.xattrs.data[row] = this.#setNumber(inode.xattrs);
+    if (inode.target !== undefined) this.#setTarget(row, inode.target);
+  }
+
+  /** What `describe` says of a row, but for the target of a symlink. */
+  facts(row: number): InodeFacts {
+    const xattrs = this.xattrSets[this.xattrs.get(row)];
+    return {
+      mode: this.mode.get(row),
+      uid: this.uid.get(row),
+      gid: this.gid.get(row),
+      mtime: this.mtime.get(row),
+      mtimeNsec: this.mtimeNsec.get(row),
+      size: this.size.get(row),
+      rdev: this.rdev.get(row),
+      ...(xattrs ? { xattrs } : {}),
+    };
+  }
+
+  /** Gives a directory the attributes of another one, which may be of another tree. */
+  copyAttributes(from: number, to: number): void {
+    for (const column of [
+      this.mode,
+      this.uid,
+      this.gid,
+      this.mtime,
+      this.mtimeNsec,
+      this.size,
+      this.rdev,
+      this.xattrs,
+    ]) {
+      column.data[to] = column.get(from);
     }
-    const next = this.#nextSibling.get(row);
-    if (before === 0) this.#firstChild.data[parent] = next;
-    else this.#nextSibling.data[before] = next;
-    this.#index.remove(this.#hash(parent, this.name(row)), row);
-    this.#clear(row);
+  }
+
+  /** Takes an xattr from one row. */
+  removeXattr(row: number, name: string): void {
+    const set = this.xattrSets[this.xattrs.get(row)];
+    if (!set?.has(name)) return;
+    const rest = new Map(set);
+    rest.delete(name);
+    this.xattrs.data[row] = this.#setNumber(rest);
   }
 
   /** A further name of a file: content and xattrs of the target, owner, mode and time its own. */
@@ -184,6 +221,7 @@ export class Tree {
     for (const column of [this.source, this.size, this.firstChunk, this.chunkCount, this.xattrs]) {
       column.data[row] = column.get(target);
     }
+    if (this.marksHardlinks) this.hardlink.data[row] = this.hardlink.data[target] = 1;
     return row;
   }
 
@@ -191,22 +229,22 @@ export class Tree {
   #place({ path, type }: Entry): number {
     if (path === '') {
       if (type !== 'directory') throw new RafsError('CORRUPT', 'the root is not a directory');
-      return 0;
+      return this.root;
     }
     const slash = path.lastIndexOf('/');
     const parent = this.#directory(slash < 0 ? '' : path.slice(0, slash));
     const name = path.slice(slash + 1);
-    const row = this.#child(parent, name);
+    const row = this.child(parent, name);
     if (row < 0) return this.#append(parent, name);
-    if (type !== 'directory') this.#clear(row);
+    if (type !== 'directory') this.clear(row);
     return row;
   }
 
   #directory(path: string): number {
     if (path === this.#cachedPath) return this.#cachedRow;
-    let row = 0;
+    let row = this.root;
     for (const name of path === '' ? [] : path.split('/')) {
-      let next = this.#child(row, name);
+      let next = this.child(row, name);
       if (next < 0) {
         next = this.#append(row, name);
         this.#describeMissing(next);
@@ -220,27 +258,13 @@ export class Tree {
     return row;
   }
 
-  #child(parent: number, name: string): number {
-    return this.#index.find(
-      this.#hash(parent, name),
-      row =>
-        this.parent.get(row) === parent &&
-        this.#arena.equalsText(this.#nameAt.get(row), this.#nameSize.get(row), name),
-    );
+  #append(parent: number, name: string): number {
+    const row = this.addName(parent, name);
+    this.#pushInode();
+    return row;
   }
 
-  #append(parent: number, name: string): number {
-    if (name.length > NAME_LIMIT) {
-      throw new RafsError('LIMIT', `a name of ${name.length} bytes is over ${NAME_LIMIT}`, {
-        path: name,
-      });
-    }
-    const row = this.count;
-    this.parent.push(parent);
-    this.#nameAt.push(this.#arena.addText(name));
-    this.#nameSize.push(name.length);
-    this.#firstChild.push(0);
-    this.#nextSibling.push(row === 0 ? 0 : this.#firstChild.get(parent));
+  #pushInode(): void {
     for (const column of [
       this.mode,
       this.uid,
@@ -252,17 +276,13 @@ export class Tree {
       this.source,
       this.firstChunk,
       this.chunkCount,
+      this.hardlink,
       this.xattrs,
       this.#targetAt,
       this.#targetSize,
     ]) {
       column.push(0);
     }
-    if (row !== 0) {
-      this.#firstChild.data[parent] = row;
-      this.#index.add(this.#hash(parent, name), row);
-    }
-    return row;
   }
 
   #describe(row: number, entry: Entry): void {
@@ -272,6 +292,7 @@ export class Tree {
     this.mtime.data[row] = entry.mtime;
     this.mtimeNsec.data[row] = entry.mtimeNsec;
     this.rdev.data[row] = entry.rdev;
+    this.hardlink.data[row] = 0;
   }
 
   /** A directory that the source does not describe. */
@@ -279,29 +300,6 @@ export class Tree {
     this.mode.data[row] = MODE_OF_TYPE.directory | 0o755;
     this.rdev.data[row] = NO_DEVICE;
     this.source.data[row] = this.#nextSource++;
-  }
-
-  /** Drops all below a row. */
-  #clear(row: number): void {
-    const stack = [row];
-    while (stack.length > 0) {
-      const at = stack.pop()!;
-      const from = stack.length;
-      this.childrenInto(stack, at);
-      for (let i = from; i < stack.length; i++) {
-        const child = stack[i]!;
-        this.#index.remove(this.#hash(at, this.name(child)), child);
-      }
-      this.#firstChild.data[at] = 0;
-    }
-    this.#cachedPath = '';
-    this.#cachedRow = 0;
-  }
-
-  #hash(parent: number, name: string): number {
-    let h = Math.imul(parent ^ 0x811c9dc5, 0x01000193);
-    for (let i = 0; i < name.length; i++) h = Math.imul(h ^ name.charCodeAt(i), 0x01000193);
-    return (h ^ (h >>> 15)) >>> 0;
   }
 
   /** Layers repeat a few sets of xattrs many times (labels): each is kept once. */

@@ -10,7 +10,7 @@ export type Whiteout = 'removal' | 'opaque';
 
 const OCI_PREFIX = '.wh.';
 const OCI_OPAQUE = '.wh..wh..opq';
-const OVERLAYFS_OPAQUE = 'trusted.overlay.opaque';
+export const OVERLAYFS_OPAQUE = 'trusted.overlay.opaque';
 
 /** What of an entry makes it a whiteout. */
 export type WhiteoutFacts = Pick<Entry, 'path' | 'type' | 'rdev' | 'xattrs'>;

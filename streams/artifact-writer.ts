@@ -25,8 +25,7 @@ export type ArtifactPart = SectionPart | FinishPart | ImagePart;
  * A path (of a file, FIFO or device, '-' for standard output), a directory, or nowhere. In a
  * directory nothing is made before there are bytes for it, if that is to be late.
  */
-export type Target =
-  { path: string } | { directory: string; late?: boolean } | { discard: true };
+export type Target = { path: string } | { directory: string; late?: boolean } | { discard: true };
 
 export type Targets = { readonly [A in Artifact]?: Target };
 

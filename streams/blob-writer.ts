@@ -1,8 +1,9 @@
 /**
  * blob-writer: gives every new chunk its place in the blob and writes the blob's sections.
  *
- * takes chunk (packed), makes chunk (placed), section and blob, passes entry and end
- * holds the CI table, 16 bytes per chunk, and with a TOC the digests, 32 bytes per chunk
+ * takes chunk (packed) and batch, makes chunk (placed), section and blob, passes entry and end
+ * holds the CI table, 16 bytes per chunk (24, and 40 per batch, where there are batches or
+ *   encryption), and with a TOC the digests, 32 bytes per chunk
  *
  * Sections are written one after another, since the blob may be a pipe: chunk data, CI table with
  * its header, chunk digests, then the TOC unless the bootstrap is to be inlined before it.
@@ -11,10 +12,13 @@ import { BlobFile } from '../lib/blob-file.js';
 import { alignUp } from '../lib/bytes.js';
 import { CiWriter } from '../lib/ci-writer.js';
 import { ByteArena } from '../lib/columns.js';
-import { COMPRESSORS, type Compressor } from '../lib/compress.js';
+import { COMPRESSORS, decompress, type Compressor } from '../lib/compress.js';
+import { encrypt, isMistakable, type Secret } from '../lib/crypt.js';
 import { DIGESTERS, sha256, type Digester } from '../lib/digest.js';
-import { BlobFeature, Section } from '../lib/layout/blob.js';
+import { RafsError } from '../lib/errors.js';
+import { BatchContext, BlobFeature, Section } from '../lib/layout/blob.js';
 import type {
+  BatchPart,
   BlobInfo,
   BlobPart,
   ChunkPart,
@@ -26,6 +30,7 @@ import type {
   PlacedChunk,
   SectionPart,
 } from '../lib/parts.js';
+import { prefetchMatcher } from '../lib/prefetch.js';
 import { Stage } from './stage.js';
 
 /** Uncompressed chunks are laid out in steps of this, so that a kernel can map them. */
@@ -47,9 +52,19 @@ export interface BlobWriterOptions {
   blobOffset?: number;
   /** write what nydusd would cache of the blob, instead of the blob */
   cache?: boolean;
+  /** small chunks may come in batches */
+  batched?: boolean;
+  /** encrypts chunks, batches, CI table and header */
+  secret?: Secret | undefined;
+  /** 6 unless given; blobs of 5 have no CI table */
+  fsVersion?: 5 | 6;
+  /** chunks start at multiples of 4 KiB of the uncompressed blob; true unless given */
+  alignedChunk?: boolean;
+  /** patterns (lib/prefetch.ts) of what comes first, to be read ahead with the blob; v5 only */
+  readahead?: readonly string[];
 }
 
-type In = EntryPart | ChunkPart<PackedChunk> | EndPart;
+type In = EntryPart | ChunkPart<PackedChunk> | BatchPart | EndPart;
 type Out =
   | EntryPart
   | ChunkPart<PlacedChunk>
@@ -59,11 +74,21 @@ type Out =
   | FinishPart
   | BlobPart;
 
-/** Bytes with zeros up to the next chunk. */
-const padded = (bytes: Buffer): Buffer =>
-  bytes.length % CHUNK_ALIGN === 0
-    ? bytes
-    : Buffer.concat([bytes], alignUp(bytes.length, CHUNK_ALIGN));
+/** Bytes with zeros up to the next multiple of `unit`. */
+const padded = (bytes: Buffer, unit: number): Buffer =>
+  bytes.length % unit === 0 ? bytes : Buffer.concat([bytes], alignUp(bytes.length, unit));
+
+/** Where a blob has its CI table, or that it has none. */
+type CiPlace = Pick<
+  BlobInfo,
+  'ciCompressor' | 'ciOffset' | 'ciCompressedSize' | 'ciUncompressedSize'
+>;
+const NO_CI: CiPlace = {
+  ciCompressor: COMPRESSORS.none,
+  ciOffset: 0,
+  ciCompressedSize: 0,
+  ciUncompressedSize: 0,
+};
 
 export const blobWriter = ({
   compressor,
@@ -74,30 +99,56 @@ export const blobWriter = ({
   blobId,
   blobOffset = 0,
   cache = false,
+  batched = false,
+  secret,
+  fsVersion = 6,
+  alignedChunk = true,
+  readahead = [],
 }: BlobWriterOptions) => {
   const file = new BlobFile();
-  const ci = new CiWriter();
+  const ci = new CiWriter(batched || secret ? 2 : 1);
+  const contexts = batched ? new ByteArena() : undefined;
+  let contextCount = 0;
   const digests = new ByteArena();
+  const unit = alignedChunk ? CHUNK_ALIGN : 1;
+  const patternOf = prefetchMatcher(readahead);
   const tarHeaders = inlineMeta || blobToc;
   const features =
     BlobFeature.CAP_TAR_TOC +
-    BlobFeature.ALIGNED +
+    (fsVersion === 6 ? BlobFeature.ALIGNED : 0) +
+    (batched || secret ? BlobFeature.CHUNK_INFO_V2 : 0) +
+    (batched ? BlobFeature.BATCH : 0) +
+    (secret ? BlobFeature.ENCRYPTED : 0) +
     (tarHeaders ? BlobFeature.HAS_TAR_HEADER : 0) +
     (inlineMeta ? BlobFeature.INLINED_FS_META : 0) +
     (blobToc ? BlobFeature.HAS_TOC + BlobFeature.INLINED_CHUNK_DIGEST : 0);
   let uncompressedOffset = 0;
+  let chunkCount = 0;
+  let ahead = false;
+  let readaheadSize = 0;
+
+  const seal = (bytes: Buffer): Buffer => (secret ? encrypt(secret, bytes) : bytes);
+
+  /** Bytes to encrypt: those that a reader would take for padded ones are not left compressed. */
+  const sealable = (bytes: Buffer, uncompressedSize: number): Buffer => {
+    if (!secret || !isMistakable(bytes)) return bytes;
+    if (bytes.length < uncompressedSize) return decompress(compressor, bytes, uncompressedSize);
+    throw new RafsError('LIMIT', '18 bytes that end in 78 90, which cannot be stored encrypted');
+  };
 
   const place = (chunk: PackedChunk, compressedSize: number): PlacedChunk => {
     const placed = {
       ...chunk,
+      ...(secret ? { encrypted: true } : {}),
       blobIndex: 0,
-      index: ci.chunkCount,
+      index: chunkCount++,
       compressedOffset: blobOffset + file.position,
       compressedSize,
       uncompressedOffset,
     };
-    uncompressedOffset += alignUp(chunk.uncompressedSize, CHUNK_ALIGN);
-    ci.add(placed);
+    uncompressedOffset += alignUp(chunk.uncompressedSize, unit);
+    if (ahead) readaheadSize += compressedSize;
+    if (fsVersion === 6) ci.add(placed);
     if (blobToc) digests.add(chunk.digest);
     return placed;
   };
@@ -112,11 +163,57 @@ export const blobWriter = ({
       uncompressedSize: uncompressedOffset,
       uncompressedDigest: file.digest(), // covers the tar header too, as nydus-image has it
     });
+    const ciPlace = fsVersion === 6 ? yield* chunkInfo() : NO_CI;
 
+    if (blobToc) {
+      const array = digests.view(0, digests.length);
+      file.addToTable(Section.DIGEST, file.position, {
+        compressor: 'none',
+        compressedSize: array.length,
+        uncompressedSize: array.length,
+        uncompressedDigest: sha256(array),
+      });
+      yield file.append(array, { hashed: false });
+      yield file.appendHeader(Section.DIGEST, array.length);
+    }
+
+    let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: ZERO_DIGEST };
+    if (blobToc && !inlineMeta) {
+      const { part, ...facts } = file.tableOfContents();
+      yield part;
+      toc = facts;
+    }
+    return {
+      id: inlineMeta ? INLINED_BLOB_ID : blobId || file.digest().toString('hex'),
+      chunkSize,
+      chunkCount,
+      compressor: COMPRESSORS[compressor],
+      digester: DIGESTERS[digester],
+      features,
+      compressedSize: file.position,
+      uncompressedSize: uncompressedOffset,
+      ...toc,
+      ...ciPlace,
+      metaDigest: secret ? secret.key : ZERO_DIGEST,
+      metaSize: 0,
+      ...(secret ? { cipherIv: secret.iv } : {}),
+      readaheadSize,
+    };
+  }
+
+  /** The CI table with its header. */
+  function* chunkInfo(): Generator<SectionPart, CiPlace> {
     const ciOffset = file.position;
-    const table = ci.finish({ compressor, features, ciOffset });
+    const table = ci.finish({
+      compressor,
+      features,
+      ciOffset,
+      secret,
+      contextCount,
+      ...(contexts ? { contexts: contexts.view(0, contexts.length) } : {}),
+    });
     yield file.append(table.stored);
-    yield file.append(table.header);
+    yield file.append(seal(table.header));
     if (tarHeaders) {
       yield file.appendHeader(Section.META, table.stored.length + table.header.length);
     }
@@ -132,67 +229,59 @@ export const blobWriter = ({
       uncompressedSize: table.header.length,
       uncompressedDigest: sha256(table.header),
     });
-
-    if (blobToc) {
-      const array = digests.view(0, digests.length);
-      file.addToTable(Section.DIGEST, file.position, {
-        compressor: 'none',
-        compressedSize: array.length,
-        uncompressedSize: array.length,
-        uncompressedDigest: sha256(array),
-      });
-      yield file.append(array, { hashed: false });
-      yield file.appendHeader(Section.DIGEST, array.length);
-    }
-
     if (cache) {
-      yield { kind: 'section', artifact: 'cache-meta', bytes: padded(table.plain) };
+      yield { kind: 'section', artifact: 'cache-meta', bytes: padded(table.plain, CHUNK_ALIGN) };
       yield { kind: 'section', artifact: 'cache-meta', bytes: table.header };
     }
-
-    let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: ZERO_DIGEST };
-    if (blobToc && !inlineMeta) {
-      const { part, ...facts } = file.tableOfContents();
-      yield part;
-      toc = facts;
-    }
     return {
-      id: inlineMeta ? INLINED_BLOB_ID : blobId || file.digest().toString('hex'),
-      chunkSize,
-      chunkCount: ci.chunkCount,
-      compressor: COMPRESSORS[compressor],
-      digester: DIGESTERS[digester],
-      features,
-      compressedSize: file.position,
-      uncompressedSize: uncompressedOffset,
-      ...toc,
       ciCompressor: COMPRESSORS[table.compressor],
       ciOffset,
       ciCompressedSize: table.stored.length,
       ciUncompressedSize: table.plain.length,
-      metaDigest: ZERO_DIGEST,
-      metaSize: 0,
     };
+  }
+
+  /** A chunk that is not stored yet. The place of one in a batch is where that will lie. */
+  function* newChunk({ chunk, bytes }: ChunkPart<PackedChunk>): Iterable<Out> {
+    if (chunk.batch) {
+      yield { kind: 'chunk', chunk: place(chunk, 0), bytes: NO_BYTES };
+    } else {
+      const kept = sealable(bytes, chunk.uncompressedSize);
+      const stored = seal(kept);
+      const packed = { ...chunk, compressed: chunk.compressed && kept === bytes };
+      yield { kind: 'chunk', chunk: place(packed, stored.length), bytes: NO_BYTES };
+      const section = file.append(stored); // counted and hashed even where it is not written
+      if (!cache) yield section;
+    }
+    if (cache) yield { kind: 'section', artifact: 'cache-data', bytes: padded(bytes, unit) };
+  }
+
+  function* batch({ bytes, uncompressedSize }: BatchPart): Iterable<Out> {
+    const stored = seal(sealable(bytes, uncompressedSize));
+    const context = { compressedSize: stored.length, uncompressedBatchSize: uncompressedSize };
+    contexts!.add(BatchContext.encode(context)); // whoever sends batches has said so
+    contextCount++;
+    const section = file.append(stored);
+    if (!cache) yield section;
   }
 
   return new Stage<In, Out>('blob-writer', {
     *part(part) {
-      if (part.kind !== 'chunk') {
+      if (part.kind === 'batch') {
+        yield* batch(part);
+      } else if (part.kind !== 'chunk') {
+        if (part.kind === 'entry') ahead = patternOf(part.entry.path) !== undefined;
         yield part;
       } else if (part.chunk.known) {
         yield { kind: 'chunk', chunk: part.chunk, bytes: NO_BYTES };
       } else {
-        yield { kind: 'chunk', chunk: place(part.chunk, part.bytes.length), bytes: NO_BYTES };
-        const section = file.append(part.bytes); // counted and hashed even where it is not written
-        yield cache
-          ? { kind: 'section', artifact: 'cache-data', bytes: padded(part.bytes) }
-          : section;
+        yield* newChunk(part);
       }
     },
     *end() {
       const sections = tail();
       let blob: BlobInfo | undefined;
-      if (ci.chunkCount > 0) {
+      if (chunkCount > 0) {
         for (;;) {
           const next = sections.next();
           if (next.done) {

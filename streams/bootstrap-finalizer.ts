@@ -2,20 +2,23 @@
  * bootstrap-finalizer: entries and placed chunks to the bootstrap.
  *
  * takes entry, chunk, end and blob; makes section, finish and image; passes section and finish
- * holds the tree and the chunk table: about 100 bytes per inode and 80 per chunk
+ * holds the tree and the chunk table: about 100 bytes per inode and 80 per chunk, of the layer and
+ *   of the image below it
  *
  * The bootstrap can only be written when all is known. It is planned then, and emitted front to
  * back: to a file of its own, or into the blob before the blob's table of contents.
  */
 import { createHash } from 'node:crypto';
 import { BlobFile } from '../lib/blob-file.js';
-import { planV6 } from '../lib/bootstrap-v6.js';
+import { BlobTable } from '../lib/blob-table.js';
+import { sizeDirectories } from '../lib/bootstrap-v5.js';
+import type { ChunkDict } from '../lib/chunk-dict.js';
 import { ChunkTable } from '../lib/chunk-table.js';
-import { compress, type Compressor } from '../lib/compress.js';
-import type { Digester } from '../lib/digest.js';
-import { emitV6 } from '../lib/emit-v6.js';
+import { compress } from '../lib/compress.js';
+import { planBootstrap, type BootstrapOptions } from '../lib/emit-bootstrap.js';
 import { Section } from '../lib/layout/blob.js';
-import { SuperFlag } from '../lib/layout/v6.js';
+import { loadImage, type LowerImage } from '../lib/load-tree.js';
+import { layOver } from '../lib/overlay.js';
 import type {
   BlobInfo,
   BlobPart,
@@ -30,21 +33,21 @@ import type {
   SectionPart,
 } from '../lib/parts.js';
 import { Tree } from '../lib/tree.js';
+import type { WhiteoutSpec } from '../lib/whiteout.js';
 import { Stage } from './stage.js';
 
-export interface FinalizerOptions {
-  compressor: Compressor;
-  digester: Digester;
-  chunkSize: number;
+export interface FinalizerOptions extends Omit<BootstrapOptions, 'fsVersion' | 'hasXattrs'> {
+  /** 6 unless given */
+  fsVersion?: 5 | 6;
   inlineMeta: boolean;
   blobToc: boolean;
-  explicitUidGid: boolean;
-  /** the blob is a tar: 512-byte blocks, chunks without digests */
-  tarfs?: boolean;
-  /** paths for the prefetch table */
-  prefetch?: readonly string[];
   /** also make the bootstrap of external files that every build of a directory has */
   external?: boolean;
+  /** the image that the layer is laid over, by these rules; its tree and tables become the result's */
+  lower?: LowerImage | undefined;
+  whiteoutSpec?: WhiteoutSpec;
+  /** where chunks with a `dictRow` are from */
+  dict?: ChunkDict | undefined;
 }
 
 type In =
@@ -57,66 +60,48 @@ type In =
   | BlobPart;
 type Out = SectionPart | FinishPart | ImagePart;
 
-const COMPRESSION_FLAGS: Readonly<Record<Compressor, number>> = {
-  none: SuperFlag.COMPRESSION_NONE,
-  lz4_block: SuperFlag.COMPRESSION_LZ4,
-  gzip: SuperFlag.COMPRESSION_GZIP,
-  zstd: SuperFlag.COMPRESSION_ZSTD,
-};
-const HASH_FLAGS: Readonly<Record<Digester, number>> = {
-  blake3: SuperFlag.HASH_BLAKE3,
-  sha256: SuperFlag.HASH_SHA256,
-};
-
 export const bootstrapFinalizer = ({
-  compressor,
-  digester,
-  chunkSize,
   inlineMeta,
   blobToc,
-  explicitUidGid,
-  tarfs = false,
-  prefetch = [],
   external = false,
+  lower,
+  whiteoutSpec = 'oci',
+  dict,
+  prefetch = [],
+  ...options
 }: FinalizerOptions) => {
-  const tree = new Tree();
-  const chunks = new ChunkTable({ named: !tarfs });
-  const flags =
-    COMPRESSION_FLAGS[compressor] +
-    HASH_FLAGS[digester] +
-    (explicitUidGid ? SuperFlag.EXPLICIT_UID_GID : 0) +
-    SuperFlag.ENCRYPTION_NONE;
+  const tree = lower?.tree ?? new Tree();
+  const chunks = lower?.chunks ?? new ChunkTable({ named: !options.tarfs });
+  const blobs = lower?.blobs ?? new BlobTable();
+  const root = lower ? tree.addRoot() : tree.root;
+  const settled = { fsVersion: 6 as const, ...options };
+  tree.marksHardlinks = !external;
   let row = 0;
   let entry: Entry | undefined;
   let firstChunk = 0;
   let entryCount = 0;
   let ended: BlobPart | undefined;
 
-  const emit = (blobs: readonly BlobInfo[]): Iterable<Buffer> =>
-    emitV6(planV6(tree, chunks, blobs, { chunkSize, flags, tarfs, prefetch }));
-
-  /** Nothing but the root; that there are xattrs is said of both bootstraps. */
-  const emitExternal = (): Iterable<Buffer> => {
-    const plan = planV6(rootOf(tree), chunks, [], { chunkSize, flags });
-    const said = plan.flags & SuperFlag.HAS_XATTR || tree.xattrSets.length === 1;
-    return emitV6(said ? plan : { ...plan, flags: plan.flags + SuperFlag.HAS_XATTR });
+  /** The row of a chunk in the table, whose rows are the ordinals. */
+  const rowOf = (chunk: PlacedChunk | NamedChunk): number => {
+    if ('index' in chunk) return chunks.add(chunk, blobs.ownIndex);
+    if (chunk.dictRow === undefined) return chunk.ordinal;
+    const { blobs: dictBlobs, chunks: dictChunks } = dict!; // who gives rows has it
+    const blob = dictBlobs[dictChunks.blobIndex.get(chunk.dictRow)]!;
+    return chunks.addFrom(dictChunks, chunk.dictRow, blobs.indexOf(blob));
   };
 
-  /** A bootstrap in a file of its own; its name in a directory is its sha256 unless given. */
-  function* separate(
-    artifact: 'bootstrap' | 'external',
-    pieces: Iterable<Buffer>,
-    name?: string,
-  ): Generator<SectionPart | FinishPart, string> {
-    const hash = createHash('sha256');
-    for (const bytes of pieces) {
-      hash.update(bytes);
-      yield { kind: 'section', artifact, bytes };
-    }
-    const named = name ?? hash.digest('hex');
-    yield { kind: 'finish', artifact, name: named };
-    return named;
-  }
+  /** Of the layer nothing but its root, over all that is below it. */
+  const planExternal = (hasXattrs: boolean): { pieces: Iterable<Buffer>; table: BlobInfo[] } => {
+    const image = lower
+      ? loadImage(lower.bootstrap)
+      : { tree: new Tree(), chunks: new ChunkTable(), blobs: new BlobTable() };
+    image.tree.describe(0, tree.facts(0));
+    const table = image.blobs.finish(undefined);
+    // that there are xattrs is said of both bootstraps
+    const { pieces } = planBootstrap(image.tree, image.chunks, table, { ...settled, hasXattrs });
+    return { pieces, table };
+  };
 
   /** The bootstrap as a section of a blob, compressed where the blob has a TOC that says so. */
   function* inlined(file: BlobFile, pieces: Iterable<Buffer>): Generator<SectionPart, void> {
@@ -148,10 +133,10 @@ export const bootstrapFinalizer = ({
           entryCount++;
           firstChunk = chunks.lists.length;
           row = tree.insert(entry);
+          if (!options.explicitUidGid) tree.uid.data[row] = tree.gid.data[row] = 0;
           break;
         case 'chunk':
-          // the table has the distinct chunks in the order of their ordinals
-          chunks.lists.push('index' in part.chunk ? chunks.add(part.chunk) : part.chunk.ordinal);
+          chunks.lists.push(rowOf(part.chunk));
           break;
         case 'end':
           if (entry!.type === 'file') {
@@ -168,43 +153,55 @@ export const bootstrapFinalizer = ({
       return undefined;
     },
     *end() {
-      const { blob, file } = ended!;
-      let id = blob?.id;
-      const pieces = emit(blob ? [blob] : []);
+      const { blob, file, layer } = ended!;
+      const table = blobs.finish(blob);
+      sizeDirectories(tree); // v5 has them as they are in this layer, v6 as they will be
+      if (lower) layOver(tree, 0, root, whiteoutSpec);
+      const { pieces, hasXattrs } = planBootstrap(tree, chunks, table, { ...settled, prefetch });
+      const ids = table.map(({ id }) => id);
+      let blobSize = table.at(-1)?.compressedSize ?? 0;
+      const other = external ? planExternal(hasXattrs) : undefined;
       if (inlineMeta) {
         yield* inlined(file, pieces);
-        id = file.digest().toString('hex');
+        const id = file.digest().toString('hex');
         yield { kind: 'finish', artifact: 'blob', name: id };
-        if (external) {
-          const other = new BlobFile('external-blob');
-          yield* inlined(other, emitExternal());
-          yield { kind: 'finish', artifact: 'external-blob', name: other.digest().toString('hex') };
+        // one that has nothing but a bootstrap is no blob of its own table
+        if (blob) ids[blobs.ownIndex] = layer?.id ?? id;
+        else {
+          ids.push(layer?.id ?? id);
+          blobSize = layer?.size ?? file.position;
+        }
+        if (other) {
+          const otherFile = new BlobFile('external-blob');
+          yield* inlined(otherFile, other.pieces);
+          const name = otherFile.digest().toString('hex');
+          yield { kind: 'finish', artifact: 'external-blob', name };
         }
       } else {
-        yield { kind: 'finish', artifact: 'blob', name: id }; // no id: nothing was new
-        const name = yield* separate('bootstrap', pieces);
-        if (external) yield* separate('external', emitExternal(), `${name}.external`);
+        // a file beside a layer has a name of its own; no name: nothing was new
+        const fileName = layer ? blob?.metaDigest.toString('hex') : blob?.id;
+        yield { kind: 'finish', artifact: 'blob', name: fileName };
+        const name = yield* separateBootstrap('bootstrap', pieces);
+        if (other) yield* separateBootstrap('external', other.pieces, `${name}.external`);
       }
-      yield {
-        kind: 'image',
-        image: {
-          blobs: blob ? [id!] : [],
-          blobSize: blob?.compressedSize ?? 0,
-          entryCount,
-        },
-      };
+      const externalBlobs = other?.table.map(({ id }) => id) ?? [];
+      yield { kind: 'image', image: { blobs: ids, externalBlobs, blobSize, entryCount } };
     },
   });
 };
 
-/** A tree of nothing but the root. */
-const rootOf = (tree: Tree): Tree => {
-  const alone = new Tree();
-  for (const column of ['mode', 'uid', 'gid', 'mtime', 'mtimeNsec', 'rdev'] as const) {
-    alone[column].data[0] = tree[column].get(0);
+/** A bootstrap in a file of its own; its name in a directory is its sha256 unless given. */
+export function* separateBootstrap(
+  artifact: 'bootstrap' | 'external',
+  pieces: Iterable<Buffer>,
+  name?: string,
+): Generator<SectionPart | FinishPart, string> {
+  const hash = createHash('sha256');
+  for (const bytes of pieces) {
+    hash.update(bytes);
+    yield { kind: 'section', artifact, bytes };
   }
-  if (tree.xattrs.get(0) !== 0) {
-    alone.xattrs.data[0] = alone.xattrSets.push(tree.xattrSets[tree.xattrs.get(0)]) - 1;
-  }
-  return alone;
-};
+  const named = name ?? hash.digest('hex');
+  yield { kind: 'finish', artifact, name: named };
+  return named;
+}

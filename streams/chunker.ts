@@ -1,12 +1,12 @@
 /**
  * chunker: cuts the content of each file into chunks.
  *
- * takes data, makes chunk, passes entry and end
+ * takes data, makes chunk, passes everything else
  * holds one chunk
  */
 import { ByteQueue } from '../lib/bytes.js';
 import { RafsError } from '../lib/errors.js';
-import type { ChunkPart, DataPart, EndPart, Entry, EntryPart } from '../lib/parts.js';
+import type { ChunkPart, DataPart, EndPart, Entry, EntryPart, LayerPart } from '../lib/parts.js';
 import { Stage } from './stage.js';
 
 /** @param options.chunkSize bytes of every chunk but a file's last: a power of two */
@@ -21,7 +21,8 @@ export const chunker = ({ chunkSize }: { chunkSize: number }) => {
     return { kind: 'chunk', chunk, bytes: queue.take(size) };
   };
 
-  return new Stage<EntryPart | DataPart | EndPart, EntryPart | ChunkPart | EndPart>('chunker', {
+  type Passed = EntryPart | EndPart | LayerPart;
+  return new Stage<Passed | DataPart, Passed | ChunkPart>('chunker', {
     *part(part) {
       switch (part.kind) {
         case 'entry':
@@ -40,6 +41,9 @@ export const chunker = ({ chunkSize }: { chunkSize: number }) => {
               path: entry!.path,
             });
           }
+          yield part;
+          break;
+        default:
           yield part;
       }
     },

@@ -1,7 +1,7 @@
 /**
  * compressor: chunks to stored form, on all cores, in their old order.
  *
- * takes chunk (named), makes chunk (packed), passes everything else
+ * takes chunk (named) and batch, makes chunk (packed) and batch, passes entry and end
  * holds a few runs of parts: each has up to one slab of chunk bytes
  *
  * Chunks are copied into slabs of shared memory, many small ones into one; a worker thread
@@ -9,13 +9,21 @@
  * back-pressure. A layer that fits one slab is compressed here: starting a thread takes longer.
  */
 import { availableParallelism } from 'node:os';
+import { copyOf } from '../lib/allocate.js';
 import { compress, compressInto, prepareCompressors, type Compressor } from '../lib/compress.js';
-import type { ChunkPart, EndPart, EntryPart, NamedChunk, PackedChunk } from '../lib/parts.js';
+import type {
+  BatchPart,
+  ChunkPart,
+  EndPart,
+  EntryPart,
+  NamedChunk,
+  PackedChunk,
+} from '../lib/parts.js';
 import { CompressorPool, type Slab } from './compressor-pool.js';
 import { Stage } from './stage.js';
 
-type In = EntryPart | ChunkPart<NamedChunk> | EndPart;
-type Out = EntryPart | ChunkPart<PackedChunk> | EndPart;
+type In = EntryPart | ChunkPart<NamedChunk> | BatchPart | EndPart;
+type Out = EntryPart | ChunkPart<PackedChunk> | BatchPart | EndPart;
 
 const SLAB_SIZE = 0x100000;
 const RUN_PARTS = 0x4000;
@@ -28,7 +36,13 @@ export interface CompressorOptions {
   workers?: number;
 }
 
-/** A run of parts; the bytes of its new chunks lie in a slab, one after another. */
+/** What is compressed as one: a batch, or a new chunk that is not in one. */
+type UnitPart = ChunkPart<NamedChunk> | BatchPart;
+
+const isUnit = (part: In): part is UnitPart =>
+  part.kind === 'batch' || (part.kind === 'chunk' && !part.chunk.known && !part.chunk.batch);
+
+/** A run of parts; the bytes of its units lie in a slab, one after another. */
 interface Run {
   parts: In[];
   sizes: number[];
@@ -45,7 +59,7 @@ export const compressor = async ({
   if (algorithm === 'none' || workers === 0) {
     return new Stage<In, Out>('compressor', {
       *part(part) {
-        yield part.kind === 'chunk' ? pack(part, compress(algorithm, part.bytes)) : part;
+        yield isUnit(part) ? pack(part, compress(algorithm, part.bytes)) : asIs(part);
       },
     });
   }
@@ -75,8 +89,8 @@ export const compressor = async ({
   return new Stage<In, Out>('compressor', {
     async *batch(parts) {
       for (const part of parts) {
-        const isNew = part.kind === 'chunk' && !part.chunk.known;
-        const size = isNew ? part.bytes.length : 0;
+        const unit = isUnit(part) ? part : undefined;
+        const size = unit ? unit.bytes.length : 0;
         if (run && (run.used + size > pool.slabSize || run.parts.length === RUN_PARTS)) {
           send(run);
           run = undefined;
@@ -86,11 +100,11 @@ export const compressor = async ({
           run = { parts: [], sizes: [], used: 0, slab: pool.take() };
         }
         run.parts.push(part);
-        if (!isNew) continue;
-        part.bytes.copy(Buffer.from(run.slab.plain), run.used);
+        if (!unit) continue;
+        unit.bytes.copy(Buffer.from(run.slab.plain), run.used);
         run.sizes.push(size);
         run.used += size;
-        part.bytes = NO_BYTES;
+        unit.bytes = NO_BYTES;
       }
       while (pending[0]?.ready) yield* first();
     },
@@ -126,21 +140,19 @@ const compressHere = (algorithm: Compressor, { slab, sizes }: Run): number[] => 
 /**
  * The parts of a run with their stored bytes.
  *
- * @param stored size of each new chunk as it is stored, 0 where it stays as it was
+ * @param stored size of each unit as it is stored, 0 where it stays as it was
  */
 function* unpack(run: Run, stored: readonly number[]): Iterable<Out> {
   // the slab will be used again: one copy of what is stored compressed serves the whole run
   const total = stored.reduce((sum, size) => sum + size, 0);
-  const bytes = Buffer.from(Buffer.from(run.slab.packed, 0, total));
+  const bytes = copyOf(Buffer.from(run.slab.packed, 0, total));
   const plain = Buffer.from(run.slab.plain);
   let next = 0;
   let packedAt = 0;
   let plainAt = 0;
   for (const part of run.parts) {
-    if (part.kind !== 'chunk') {
-      yield part;
-    } else if (part.chunk.known) {
-      yield pack(part, undefined);
+    if (!isUnit(part)) {
+      yield asIs(part);
     } else {
       const size = run.sizes[next]!;
       const storedSize = stored[next++]!;
@@ -148,7 +160,7 @@ function* unpack(run: Run, stored: readonly number[]): Iterable<Out> {
         yield pack(part, bytes.subarray(packedAt, packedAt + storedSize));
         packedAt += storedSize;
       } else {
-        const own = Buffer.from(plain.subarray(plainAt, plainAt + size));
+        const own = copyOf(plain.subarray(plainAt, plainAt + size));
         yield pack({ ...part, bytes: own }, undefined);
       }
       plainAt += size;
@@ -157,11 +169,15 @@ function* unpack(run: Run, stored: readonly number[]): Iterable<Out> {
 }
 
 /** The part with its stored bytes. */
-const pack = (
-  { chunk, bytes }: ChunkPart<NamedChunk>,
-  packed: Buffer | undefined,
-): ChunkPart<PackedChunk> => ({
-  kind: 'chunk',
-  chunk: { ...chunk, compressed: packed !== undefined },
-  bytes: packed ?? bytes,
-});
+const pack = (part: UnitPart, packed: Buffer | undefined): Out =>
+  part.kind === 'batch'
+    ? { ...part, bytes: packed ?? part.bytes }
+    : {
+        kind: 'chunk',
+        chunk: { ...part.chunk, compressed: packed !== undefined },
+        bytes: packed ?? part.bytes,
+      };
+
+/** A part that has nothing to compress. */
+const asIs = (part: In): Out =>
+  part.kind === 'chunk' ? { ...part, chunk: { ...part.chunk, compressed: false } } : part;

@@ -2,19 +2,45 @@
  * digester: names every chunk by its digest and marks those seen before.
  *
  * takes chunk, makes chunk (named), passes everything else
- * holds digest and size of every distinct chunk, about 50 bytes each
+ * holds digest and size of every distinct chunk, about 50 bytes each, those of the image below
+ *   among them; and four bytes for every chunk of a chunk dictionary
  */
-import { crc32c, digest, prepareDigests, type Digester } from '../lib/digest.js';
+import { ChunkDict } from '../lib/chunk-dict.js';
+import { crc32c, digest, digesterName, prepareDigests, type Digester } from '../lib/digest.js';
 import { DigestIndex } from '../lib/digest-index.js';
+import type { LowerImage } from '../lib/load-tree.js';
 import type { ChunkPart, EndPart, EntryPart, NamedChunk } from '../lib/parts.js';
+import { inOrder } from '../lib/sorted-children.js';
 import { Stage } from './stage.js';
 
 const NO_BYTES = Buffer.alloc(0);
 
+export interface DigesterOptions {
+  algorithm: Digester;
+  /** the image that this layer is laid over: its chunks have the first ordinals */
+  lower?: LowerImage | undefined;
+  /** chunks that are stored elsewhere; it is asked first */
+  dict?: ChunkDict | undefined;
+}
+
 /** Resolves when the digests are ready. A known chunk goes on without its bytes. */
-export const digester = async ({ algorithm }: { algorithm: Digester }) => {
+export const digester = async ({ algorithm, lower, dict = NO_DICT }: DigesterOptions) => {
   await prepareDigests();
-  const seen = new DigestIndex();
+  const seen = lower ? knownChunks(lower, algorithm) : new DigestIndex();
+  const ordinals = new Uint32Array(dict.count); // by row of the dictionary, plus one
+
+  const name = (
+    digest: Buffer,
+    size: number,
+  ): Pick<NamedChunk, 'ordinal' | 'known' | 'dictRow'> => {
+    const dictRow = dict.count > 0 ? dict.find(digest, size) : -1;
+    if (dictRow < 0) return seen.add(digest, size);
+    if (ordinals[dictRow] !== 0) return { ordinal: ordinals[dictRow]! - 1, known: true };
+    const ordinal = seen.append(digest, size);
+    ordinals[dictRow] = ordinal + 1;
+    return { ordinal, known: true, dictRow };
+  };
+
   return new Stage<EntryPart | ChunkPart | EndPart, EntryPart | ChunkPart<NamedChunk> | EndPart>(
     'digester',
     {
@@ -24,14 +50,39 @@ export const digester = async ({ algorithm }: { algorithm: Digester }) => {
           return;
         }
         const { bytes, chunk } = part;
-        const name = digest(algorithm, bytes);
-        const { ordinal, known } = seen.add(name, bytes.length);
+        const digestOf = digest(algorithm, bytes);
+        const named = name(digestOf, bytes.length);
         yield {
           kind: 'chunk',
-          chunk: { ...chunk, digest: name, crc32: crc32c(bytes), ordinal, known },
-          bytes: known ? NO_BYTES : bytes,
+          chunk: { ...chunk, digest: digestOf, crc32: crc32c(bytes), ...named },
+          bytes: named.known ? NO_BYTES : bytes,
         };
       },
     },
   );
+};
+
+const NO_DICT = new ChunkDict([]);
+
+/**
+ * The chunks of an image by their rows. Those of blobs with another digest algorithm are never
+ * found; of two with one digest it is the first that files use.
+ */
+const knownChunks = ({ bootstrap, tree, chunks, blobs }: LowerImage, algorithm: Digester) => {
+  const known = new DigestIndex();
+  for (let row = 0; row < chunks.count; row++) {
+    known.append(chunks.digest(row), chunks.uncompressedSize.get(row));
+  }
+  const isOurs: boolean[] = [];
+  for (const blob of bootstrap.blobs) {
+    isOurs[blobs.indexOf(blob)] = digesterName(blob.digester) === algorithm;
+  }
+  for (const row of inOrder(tree)) {
+    const first = tree.firstChunk.get(row);
+    for (let i = first; i < first + tree.chunkCount.get(row); i++) {
+      const chunk = chunks.lists.get(i);
+      if (isOurs[chunks.blobIndex.get(chunk)]) known.offer(chunk);
+    }
+  }
+  return known;
 };

@@ -20,6 +20,8 @@ export interface DirWalkOptions {
   explicitUidGid?: boolean;
   /** leaves out what is a whiteout of this kind; an overlayfs-opaque directory stays */
   dropWhiteouts?: WhiteoutSpec;
+  /** of what is a whiteout of this kind comes only that it is there; nothing that is in it */
+  bareWhiteouts?: WhiteoutSpec;
   /** patterns (lib/prefetch.ts): what they match comes first, pattern by pattern */
   prefetch?: readonly string[];
   /** reads small files ahead in the thread pool; decided by how long reads take unless given */
@@ -89,7 +91,7 @@ const END: EndPart = { kind: 'end' };
 
 /** All objects of the tree, each once, in the order in which they are to come. */
 function* objects(root: string, options: DirWalkOptions): Generator<Found> {
-  const { prefetch = [], dropWhiteouts = 'none' } = options;
+  const { prefetch = [], dropWhiteouts = 'none', bareWhiteouts = dropWhiteouts } = options;
   const base = fs.realpathSync.native(root, { encoding: 'latin1' }).replace(/\/$/, '');
   const open = (path: string): string => (path === '' ? base || '/' : `${base}/${path}`);
   const look = looker(open, options);
@@ -117,7 +119,7 @@ function* objects(root: string, options: DirWalkOptions): Generator<Found> {
   if (top) yield top;
   for (const pattern of apart) {
     if (pattern === '') yield* below('');
-    else if (reaches(pattern, open, dropWhiteouts)) {
+    else if (reaches(pattern, open, bareWhiteouts)) {
       const found = look(pattern);
       if (!found) continue;
       yield found;
@@ -135,7 +137,7 @@ const namesIn = (directory: string): string[] =>
 const reaches = (
   pattern: string,
   open: (path: string) => string,
-  dropWhiteouts: WhiteoutSpec,
+  whiteouts: WhiteoutSpec,
 ): boolean => {
   const components = pattern.split('/');
   if (pattern.includes('\0') || components.includes('..')) return false;
@@ -145,7 +147,7 @@ const reaches = (
     if (i === components.length - 1) return stat !== undefined;
     return (
       stat?.isDirectory() &&
-      whiteoutOf(dropWhiteouts, { path, type: 'directory', rdev: 0 }) === undefined
+      whiteoutOf(whiteouts, { path, type: 'directory', rdev: 0 }) === undefined
     );
   });
 };
@@ -163,7 +165,12 @@ const statOrNone = (path: Buffer): fs.Stats | undefined => {
 /** Makes the function that looks at one object; it gives undefined for a whiteout to be dropped. */
 const looker = (
   open: (path: string) => string,
-  { explicitUidGid = true, dropWhiteouts = 'none', warn = () => undefined }: DirWalkOptions,
+  {
+    explicitUidGid = true,
+    dropWhiteouts = 'none',
+    bareWhiteouts = 'none',
+    warn = () => undefined,
+  }: DirWalkOptions,
 ): ((path: string) => Found | undefined) => {
   const firstNames = new Map<string, string>(); // of files that have several, by device and inode
   const xattrsOf = xattrReader(warn);
@@ -175,6 +182,10 @@ const looker = (
       const entry = entryOf(path, stat);
       // without its attributes: a directory that they make opaque stays
       if (whiteoutOf(dropWhiteouts, entry)) return undefined;
+      // a file that has further names may be needed for them
+      if (whiteoutOf(bareWhiteouts, entry) && (entry.type === 'directory' || stat.nlink === 1n)) {
+        return { entry: { ...entry, type: bareType(entry.type), size: 0 }, path: bytes };
+      }
       if (!explicitUidGid) entry.uid = entry.gid = 0;
       if (entry.type === 'symlink') entry.target = fs.readlinkSync(bytes, 'latin1');
       if (entry.type === 'file' && stat.nlink > 1n) {
@@ -188,6 +199,9 @@ const looker = (
       return { entry, path: bytes };
     });
 };
+
+/** Devices stay: they may be whiteouts by being one. */
+const bareType = (type: EntryType): EntryType => (type === 'char' ? 'char' : 'file');
 
 const entryOf = (path: string, stat: fs.BigIntStats): Entry => {
   const type = typeOf(stat);

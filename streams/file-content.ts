@@ -6,6 +6,7 @@
  * the pool reads some ahead instead. What is read, and its order, is the same either way.
  */
 import fs from 'node:fs';
+import { allocate } from '../lib/allocate.js';
 import { located, RafsError } from '../lib/errors.js';
 import type { Entry } from '../lib/parts.js';
 import { FilePieces } from './source.js';
@@ -92,7 +93,7 @@ const readWholeSync = (path: Buffer, entry: Entry): Buffer => {
   try {
     const fd = fs.openSync(path, OPEN_FLAGS);
     try {
-      const content = Buffer.allocUnsafe(entry.size);
+      const content = allocate(entry.size);
       let at = 0;
       while (at < entry.size) {
         const count = fs.readSync(fd, content, at, entry.size - at, null);

@@ -15,6 +15,8 @@ import { openFifoForWriting, type FifoWaiting } from './fifo.js';
 export interface Output {
   /** Appends; resolves when the system has taken the bytes. One call at a time. */
   write(buffers: readonly Buffer[]): Promise<void>;
+  /** Appends zeros that take no room, while no write is under way. Only new files have it. */
+  hole?(size: number): void;
   /**
    * Completes it. In a directory `finalName` is its name there, and without one nothing stays.
    * Resolves to the path it has now; undefined if it has none.
@@ -109,6 +111,7 @@ const live = new Set<string>();
 
 const open = promisify(fs.open);
 const close = promisify(fs.close);
+const ftruncate = promisify(fs.ftruncate);
 const chmod = promisify(fs.chmod);
 const rename = promisify(fs.rename);
 const unlink = promisify(fs.unlink);
@@ -148,9 +151,18 @@ class OpenFile {
   bytesWritten = 0;
   #fd: number | undefined;
   #writing: Promise<void> = Promise.resolve();
+  #holes = false; // it has some, and the system does not know where we are
+  #hole = false; // it ends in one
 
   constructor(fd: number) {
     this.#fd = fd;
+  }
+
+  /** Only for a file that was empty when it was opened: from now on positions count from there. */
+  hole(size: number): void {
+    this.bytesWritten += size;
+    this.#holes = true;
+    this.#hole = true;
   }
 
   write(buffers: readonly Buffer[]): Promise<void> {
@@ -161,8 +173,9 @@ class OpenFile {
 
   async #writeAll(fd: number, buffers: readonly Buffer[]): Promise<void> {
     let left = buffers.filter(buffer => buffer.length > 0);
+    if (left.length > 0) this.#hole = false;
     while (left.length > 0) {
-      const written = await writeSome(fd, left);
+      const written = await writeSome(fd, left, this.#holes ? this.bytesWritten : null);
       this.bytesWritten += written;
       left = without(left, written);
     }
@@ -173,13 +186,22 @@ class OpenFile {
     const fd = this.#fd;
     this.#fd = undefined;
     await this.#writing.catch(() => undefined); // whoever wrote was told
-    if (fd !== undefined) await close(fd);
+    if (fd === undefined) return;
+    try {
+      if (this.#hole) await ftruncate(fd, this.bytesWritten);
+    } finally {
+      await close(fd);
+    }
   }
 }
 
-const writeSome = (fd: number, buffers: readonly Buffer[]): Promise<number> =>
+const writeSome = (
+  fd: number,
+  buffers: readonly Buffer[],
+  position: number | null,
+): Promise<number> =>
   new Promise((resolve, reject) => {
-    fs.writev(fd, buffers, (error, written) => {
+    fs.writev(fd, buffers, position, (error, written) => {
       if (error) reject(error);
       else resolve(written);
     });
@@ -230,6 +252,10 @@ class TemporaryFile {
     }
   }
 
+  hole(size: number): void {
+    this.#file.hole(size);
+  }
+
   async rename(to: string): Promise<string> {
     try {
       await this.#file.close();
@@ -260,6 +286,7 @@ const temporaryOutput = async (
   return Object.assign(outputOf(file), {
     temporary: file.temporary,
     finish: () => file.rename(target),
+    hole: (size: number) => file.hole(size),
   });
 };
 

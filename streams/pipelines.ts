@@ -2,27 +2,43 @@
  * Every pipeline, spelled out. Composed with `chain`, run with `pipeline`: chain alone would leave
  * a failed source open.
  *
- *     native   source → (gunzip | unzstd) → tar-demux → chunker → digester → compressor
- *                     → blob-writer → bootstrap-finalizer → artifact-writer
+ *     native   source → (gunzip | unzstd) → tar-demux → chunker → digester → (batcher)
+ *                     → compressor → blob-writer → bootstrap-finalizer → artifact-writer
  *              dir-walk → chunker → … the same
+ *     tarfs    source → (gunzip | unzstd) → tarfs-hasher → tar-demux → tarfs-mapper
+ *                     → bootstrap-finalizer → artifact-writer
+ *              tar-scan → tarfs-mapper → … the same
+ *     zran     source → zran-demux → digester → reference-writer → bootstrap-finalizer
+ *                     → artifact-writer
+ *              source → tarfs-hasher → tar-demux → chunker → digester → … the same, for a plain tar
  */
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import chain from 'stream-chain';
 import type { Compression } from '../lib/compression.js';
+import { LEAST_SEALED_BATCH } from '../lib/crypt.js';
 import type { Digester } from '../lib/digest.js';
+import { RafsError } from '../lib/errors.js';
+import type { LayerPart, SectionPart } from '../lib/parts.js';
+import { batcher } from './batcher.js';
 import { blobWriter, type BlobWriterOptions } from './blob-writer.js';
 import { bootstrapFinalizer, type FinalizerOptions } from './bootstrap-finalizer.js';
 import { chunker } from './chunker.js';
 import { compressor } from './compressor.js';
 import { digester } from './digester.js';
 import { gunzip } from './gunzip.js';
+import { referenceWriter, type ReferenceWriterOptions } from './reference-writer.js';
 import { tarDemux } from './tar-demux.js';
+import { tarfsHasher } from './tarfs-hasher.js';
+import { tarfsMapper } from './tarfs-mapper.js';
 import { unzstd } from './unzstd.js';
+import { zranDemux } from './zran-demux.js';
 
 export type NativeOptions = BlobWriterOptions &
   FinalizerOptions & {
     digester: Digester;
+    /** the chunks of small files are stored in batches smaller than this; 0 where they are not */
+    batchSize?: number;
     /** threads that compress */
     workers?: number | undefined;
     /** counts what passes, for progress */
@@ -49,18 +65,86 @@ export const nativeFromDirectory = async (options: NativeOptions): Promise<Duple
 const native = async (options: NativeOptions): Promise<Duplex[]> => [
   ...(options.meter ? [options.meter] : []),
   chunker(options),
-  await digester({ algorithm: options.digester }),
+  await digester({ ...options, algorithm: options.digester }),
+  ...batching(options),
   await compressor({
     compressor: options.compressor,
     chunkSize: options.chunkSize,
     ...(options.workers === undefined ? {} : { workers: options.workers }),
   }),
-  blobWriter(options),
+  blobWriter({ ...options, batched: (options.batchSize ?? 0) > 0 }),
   bootstrapFinalizer(options),
 ];
 
+const batching = ({ batchSize = 0, secret, cache = false }: NativeOptions): Duplex[] => {
+  if (batchSize === 0) return [];
+  return [batcher({ batchSize, leastBatch: secret ? LEAST_SEALED_BATCH : 0, keepBytes: cache })];
+};
+
+export type TarfsOptions = FinalizerOptions & {
+  /** instead of the sha256 of the tar, which is not made then */
+  blobId?: string | undefined;
+  /** counts what passes, for progress */
+  meter?: Duplex;
+};
+
+/** A tar, compressed or not, to a bootstrap that points into it. Expanded, it is the blob. */
+export const tarfsFromTar = (options: TarfsOptions & { compression: Compression }): Duplex =>
+  compose([
+    ...EXPAND[options.compression](),
+    tarfsHasher({
+      hashed: options.blobId === undefined,
+      kept: options.compression !== 'none',
+    }),
+    tarDemux<SectionPart | LayerPart>({ contents: false, empty: true }),
+    ...tarfs(options),
+  ]);
+
+/** The entries of a tar that has its blob id to a bootstrap that points into it. */
+export const tarfsFromScan = (options: TarfsOptions): Duplex => compose(tarfs(options));
+
+const tarfs = (options: TarfsOptions): Duplex[] => [
+  ...(options.meter ? [options.meter] : []),
+  tarfsMapper(options),
+  bootstrapFinalizer({ ...options, tarfs: true }),
+];
+
+export type ReferenceOptions = Omit<ReferenceWriterOptions, 'zran'> &
+  FinalizerOptions &
+  Pick<NativeOptions, 'lower' | 'dict' | 'meter'>;
+
+/**
+ * A tar, gzipped or not, to a bootstrap that refers to it and to a blob with the tables for that.
+ * UNSUPPORTED for other compressions: docs/zran-zstd.md says why.
+ */
+export const referenceFromTar = async (
+  options: ReferenceOptions & { compression: Compression },
+): Promise<Duplex> => {
+  if (options.compression === 'zstd') {
+    throw new RafsError(
+      'UNSUPPORTED',
+      'a layer compressed with zstd cannot be referred to: the format knows where to start in a gzip, and not in zstd',
+    );
+  }
+  const zran = options.compression === 'gzip';
+  const chunks = zran
+    ? [zranDemux(options)]
+    : [
+        tarfsHasher({ hashed: true, kept: false }),
+        tarDemux<LayerPart>(),
+        chunker(options), // what the tar has of a file in one run, it has of its chunks
+      ];
+  return compose([
+    ...chunks,
+    ...(options.meter ? [options.meter] : []),
+    await digester({ ...options, algorithm: options.digester }),
+    await referenceWriter({ ...options, zran }),
+    bootstrapFinalizer(options),
+  ]);
+};
+
 const compose = (stages: readonly Duplex[]): Duplex =>
-  chain([...stages], { objectMode: true, highWaterMark: 2 }) as Duplex;
+  chain([...stages], { objectMode: true, highWaterMark: 1 }) as Duplex;
 
 /** Runs a pipeline to its end; on failure or abort every stream in it is destroyed. */
 export const run = (

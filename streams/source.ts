@@ -2,13 +2,14 @@
  * source: the bytes of a file, a FIFO, a device or standard input, front to back.
  *
  * makes bytes, one part a batch
- * holds two reads of 512 KiB
+ * holds two reads of 256 KiB
  */
 import fs from 'node:fs';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tty from 'node:tty';
 import { promisify } from 'node:util';
+import { allocate } from '../lib/allocate.js';
 import { located } from '../lib/errors.js';
 import type { BytesPart } from '../lib/parts.js';
 import { adopt } from './fifo.js';
@@ -125,7 +126,7 @@ const openStdin = (): Source => {
   return new Source('-', new SequentialPieces(0), (stat.isFile() && stat.size) || undefined);
 };
 
-const PIECE_SIZE = 0x80000;
+const PIECE_SIZE = 0x40000;
 const READS_AHEAD = 2;
 
 /** Pieces of a regular file, read ahead by position. Closes the descriptor it is given. */
@@ -176,7 +177,7 @@ export class FilePieces implements Pieces {
 /** `size` bytes at `position`, fewer only at the end of the file. */
 const readFully = (fd: number, size: number, position: number): Promise<Buffer> =>
   new Promise((resolve, reject) => {
-    const buffer = Buffer.allocUnsafeSlow(size);
+    const buffer = allocate(size);
     const read = (at: number): void =>
       fs.read(fd, buffer, at, size - at, position + at, (error, count) => {
         if (error) reject(error);
@@ -202,7 +203,7 @@ class SequentialPieces implements Pieces {
   }
 
   async #read(): Promise<Buffer | undefined> {
-    const buffer = Buffer.allocUnsafeSlow(PIECE_SIZE);
+    const buffer = allocate(PIECE_SIZE);
     while (!this.#closing) {
       try {
         const count = await readSome(this.#fd, buffer);

@@ -31,7 +31,7 @@ export type Batch<Part> = readonly Part[];
 
 /** A batch is passed on when it has this many parts, or this many bytes. */
 const BATCH_PARTS = 128;
-const BATCH_BYTES = 0x80000;
+const BATCH_BYTES = 0x40000;
 
 const weight = (part: unknown): number => (part as { bytes?: Buffer }).bytes?.length ?? 0;
 
@@ -46,7 +46,7 @@ export class Stage<In, Out> extends Transform {
   constructor(
     stage: string,
     handlers: Handlers<In, Out> | BatchHandlers<In, Out>,
-    highWaterMark = 2,
+    highWaterMark = 1,
   ) {
     super({ objectMode: true, highWaterMark });
     this.stage = stage;

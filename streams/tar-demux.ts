@@ -24,6 +24,21 @@ import { Stage } from './stage.js';
 export interface TarDemuxOptions {
   /** largest sparse file that is expanded, in bytes: a few bytes of tar may ask for any size */
   sparseLimit?: number;
+  /** false: content of files is passed over, and none of what is made refers to what came in */
+  contents?: boolean;
+  /** no bytes at all are a layer too, an empty one */
+  empty?: boolean;
+}
+
+/** The handlers of tar-demux, for a source that leaves out of a tar what is passed over. */
+export interface TarParser {
+  /** A part may start up to `skippable` bytes behind the end of the one before. */
+  part(part: BytesPart): Iterable<EntryPart | DataPart | EndPart>;
+  end(): void;
+  /** how many of the next bytes are of no use */
+  readonly skippable: number;
+  /** how many bytes behind those it takes before it makes anything, or wants more */
+  readonly wanted: number;
 }
 
 /** Types of entries by the type byte of a header. GNU tar reads contiguous files as files, too. */
@@ -63,13 +78,26 @@ type Body = 'header' | 'content' | 'sparse' | 'skip' | 'meta';
 /**
  * tar-demux: a tar to entries, each with the content of a file behind it.
  *
- * takes bytes; makes entry, data (of files) and end
+ * takes bytes; makes entry, data (of files) and end; passes everything else
  * holds a header, and long names and PAX records of one entry: up to 1 MiB each
  *
  * Content is passed on as views of what came in. Blocks of zeros are skipped wherever they are and
  * reading goes on to the end of the input, so concatenated archives are one layer.
  */
-export const tarDemux = ({ sparseLimit = 2 ** 40 }: TarDemuxOptions = {}) => {
+export const tarDemux = <Other extends { kind: string } = never>(options: TarDemuxOptions = {}) => {
+  const parser = tarParser(options);
+  return new Stage<BytesPart | Other, EntryPart | DataPart | EndPart | Other>('tar-demux', {
+    // what is no bytes part is of another type: a generic union is not narrowed
+    part: part => (part.kind === 'bytes' ? parser.part(part as BytesPart) : [part as Other]),
+    end: () => parser.end(),
+  });
+};
+
+export const tarParser = ({
+  sparseLimit = 2 ** 40,
+  contents = true,
+  empty = false,
+}: TarDemuxOptions = {}): TarParser => {
   const head = Buffer.alloc(BLOCK_SIZE); // of a header that came in pieces
   let have = 0;
   let position = 0; // end of what came in, in the tar
@@ -205,9 +233,9 @@ export const tarDemux = ({ sparseLimit = 2 ** 40 }: TarDemuxOptions = {}) => {
   /** Starts the content of a file that has `size` bytes in the tar. */
   const content = (entry: Entry, size: number, how: 'content' | 'sparse'): Entry | undefined => {
     if (IGNORED.has(entry.path)) return skip(size);
-    body = how;
-    left = size;
-    padding = alignUp(size, BLOCK_SIZE) - size;
+    body = contents ? how : 'content';
+    left = contents ? size : 0;
+    padding = alignUp(size, BLOCK_SIZE) - left;
     return entry;
   };
 
@@ -246,8 +274,23 @@ export const tarDemux = ({ sparseLimit = 2 ** 40 }: TarDemuxOptions = {}) => {
     body = left > 0 ? 'skip' : 'header';
   }
 
-  return new Stage<BytesPart, EntryPart | DataPart | EndPart>('tar-demux', {
+  return {
+    get skippable() {
+      return body === 'skip' ? left : 0;
+    },
+
+    get wanted() {
+      if (body === 'skip') return BLOCK_SIZE;
+      return body === 'header' ? BLOCK_SIZE - have : left;
+    },
+
     *part({ offset, bytes }) {
+      const skipped = offset - position;
+      if (skipped > 0 && body === 'skip') {
+        if (skipped > left) throw new Error(`bytes left out before ${offset} are needed`);
+        left -= skipped;
+        if (left === 0) body = 'header';
+      }
       position = offset + bytes.length;
       let at = 0;
       while (at < bytes.length) {
@@ -311,7 +354,10 @@ export const tarDemux = ({ sparseLimit = 2 ** 40 }: TarDemuxOptions = {}) => {
         const place = body === 'meta' ? metaPlace : { path: lastPath };
         throw new RafsError('CORRUPT', `the tar ends ${left} bytes too early`, { ...place, ...at });
       }
-      if (!started && have === 0) throw new RafsError('CORRUPT', 'the tar is empty', at);
+      if (!started && have === 0) {
+        if (empty) return;
+        throw new RafsError('CORRUPT', 'the tar is empty', at);
+      }
       if (!started || head.subarray(0, have).some(byte => byte !== 0)) {
         throw new RafsError('CORRUPT', `the tar ends inside a header, with ${have} bytes`, at);
       }
@@ -319,7 +365,7 @@ export const tarDemux = ({ sparseLimit = 2 ** 40 }: TarDemuxOptions = {}) => {
         throw new RafsError('CORRUPT', 'the tar ends before the entry that it tells of', at);
       }
     },
-  });
+  };
 };
 
 const isHeader = (block: Buffer, at: number, offset: number): boolean => {

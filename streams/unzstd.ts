@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { Duplex, Readable, pipeline, type Transform } from 'node:stream';
 import zlib from 'node:zlib';
+import { allocate } from '../lib/allocate.js';
 import { RafsError } from '../lib/errors.js';
 import type { BytesPart } from '../lib/parts.js';
 import { ZstdFrames, type FramePiece } from '../lib/zstd-frames.js';
@@ -55,7 +56,7 @@ export const unzstd = (): Duplex => {
 const nativeUnzstd = (binding: Binding): Stage<BytesPart, BytesPart> => {
   const decoder = new binding.DCtx();
   decoder.setParameter(binding.DParameter.windowLogMax, WINDOW_LOG_MAX);
-  let piece = Buffer.allocUnsafeSlow(PIECE_SIZE);
+  let piece = allocate(PIECE_SIZE);
   let filled = 0;
   let offset = 0; // in the plain stream
   let used = 0; // bytes of the source
@@ -87,7 +88,7 @@ const nativeUnzstd = (binding: Binding): Stage<BytesPart, BytesPart> => {
         full = filled === PIECE_SIZE;
         if (!full) continue;
         yield emit(piece);
-        piece = Buffer.allocUnsafeSlow(PIECE_SIZE);
+        piece = allocate(PIECE_SIZE);
       }
     },
     *end() {

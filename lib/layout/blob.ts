@@ -2,7 +2,7 @@
  * What a data blob carries beside its chunks: the table of chunk information with its header, and
  * the table of contents. Sections are written one after another, each followed by its tar header.
  */
-import { bits64, bytes, fixed, flags, pad, struct, text, u32, u64 } from '../struct.js';
+import { bits64, bytes, fixed, flags, pad, struct, text, u32, u64, u8 } from '../struct.js';
 
 /** Features of a blob, in the blob table and in the CI header. */
 export const BlobFeature = {
@@ -68,6 +68,19 @@ export const BatchContext = struct('BatchContext', 40, {
   compressedSize: u32,
   uncompressedBatchSize: u32,
   reserved: pad(32),
+});
+
+/** A place where inflating a gzip layer can start; these follow the chunk entries, as above. */
+export const ZranContext = struct('ZranContext', 40, {
+  inOffset: u64, // in the layer
+  outOffset: u64, // in what it inflates to
+  dictOffset: u64, // in the dictionaries, which follow the contexts
+  inSize: u32,
+  outSize: u32,
+  dictSize: u32,
+  byte: u8, // the one before inOffset, if bits of it are still to be read
+  bits: u8, // how many of them, from its top
+  reserved: pad(2),
 });
 
 /** Compression of a section, in its TOC entry. */

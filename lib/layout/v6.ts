@@ -114,6 +114,9 @@ export const BlobEntry = struct('BlobEntry', 256, {
   reserved: pad(36),
 });
 
+/** Encryption of a blob; two more kinds have numbers, but no image has them. */
+export const Cipher = { NONE: 0, AES_128_XTS: 1 } as const;
+
 export const InodeLayout = { FLAT_PLAIN: 0, FLAT_INLINE: 2, CHUNK_BASED: 4 } as const;
 
 /** Inode of 64 bytes; format is 1 + 2 × layout. */

@@ -34,11 +34,14 @@ export interface Expected {
 export const expected = (): Expected[] =>
   JSON.parse(fs.readFileSync(`${ROOT}expected.json`, 'utf8')) as Expected[]; // our own file
 
-/** Cases that have a bootstrap of their own. */
-export const BOOTSTRAPS = fs
+const WITH_BOOTSTRAP = fs
   .readdirSync(ROOT)
   .filter(name => fs.existsSync(goldenPath(name)))
   .sort();
+
+/** Cases that have a bootstrap of their own, of version 6 and of version 5. */
+export const BOOTSTRAPS = WITH_BOOTSTRAP.filter(name => !name.endsWith('.v5'));
+export const BOOTSTRAPS_V5 = WITH_BOOTSTRAP.filter(name => name.endsWith('.v5'));
 
 /** Altered copies: cut anywhere, or with a few bytes or bits changed where there are some. */
 export function* altered(bytes: Buffer, count: number, seed = 1): Iterable<Buffer> {

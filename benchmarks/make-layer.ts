@@ -1,0 +1,28 @@
+/** Writes a layer to standard output: `node make-layer.js NAME [SCALE [SEED]]`. */
+import { writeSync } from 'node:fs';
+import { isLayerName, LAYERS, makeLayer } from './layers.js';
+
+/** Small pieces together: a million files are three million pieces. */
+function* gathered(pieces: Iterable<Buffer>, size: number): Iterable<Buffer> {
+  let held: Buffer[] = [];
+  let length = 0;
+  for (const piece of pieces) {
+    held.push(piece);
+    length += piece.length;
+    if (length < size) continue;
+    yield Buffer.concat(held);
+    held = [];
+    length = 0;
+  }
+  if (length > 0) yield Buffer.concat(held);
+}
+
+const [name = '', scale = '1', seed = '1'] = process.argv.slice(2);
+if (!isLayerName(name)) throw new Error(`no layer '${name}'; there are ${Object.keys(LAYERS)}`);
+for (const piece of gathered(
+  makeLayer(LAYERS[name], { scale: Number(scale), seed: Number(seed) }),
+  0x40000,
+)) {
+  // synchronously: this process has nothing else to do, and its pipe blocks
+  for (let at = 0; at < piece.length;) at += writeSync(1, piece, at);
+}

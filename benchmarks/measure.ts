@@ -1,0 +1,57 @@
+/** Runs a program to its end and says what it took. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+
+export interface Cost {
+  /** seconds on the wall clock */
+  wall: number;
+  /** seconds of all its threads, in user mode and in the kernel */
+  cpu: number;
+  /** most memory it had at once, in KiB */
+  rss: number;
+}
+
+/**
+ * Runs a program under GNU time, whose figures are the kernel's of that one process.
+ * Fails if the program does, with the end of its stderr.
+ */
+export const measure = async (command: readonly string[], time = 'time'): Promise<Cost> => {
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'rafs-time-'));
+  try {
+    const figures = path.join(directory, 'figures');
+    await finished([time, '-f', '%e %U %S %M', '-o', figures, ...command]);
+    const [wall, user, system, rss] = readFileSync(figures, 'utf8').trim().split(' ').map(Number);
+    return { wall: wall!, cpu: user! + system!, rss: rss! };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+};
+
+/** Resolves when a program has succeeded. */
+export const finished = ([program, ...argv]: readonly string[]): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(program!, argv, { stdio: ['ignore', 'ignore', 'pipe'] });
+    let errors = '';
+    child.stderr.on(
+      'data',
+      (text: Buffer) => (errors = `${errors}${text.toString()}`.slice(-2000)),
+    );
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      if (code === 0) resolve();
+      else reject(new Error(`${[program, ...argv].join(' ')}: ${signal ?? code}: ${errors}`));
+    });
+  });
+
+/** The middle of the costs, each figure on its own; of an even number the lower one. */
+export const median = (costs: readonly Cost[]): Cost => {
+  const middle = (pick: (cost: Cost) => number): number =>
+    costs.map(pick).sort((a, b) => a - b)[(costs.length - 1) >> 1]!;
+  return {
+    wall: middle(cost => cost.wall),
+    cpu: middle(cost => cost.cpu),
+    rss: middle(cost => cost.rss),
+  };
+};

@@ -1,0 +1,203 @@
+/** Makes a disk image of a bootstrap and its blobs, with a dm-verity tree if asked for. */
+import { readFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { blockMap } from '../lib/block-map.js';
+import { located, placeOf, RafsError } from '../lib/errors.js';
+import { flagNames } from '../lib/inspect-text.js';
+import { planVerity, verityOptions, HASH_BLOCK, type VerityPlan } from '../lib/verity.js';
+import { blockImage } from '../streams/block-image.js';
+import { releaseFifo } from '../streams/fifo.js';
+import { ImageWriter } from '../streams/image-writer.js';
+import { openOutput } from '../streams/output.js';
+import { verityHasher } from '../streams/verity-hasher.js';
+import type { CommandContext } from './command.js';
+import { openBlob, openImage, type BlobPlace } from './open-image.js';
+import { writeOutputJson } from './output-json.js';
+import { versionId } from './version.js';
+
+export interface ExportOptions {
+  /** with `localfsDir` */
+  bootstrap?: string;
+  localfsDir?: string;
+  /** file with a blob cache entry, instead of the two */
+  config?: string;
+  /** file, FIFO or '-'; unless given, in `localfsDir` */
+  output?: string;
+  verity: boolean;
+  /** at most so many work, and never more than there are cores */
+  threads: number;
+  outputJson?: string;
+}
+
+interface Exported {
+  size: number;
+  blockSize: number;
+  blocks: number;
+  verity?: { plan: VerityPlan; root: string };
+}
+
+const MOST_THREADS = 32;
+
+export const exportBlock = async (
+  options: ExportOptions,
+  context: CommandContext,
+): Promise<void> => {
+  let opened = false;
+  try {
+    const { bootstrap, place, output } = await targetsOf(options);
+    if (options.verity && isStdout(output)) {
+      const message = '--verity prints to standard output: --output must be something else';
+      throw new RafsError('USAGE', message);
+    }
+    opened = true;
+    const exported = await write(bootstrap, place, output, options, context).catch(
+      (cause: unknown) => {
+        const message = 'failed to export RAFS filesystem as raw block device image';
+        throw located(new Error(message, { cause }), placeOf(cause));
+      },
+    );
+    const { verity } = exported;
+    if (verity) await context.stdout(`${verityOptions(verity.plan, verity.root)}\n`);
+    if (options.outputJson !== undefined) {
+      writeOutputJson(options.outputJson, exportJson(output, exported));
+    }
+  } finally {
+    if (!opened && options.output !== undefined) await releaseFifo(options.output);
+  }
+};
+
+const isStdout = (target: string): boolean => target === '-' || target === '/dev/stdout';
+
+/** Copies bootstrap and blobs to the output, which has its name only when all is there. */
+const write = async (
+  bootstrapPath: string,
+  place: BlobPlace,
+  target: string,
+  { verity, threads }: ExportOptions,
+  { log, signal }: CommandContext,
+): Promise<Exported> => {
+  const output = await openOutput(target, { signal });
+  try {
+    const { bootstrap, image } = await openImage(bootstrapPath);
+    log.info(`RAFS features: ${flagNames(bootstrap.flags)}`);
+    const map = blockMap(bootstrap, image.length);
+    const source = blockImage({
+      bootstrap,
+      image,
+      map,
+      open: index => openBlob(bootstrap.blobs[index]!, place),
+    });
+    const writer = new ImageWriter(output);
+    const plan = planVerity(map.size, map.blockSize);
+    if (verity) {
+      const width = Math.min(threads, MOST_THREADS, availableParallelism());
+      const hasher = verityHasher({ plan, threads: width, directory: spoolDirectory(target) });
+      await pipeline(source, hasher, writer, { signal });
+    } else {
+      await pipeline(source, writer, { signal });
+    }
+    await output.finish();
+    const { size, blockSize } = map;
+    const result = { size: verity ? plan.size : size, blockSize, blocks: size / blockSize };
+    return verity ? { ...result, verity: { plan, root: writer.root! } } : result; // as it has ended
+  } catch (error) {
+    await output.abandon();
+    throw error;
+  }
+};
+
+/** Beside a file there is room for a sixteenth of it; what a FIFO's reader has is not ours. */
+const spoolDirectory = (target: string): string =>
+  /^-$|^\/dev\//.test(target) ? tmpdir() : path.dirname(target);
+
+/** Where the image is read from and written to. */
+const targetsOf = async ({
+  bootstrap,
+  localfsDir,
+  config,
+  output,
+}: ExportOptions): Promise<{ bootstrap: string; place: BlobPlace; output: string }> => {
+  if (localfsDir !== undefined && bootstrap !== undefined) {
+    const name = `${path.basename(bootstrap)}.disk`;
+    const place = { blobDir: localfsDir };
+    return { bootstrap, place, output: output ?? path.join(localfsDir, name) };
+  }
+  if (config === undefined) {
+    const message = 'both option `-C/--config` and `-D/--localfs-dir` are missing';
+    throw new RafsError('UNSUPPORTED', message);
+  }
+  // the parser requires an output here
+  return { ...(await readCacheEntry(config)), output: output! };
+};
+
+/**
+ * What a blob cache entry says, in JSON, of either generation: the bootstrap is its metadata path,
+ * and blobs are local files.
+ */
+const readCacheEntry = async (file: string): Promise<{ bootstrap: string; place: BlobPlace }> => {
+  const invalid = (why: string): RafsError =>
+    new RafsError('UNSUPPORTED', `invalid blob cache entry configuration information: ${why}`, {
+      file,
+    });
+  let entry: unknown;
+  try {
+    entry = JSON.parse(await readFile(file, 'utf8'));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw invalid(`not JSON: ${error.message}`);
+  }
+  if (textAt(entry, 'type') !== 'bootstrap') throw invalid("its type is not 'bootstrap'");
+  const second = at(entry, 'config_v2');
+  const config = second ?? at(entry, 'config');
+  const backend = at(config, 'backend');
+  const type = second ? textAt(backend, 'type') : textAt(config, 'backend_type');
+  if (type !== 'localfs') throw invalid(`backend '${type ?? ''}' is not supported`);
+  const local = second ? at(backend, 'localfs') : at(config, 'backend_config');
+  const bootstrap = textAt(config, 'metadata_path');
+  if (!bootstrap) throw invalid('it has no metadata_path');
+  const blobFile = textAt(local, 'blob_file');
+  const blobDir = textAt(local, 'dir');
+  if (blobFile) return { bootstrap, place: { blobFile } };
+  if (blobDir) return { bootstrap, place: { blobDir } };
+  throw invalid('its backend has neither blob_file nor dir');
+};
+
+const at = (value: unknown, key: string): unknown =>
+  typeof value === 'object' && value !== null
+    ? (value as Record<string, unknown>)[key] // any key of an object may be asked for
+    : undefined;
+
+const textAt = (value: unknown, key: string): string | undefined => {
+  const found = at(value, key);
+  return typeof found === 'string' ? found : undefined;
+};
+
+const exportJson = (image: string, { size, blockSize, blocks, verity }: Exported): string =>
+  JSON.stringify(
+    {
+      version: versionId(),
+      image,
+      size,
+      block_size: blockSize,
+      blocks,
+      ...(verity
+        ? {
+            verity: {
+              hash: 'sha256',
+              salt: '',
+              format: 1,
+              data_block_size: blockSize,
+              hash_block_size: HASH_BLOCK,
+              data_blocks: verity.plan.blockCount,
+              hash_offset: verity.plan.hashOffset,
+              root_hash: verity.root,
+              options: verityOptions(verity.plan, verity.root),
+            },
+          }
+        : {}),
+    },
+    null,
+    2,
+  );

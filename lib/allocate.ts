@@ -1,0 +1,39 @@
+/**
+ * Buffers for bytes that flow. V8 counts memory outside its heap and collects only when there is
+ * much of it, so a program that does nothing but pass bytes on would hold tens of megabytes of dead
+ * buffers. A command that owns its process asks for collections in time; a library does not.
+ */
+import v8 from 'node:v8';
+import vm from 'node:vm';
+
+let sinceCollection = 0;
+let limit = Infinity;
+let collect = (): void => {};
+
+/** A buffer of its own memory, not zeroed. */
+export const allocate = (size: number): Buffer => {
+  sinceCollection += size;
+  if (sinceCollection >= limit) {
+    sinceCollection = 0;
+    collect();
+  }
+  return Buffer.allocUnsafeSlow(size);
+};
+
+/** A copy in a buffer of its own. */
+export const copyOf = (bytes: Buffer): Buffer => {
+  const copy = allocate(bytes.length);
+  bytes.copy(copy);
+  return copy;
+};
+
+/**
+ * From now on collects garbage whenever `size` bytes were allocated, and keeps the space for young
+ * objects as small as it is. For programs, not libraries: it holds for the whole process.
+ */
+export const collectEvery = (size: number): void => {
+  v8.setFlagsFromString('--expose-gc');
+  v8.setFlagsFromString('--semi-space-growth-factor=1');
+  collect = vm.runInNewContext('gc') as () => void; // what the flag exposes
+  limit = size;
+};

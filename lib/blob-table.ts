@@ -1,0 +1,64 @@
+/** The blobs of an image that is being made, in the order in which it first needs them. */
+import type { BlobRecord } from './bootstrap.js';
+import { RafsError } from './errors.js';
+import { BlobFeature } from './layout/blob.js';
+import type { BlobInfo } from './parts.js';
+
+/** An index has to fit eight bits. */
+const MAX_INDEX = 0xff;
+
+/**
+ * A blob of an image as others list it: whose bootstrap is no longer in it, and who knows its id.
+ */
+export const blobElsewhere = (blob: BlobRecord): BlobInfo => {
+  if (!(blob.features & BlobFeature.INLINED_FS_META)) return blob;
+  const isDigest = /^[0-9a-f]{64}$/i.test(blob.metaFile ?? '');
+  return {
+    ...blob,
+    features: blob.features - BlobFeature.INLINED_FS_META,
+    ...(isDigest ? { metaDigest: Buffer.from(blob.metaFile!, 'hex') } : {}),
+  };
+};
+
+export class BlobTable {
+  readonly #blobs: (BlobInfo | undefined)[] = []; // undefined is the one that is being made
+  readonly #indexes = new Map<string, number>();
+  #ownIndex = -1;
+
+  /** @param lower blobs of the image that this one is built on */
+  constructor(lower: readonly BlobInfo[] = []) {
+    for (const blob of lower) this.indexOf(blob);
+  }
+
+  /** Index of a blob, which is added when it is first asked for. LIMIT for more than 256. */
+  indexOf(blob: BlobInfo): number {
+    let index = this.#indexes.get(blob.id);
+    if (index === undefined) {
+      index = this.#add(blob);
+      this.#indexes.set(blob.id, index);
+    }
+    return index;
+  }
+
+  /** Index of the blob that is being made. */
+  get ownIndex(): number {
+    if (this.#ownIndex < 0) this.#ownIndex = this.#add(undefined);
+    return this.#ownIndex;
+  }
+
+  /** All blobs; the one that was made takes the place kept for it. */
+  finish(own: BlobInfo | undefined): BlobInfo[] {
+    if (own) this.#blobs[this.ownIndex] = own;
+    return this.#blobs.map(blob => {
+      if (!blob) throw new Error('the blob of new chunks was not made');
+      return blob;
+    });
+  }
+
+  #add(blob: BlobInfo | undefined): number {
+    const index = this.#blobs.length;
+    if (index > MAX_INDEX) throw new RafsError('LIMIT', `more than ${MAX_INDEX + 1} blobs`);
+    this.#blobs.push(blob);
+    return index;
+  }
+}

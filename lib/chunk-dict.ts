@@ -1,0 +1,85 @@
+/**
+ * Chunk dictionary: the chunks of an image that others are stored without. In columns, about 90
+ * bytes a chunk: a dictionary may have millions of them.
+ */
+import { blobElsewhere } from './blob-table.js';
+import { walk, type Bootstrap, type StoredChunk } from './bootstrap.js';
+import { ChunkTable } from './chunk-table.js';
+import { RowIndex } from './columns.js';
+import { digesterName, type Digester } from './digest.js';
+import { hashOfDigest } from './digest-index.js';
+import { RafsError } from './errors.js';
+import { SuperFlag } from './layout/v6.js';
+import { checkChunk } from './load-tree.js';
+import type { BlobInfo } from './parts.js';
+
+export class ChunkDict {
+  /** blobs that chunks may be in; an image lists those that it uses */
+  readonly blobs: readonly BlobInfo[];
+  /** the chunks, of which each digest is there once; `blobIndex` counts in `blobs` */
+  readonly chunks = new ChunkTable();
+  readonly #index = new RowIndex(row => hashOfDigest(this.chunks.digest(row)));
+
+  constructor(blobs: readonly BlobInfo[]) {
+    this.blobs = blobs;
+  }
+
+  get count(): number {
+    return this.chunks.count;
+  }
+
+  /** Adds a chunk unless there is one of that digest. */
+  add(chunk: StoredChunk): void {
+    if (this.#find(chunk.digest) >= 0) return;
+    const row = this.chunks.addStored(chunk, chunk.blobIndex);
+    this.#index.add(hashOfDigest(chunk.digest), row);
+  }
+
+  /** The row of a chunk, or -1: both digest and size have to be equal. */
+  find(digest: Buffer, size: number): number {
+    const row = this.#find(digest);
+    return row >= 0 && this.chunks.uncompressedSize.get(row) === size ? row : -1;
+  }
+
+  #find(digest: Buffer): number {
+    return this.#index.find(hashOfDigest(digest), row => this.chunks.hasDigest(row, digest));
+  }
+}
+
+/**
+ * Reads the chunks that a build with this digest algorithm can use; that may be none. Where chunks
+ * have no table, or blobs carry the digests too, those that files refer to count, each by the
+ * algorithm of its blob. Otherwise it is all in the table, if the image as a whole has that
+ * algorithm. CORRUPT where a chunk makes no sense.
+ */
+export const loadChunkDict = (bootstrap: Bootstrap, digester: Digester): ChunkDict => {
+  const dict = new ChunkDict(bootstrap.blobs.map(blobElsewhere));
+  const isOurs = bootstrap.blobs.map(blob => digesterName(blob.digester) === digester);
+  const add = (chunk: StoredChunk): void => {
+    checkChunk(bootstrap, chunk);
+    dict.add(chunk);
+  };
+  const inlined = Math.floor(bootstrap.flags / SuperFlag.INLINED_CHUNK_DIGEST) % 2 === 1;
+  if (bootstrap.chunkRecords && !inlined) {
+    if (bootstrap.digester !== digester) return dict;
+    for (const chunk of bootstrap.chunkRecords()) add(chunk);
+  } else {
+    for (const { inode, repeated } of walk(bootstrap)) {
+      if (inode.type !== 'file' || repeated) continue;
+      for (const chunk of bootstrap.chunks(inode)) if (isOurs[chunk.blobIndex]) add(chunk);
+    }
+  }
+  return dict;
+};
+
+/**
+ * The path in what `--chunk-dict` was given: a path, or 'bootstrap=' and a path. UNSUPPORTED for
+ * another kind of dictionary.
+ */
+export const chunkDictPath = (given: string): string => {
+  const equals = given.indexOf('=');
+  if (equals < 0) return given;
+  const kind = given.slice(0, equals);
+  if (kind !== 'bootstrap') throw new RafsError('UNSUPPORTED', `invalid chunk dict type ${kind}`);
+  return given.slice(equals + 1);
+};

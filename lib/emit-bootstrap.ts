@@ -1,0 +1,81 @@
+/** Writes a bootstrap of either version. */
+import { planV5 } from './bootstrap-v5.js';
+import { planV6 } from './bootstrap-v6.js';
+import type { ChunkTable } from './chunk-table.js';
+import type { Compressor } from './compress.js';
+import type { Digester } from './digest.js';
+import { emitV5 } from './emit-v5.js';
+import { emitV6 } from './emit-v6.js';
+import { SuperFlag } from './layout/v6.js';
+import type { BlobInfo } from './parts.js';
+import type { Tree } from './tree.js';
+
+export interface BootstrapOptions {
+  fsVersion: 5 | 6;
+  compressor: Compressor;
+  digester: Digester;
+  chunkSize: number;
+  explicitUidGid: boolean;
+  /** some blob is encrypted: said so even where the table has none */
+  encrypted?: boolean;
+  /** 512-byte blocks, no chunk digests */
+  tarfs?: boolean;
+  /** paths whose inodes go to the prefetch table, in order */
+  prefetch?: readonly string[];
+  /** says that there are xattrs, whether or not there are; v6 only */
+  hasXattrs?: boolean;
+}
+
+export interface PlannedBootstrap {
+  hasXattrs: boolean;
+  /** the bytes, front to back */
+  pieces: Iterable<Buffer>;
+}
+
+const COMPRESSION_FLAGS: Readonly<Record<Compressor, number>> = {
+  none: SuperFlag.COMPRESSION_NONE,
+  lz4_block: SuperFlag.COMPRESSION_LZ4,
+  gzip: SuperFlag.COMPRESSION_GZIP,
+  zstd: SuperFlag.COMPRESSION_ZSTD,
+};
+const HASH_FLAGS: Readonly<Record<Digester, number>> = {
+  blake3: SuperFlag.HASH_BLAKE3,
+  sha256: SuperFlag.HASH_SHA256,
+};
+
+/** Decides every offset. LIMIT for what does not fit the format. v5 needs `prepareDigests`. */
+export const planBootstrap = (
+  tree: Tree,
+  chunks: ChunkTable,
+  blobs: readonly BlobInfo[],
+  { fsVersion, hasXattrs = false, ...options }: BootstrapOptions,
+): PlannedBootstrap => {
+  const given = {
+    chunkSize: options.chunkSize,
+    prefetch: options.prefetch ?? [],
+    flags:
+      COMPRESSION_FLAGS[options.compressor] +
+      HASH_FLAGS[options.digester] +
+      (options.explicitUidGid ? SuperFlag.EXPLICIT_UID_GID : 0),
+  };
+  if (fsVersion === 5) {
+    const plan = planV5(tree, chunks, blobs, given);
+    return { hasXattrs: saysXattrs(plan.flags), pieces: emitV5(plan) };
+  }
+  const encrypted = options.encrypted || blobs.some(({ cipherIv }) => cipherIv);
+  const cipher = encrypted ? SuperFlag.ENCRYPTION_AES_128_XTS : SuperFlag.ENCRYPTION_NONE;
+  const plan = planV6(tree, chunks, blobs, {
+    ...given,
+    flags: given.flags + cipher,
+    tarfs: options.tarfs ?? false,
+  });
+  const said = withXattrs(plan, hasXattrs);
+  return { hasXattrs: saysXattrs(said.flags), pieces: emitV6(said) };
+};
+
+const saysXattrs = (flags: number): boolean => Math.floor(flags / SuperFlag.HAS_XATTR) % 2 === 1;
+
+const withXattrs = <P extends { flags: number }>(plan: P, hasXattrs: boolean): P =>
+  hasXattrs && !saysXattrs(plan.flags)
+    ? { ...plan, flags: plan.flags + SuperFlag.HAS_XATTR }
+    : plan;

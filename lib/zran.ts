@@ -1,0 +1,129 @@
+/**
+ * Contexts of a gzip layer: where inflating has to start for a chunk. They are cut while the layer
+ * is inflated from front to back; by the rules of nydus-image, since its tables are to be equal.
+ */
+import { copyOf } from './allocate.js';
+import { ByteArena } from './columns.js';
+import { RafsError } from './errors.js';
+import { GrowingMemory } from './growing-memory.js';
+import { ZranContext } from './layout/blob.js';
+import type { ContextPart, ZranContextFacts, ZranPlace } from './parts.js';
+
+/** Where an inflater stands: bytes of the layer it has used, and bytes it has made. */
+export interface GzipPosition {
+  inOffset: number;
+  outOffset: number;
+}
+
+/** The start of a gzip member's content, or the end of a deflate block. */
+export interface GzipBoundary extends GzipPosition {
+  /** how many bits of the last byte used, from its top, are still to be read */
+  bits: number;
+  /** that byte; 0 without such bits */
+  byte: number;
+  /** the last 32 KiB of output, less where the member has not made as much; may be used again */
+  window: Buffer;
+}
+
+/** A context that has as much input is not extended over a gap. */
+const LEAST_INPUT = 0x80000;
+const MOST_INPUT = 0x80000;
+const MOST_OUTPUT = 0x200000;
+const MOST_CONTEXTS = 2 ** 24;
+
+/** Cuts a layer into contexts, chunk after chunk. */
+export class ZranCutter {
+  readonly #chunkSize: number;
+  #context: ZranContextFacts | undefined;
+  #dictionary: Buffer | undefined;
+  #count = 0;
+  #start: GzipPosition = { inOffset: 0, outOffset: 0 };
+
+  /** @param chunkSize of the build: a chunk may be shorter, and is taken for as long */
+  constructor(chunkSize: number) {
+    this.#chunkSize = chunkSize;
+  }
+
+  /**
+   * To be called where a chunk begins, with the last boundary before. Gives the context that is
+   * complete, if a new one begins.
+   */
+  begin(at: GzipPosition, boundary: GzipBoundary): ContextPart | undefined {
+    this.#start = { inOffset: at.inOffset, outOffset: at.outOffset };
+    if (this.#context && !isFull(this.#context, at, boundary, this.#chunkSize)) return undefined;
+    const complete = this.last();
+    if (this.#count++ > MOST_CONTEXTS) {
+      throw new RafsError('LIMIT', `over ${MOST_CONTEXTS} contexts in a layer`);
+    }
+    const { inOffset, outOffset, bits, byte, window } = boundary;
+    this.#context = { inOffset, outOffset, inSize: 0, outSize: 0, bits, byte };
+    this.#dictionary = copyOf(window);
+    return complete;
+  }
+
+  /** To be called where the chunk ends. */
+  end({ inOffset, outOffset }: GzipPosition): ZranPlace {
+    const context = this.#context!; // begin() has made one
+    context.inSize = inOffset - context.inOffset;
+    context.outSize = outOffset - context.outOffset;
+    return {
+      inOffset: this.#start.inOffset,
+      inSize: inOffset - this.#start.inOffset,
+      context: this.#count - 1,
+      offset: this.#start.outOffset - context.outOffset,
+    };
+  }
+
+  /** The context that is still open. */
+  last(): ContextPart | undefined {
+    if (!this.#context) return undefined;
+    return { kind: 'context', context: this.#context, dictionary: this.#dictionary! };
+  }
+}
+
+/** Whether the chunk that begins at `at` goes into a context of its own. */
+const isFull = (
+  context: ZranContextFacts,
+  at: GzipPosition,
+  boundary: GzipBoundary,
+  chunkSize: number,
+): boolean => {
+  // without a boundary since, a new context would be the same one
+  if (boundary.inOffset === context.inOffset) return false;
+  const input = at.inOffset - context.inOffset;
+  const output = at.outOffset - context.outOffset;
+  if (input >= MOST_INPUT || output + chunkSize >= MOST_OUTPUT) return true;
+  return input > 2 * context.inSize && context.inSize > LEAST_INPUT;
+};
+
+/** The contexts of a layer as they are stored: records, then all dictionaries. */
+export class ZranTable {
+  readonly #records = new ByteArena();
+  readonly #dictionaries = new GrowingMemory();
+  readonly #scratch = Buffer.alloc(ZranContext.size);
+
+  get count(): number {
+    return this.#records.length / ZranContext.size;
+  }
+
+  /** Bytes of all of it. */
+  get size(): number {
+    return this.#records.length + this.#dictionaries.size;
+  }
+
+  add({ context, dictionary }: ContextPart): void {
+    ZranContext.encodeInto(this.#scratch, 0, {
+      ...context,
+      dictOffset: this.#dictionaries.size,
+      dictSize: dictionary.length,
+    });
+    this.#records.add(this.#scratch);
+    this.#dictionaries.add(dictionary);
+  }
+
+  /** All of it, once, behind what `head` has: there may be too much of it to have it twice. */
+  behind(head: Buffer): Buffer {
+    const records = this.#records.view(0, this.#records.length);
+    return this.#dictionaries.behind(Buffer.concat([head, records]));
+  }
+}

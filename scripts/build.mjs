@@ -1,0 +1,99 @@
+/**
+ * Builds dist/: WebAssembly from assembly/, then TypeScript. Only what changed is done again, and
+ * what has no source any more is removed, so that the test of a deleted file does not run.
+ */
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { filesBelow, isMain, root, run } from './project.mjs';
+
+const SOURCES = ['bin', 'lib', 'streams', 'test', 'benchmarks'];
+const BINS = ['dist/bin/rafs-stream.js'];
+const INFO = 'dist/.tsbuildinfo';
+const WASM_STAMP = 'dist/.wasm-sources';
+
+const at = file => path.join(root, file);
+const remove = file => rmSync(at(file), { force: true });
+
+/** The source of a file in dist/. */
+const sourceOf = file => {
+  const plain = file.replace(/^dist\//, '');
+  return plain.endsWith('.wasm')
+    ? plain.replace(/^lib\/(.*)\.wasm$/, 'assembly/$1.ts')
+    : plain.replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts');
+};
+
+const prune = () => {
+  for (const file of SOURCES.flatMap(directory => filesBelow(`dist/${directory}`))) {
+    if (!existsSync(at(sourceOf(file)))) remove(file);
+  }
+};
+
+const buildWasm = () => {
+  const sources = filesBelow('assembly');
+  const hash = createHash('sha256').update(readFileSync(at('package-lock.json')));
+  for (const file of sources) hash.update(`${file}\0`).update(readFileSync(at(file)));
+  const digest = hash.digest('hex');
+  const made = filesBelow('dist/lib').filter(file => file.endsWith('.wasm'));
+  const stamp = [digest, ...made].join('\n');
+  const known = existsSync(at(WASM_STAMP)) && readFileSync(at(WASM_STAMP), 'utf8');
+  if (made.length > 0 && stamp === known) return 0;
+  const status = run(process.execPath, ['assembly/build.mjs']);
+  if (status !== 0) return status;
+  const now = filesBelow('dist/lib').filter(file => file.endsWith('.wasm'));
+  writeFileSync(at(WASM_STAMP), [digest, ...now].join('\n'));
+  return 0;
+};
+
+/** The compiler trusts its notes, so they go when dist/ was changed behind its back. */
+const checkNotes = () => {
+  if (!existsSync(at(INFO))) return;
+  const written = statSync(at(INFO)).mtimeMs;
+  const outputs = SOURCES.flatMap(filesBelow)
+    .filter(file => file.endsWith('.ts') && !file.endsWith('.d.ts'))
+    .map(file => at(`dist/${file.replace(/ts$/, 'js')}`));
+  const trusted = outputs.every(file => {
+    const stat = statSync(file, { throwIfNoEntry: false });
+    return stat ? stat.mtimeMs <= written : newerSourceOf(file, written);
+  });
+  if (!trusted) remove(INFO);
+};
+
+/** A missing output is in order if its source is newer than the notes. */
+const newerSourceOf = (file, written) =>
+  statSync(at(sourceOf(path.relative(root, file)))).mtimeMs > written;
+
+const compile = () => {
+  checkNotes();
+  const tsc = at('node_modules/typescript/bin/tsc');
+  const status = run(process.execPath, [
+    tsc,
+    '-p',
+    '.',
+    '--incremental',
+    '--tsBuildInfoFile',
+    INFO,
+  ]);
+  if (existsSync(at(INFO))) utimesSync(at(INFO), new Date(), new Date());
+  return status;
+};
+
+/** The exit status: 0 when all is built and the types are right. */
+export const build = () => {
+  mkdirSync(at('dist/lib'), { recursive: true });
+  prune();
+  const status = buildWasm() || compile();
+  for (const bin of BINS) if (existsSync(at(bin))) chmodSync(at(bin), 0o755);
+  return status;
+};
+
+if (isMain(import.meta.url)) process.exitCode = build();

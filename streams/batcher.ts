@@ -1,0 +1,56 @@
+/**
+ * batcher: joins the chunks of small files into batches, each of which is stored as one.
+ *
+ * takes chunk (named), makes chunk (named, with its place in a batch) and batch, passes entry and
+ *   end; a batch comes behind all of its chunks, and before the next chunk that is not in it
+ * holds one batch
+ */
+import { BatchBuffer } from '../lib/batch.js';
+import type { BatchPart, ChunkPart, EndPart, Entry, EntryPart, NamedChunk } from '../lib/parts.js';
+import { Stage } from './stage.js';
+
+const NO_BYTES = Buffer.alloc(0);
+
+export interface BatcherOptions {
+  /** a batch has fewer bytes than this */
+  batchSize: number;
+  /** a batch does not begin with a chunk of fewer bytes than this */
+  leastBatch?: number;
+  /** chunks keep their bytes though these are also in a batch */
+  keepBytes?: boolean;
+}
+
+type In = EntryPart | ChunkPart<NamedChunk> | EndPart;
+type Out = In | BatchPart;
+
+export const batcher = ({ batchSize, leastBatch = 0, keepBytes = false }: BatcherOptions) => {
+  const buffer = new BatchBuffer(batchSize, leastBatch);
+  let entry: Entry | undefined;
+
+  function* flush(): Iterable<Out> {
+    const bytes = buffer.take();
+    if (bytes) yield { kind: 'batch', uncompressedSize: bytes.length, bytes };
+  }
+
+  return new Stage<In, Out>('batcher', {
+    *part(part) {
+      if (part.kind === 'entry') entry = part.entry;
+      if (part.kind !== 'chunk' || part.chunk.known) {
+        yield part;
+        return;
+      }
+      const { chunk, bytes } = part;
+      const size = bytes.length;
+      const joins = buffer.takes(size, size === entry!.size); // chunks follow their entry
+      if (!joins || !buffer.hasRoom(size)) yield* flush();
+      yield joins
+        ? {
+            kind: 'chunk',
+            chunk: { ...chunk, batch: buffer.add(bytes) },
+            bytes: keepBytes ? bytes : NO_BYTES,
+          }
+        : part;
+    },
+    end: flush,
+  });
+};

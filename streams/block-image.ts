@@ -1,0 +1,193 @@
+/**
+ * block-image: source of a disk image: the bootstrap, and each blob's uncompressed data where the
+ * device table maps it.
+ *
+ * makes bytes and hole
+ * holds the bootstrap, a CI table, and a chunk or two reads of 1 MiB
+ *
+ * A tar is copied as it is. Chunks of other blobs are unpacked, and verified where the image knows
+ * their digests: all chunks of the blob, whether or not this image uses them.
+ */
+import { Readable } from 'node:stream';
+import type { MappedBlob, BlockMap } from '../lib/block-map.js';
+import type { Bootstrap, StoredChunk } from '../lib/bootstrap.js';
+import { ChunkIndex } from '../lib/chunk-index.js';
+import type { ChunkInfo } from '../lib/ci-table.js';
+import { prepareCompressors } from '../lib/compress.js';
+import { crc32c, digest, digesterName, prepareDigests } from '../lib/digest.js';
+import { located, RafsError } from '../lib/errors.js';
+import { BlobFeature } from '../lib/layout/blob.js';
+import { ChunkRecord } from '../lib/layout/v6.js';
+import { ChunkReader, readChunkInfo, Windows } from './blob-reader.js';
+import type { RandomBytes } from './random-bytes.js';
+import type { Batch } from './stage.js';
+
+/** Bytes of the image, in order. */
+export interface DiskBytesPart {
+  kind: 'bytes';
+  bytes: Buffer;
+}
+/** Zeros, from the end of one block to the start of another. */
+export interface HolePart {
+  kind: 'hole';
+  size: number;
+}
+export type DiskPart = DiskBytesPart | HolePart;
+
+export interface BlockImageOptions {
+  bootstrap: Bootstrap;
+  /** the bytes of the bootstrap */
+  image: Buffer;
+  map: BlockMap;
+  /** Opens the bytes of a blob, by its index. They are closed when they have been read. */
+  open: (blobIndex: number) => Promise<RandomBytes>;
+}
+
+const PIECE_SIZE = 0x100000;
+const NO_DIGEST = Buffer.alloc(32);
+
+export const blockImage = (options: BlockImageOptions): Readable =>
+  Readable.from(batches(options), { objectMode: true, highWaterMark: 2 });
+
+async function* batches(options: BlockImageOptions): AsyncIterable<Batch<DiskPart>> {
+  let batch: DiskPart[] = [];
+  let size = 0;
+  for await (const part of parts(options)) {
+    batch.push(part);
+    if (part.kind === 'bytes') size += part.bytes.length;
+    if (size < PIECE_SIZE / 2) continue;
+    yield batch;
+    batch = [];
+    size = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+async function* parts({ bootstrap, image, map, open }: BlockImageOptions): AsyncIterable<DiskPart> {
+  await Promise.all([prepareCompressors(), prepareDigests()]);
+  for (let at = 0; at < image.length; at += PIECE_SIZE) {
+    yield { kind: 'bytes', bytes: image.subarray(at, at + PIECE_SIZE) };
+  }
+  const digests = new Digests(image, bootstrap);
+  let end = image.length;
+  for (const mapped of map.blobs) {
+    const { blob, offset } = mapped;
+    if (offset > end) yield { kind: 'hole', size: offset - end };
+    const source = await open(blob.index);
+    try {
+      yield* bootstrap.tarfs ? tarOf(mapped, source) : chunksOf(mapped, source, digests);
+    } catch (error) {
+      throw located(error, { blob: blob.id });
+    } finally {
+      await source.close();
+    }
+    end = offset + mapped.size;
+  }
+}
+
+/** The whole blocks of a tar. */
+async function* tarOf({ blob, size }: MappedBlob, source: RandomBytes): AsyncIterable<DiskPart> {
+  if (source.size !== blob.uncompressedSize) {
+    throw new RafsError(
+      'MISMATCH',
+      `the tar has ${source.size} bytes, not ${blob.uncompressedSize}`,
+    );
+  }
+  const read = (at: number): Promise<Buffer> | undefined => {
+    if (at >= size) return undefined;
+    const bytes = source.read(at, Math.min(PIECE_SIZE, size - at));
+    bytes.catch(() => undefined); // seen when its turn comes, if it comes
+    return bytes;
+  };
+  let next = read(0);
+  for (let at = PIECE_SIZE; next; at += PIECE_SIZE) {
+    const bytes = await next;
+    next = read(at);
+    yield { kind: 'bytes', bytes };
+  }
+}
+
+/** The chunks of a blob, each at its uncompressed offset. */
+async function* chunksOf(
+  { blob, size }: MappedBlob,
+  source: RandomBytes,
+  digests: Digests,
+): AsyncIterable<DiskPart> {
+  if (blob.features & (BlobFeature.ZRAN | BlobFeature.SEPARATE)) {
+    throw new RafsError('UNSUPPORTED', 'export of a layer that is referred to where it lies');
+  }
+  if (blob.features & BlobFeature.EXTERNAL) {
+    throw new RafsError('UNSUPPORTED', 'export of an external blob');
+  }
+  const table = await readChunkInfo(source, blob);
+  const reader = new ChunkReader(blob, source, new Windows());
+  let end = 0;
+  for (let index = 0; index < table.count; index++) {
+    const info = table.chunk(index);
+    try {
+      const { uncompressedOffset, uncompressedSize } = info;
+      if (uncompressedOffset < end || uncompressedOffset + uncompressedSize > size) {
+        const where = `lies at ${uncompressedOffset}, not between ${end} and ${size}`;
+        throw new RafsError('CORRUPT', where);
+      }
+      yield* zeros(uncompressedOffset - end);
+      const chunk = digests.chunk(blob.index, index, info);
+      const bytes = await reader.read(chunk);
+      digests.verify(blob.digester, chunk, bytes);
+      yield { kind: 'bytes', bytes };
+      end = uncompressedOffset + uncompressedSize;
+    } catch (error) {
+      throw located(error, { chunk: index, offset: info.compressedOffset });
+    }
+  }
+  yield* zeros(size - end);
+}
+
+const ZEROS = Buffer.alloc(0x10000);
+
+/** Zeros that need not start or end at a block. */
+function* zeros(size: number): Iterable<DiskPart> {
+  for (let left = size; left > 0; left -= ZEROS.length) {
+    yield { kind: 'bytes', bytes: ZEROS.subarray(0, left) };
+  }
+}
+
+/** What the bootstrap knows of the chunks of its blobs. */
+class Digests {
+  readonly #image: Buffer;
+  readonly #bootstrap: Bootstrap;
+  #index: ChunkIndex | undefined;
+
+  constructor(image: Buffer, bootstrap: Bootstrap) {
+    this.#image = image;
+    this.#bootstrap = bootstrap;
+  }
+
+  /** A chunk as its blob has it, with the digest that the bootstrap has; zeros if it has none. */
+  chunk(blobIndex: number, index: number, info: ChunkInfo): StoredChunk {
+    const { tables, blobs } = this.#bootstrap;
+    this.#index ??= new ChunkIndex(this.#image, tables.chunk, blobs);
+    const at = this.#index.find(blobIndex, index);
+    const record = at === undefined ? undefined : ChunkRecord.decode(this.#image, at);
+    if (record && record.uncompressedSize !== info.uncompressedSize) {
+      const sizes = `${info.uncompressedSize} bytes, in the bootstrap ${record.uncompressedSize}`;
+      throw new RafsError('MISMATCH', sizes);
+    }
+    return { ...info, fileOffset: 0, blobIndex, index, digest: record?.digest ?? NO_DIGEST };
+  }
+
+  verify(digester: number, { digest: due, crc32 }: StoredChunk, bytes: Buffer): void {
+    if (!due.equals(NO_DIGEST)) {
+      const name = digesterName(digester);
+      const got = digest(name, bytes);
+      if (got.equals(due)) return;
+      throw new RafsError(
+        'MISMATCH',
+        `${name} is ${got.toString('hex')}, not ${due.toString('hex')}`,
+      );
+    }
+    if (crc32 !== undefined && crc32c(bytes) !== crc32) {
+      throw new RafsError('MISMATCH', `crc32 is not ${crc32.toString(16)}`);
+    }
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Threads that make sha256 digests of slabs of shared memory. The slabs are a fixed number: they
+ * bound the memory, and whoever fills them waits for a free one.
+ */
+import { Worker } from 'node:worker_threads';
+
+/** What a thread is told; without a slab, to give the digest of all that it had in one run. */
+export interface HashJob {
+  slab?: SharedArrayBuffer;
+  /** bytes in the slab */
+  size: number;
+  /** a digest for each run of this many bytes; without it, they belong to the one long run */
+  blockSize?: number;
+}
+
+/** Digests one after another: of the blocks, or of the long run at its end. */
+export interface HashAnswer {
+  digests: Uint8Array<ArrayBuffer> | undefined;
+}
+
+export interface HashPoolOptions {
+  threads: number;
+  slabs: number;
+  slabSize: number;
+}
+
+interface Waiting {
+  slab: SharedArrayBuffer | undefined;
+  resolve(digests: Uint8Array): void;
+  reject(error: Error): void;
+}
+
+const NO_DIGESTS = new Uint8Array(0);
+
+export class HashPool {
+  readonly slabSize: number;
+  readonly #options: HashPoolOptions;
+  readonly #threads: { worker: Worker; jobs: Waiting[] }[] = [];
+  readonly #free: SharedArrayBuffer[] = [];
+  #made = 0;
+  #wake: (() => void) | undefined;
+  #failure: Error | undefined;
+  #closed = false;
+
+  constructor(options: HashPoolOptions) {
+    this.#options = options;
+    this.slabSize = options.slabSize;
+  }
+
+  /** Whether there are threads yet. */
+  get started(): boolean {
+    return this.#threads.length > 0;
+  }
+
+  /** A slab to fill, when one is free. One call at a time. */
+  take(): Buffer | Promise<Buffer> {
+    const free = this.#free.pop();
+    if (free) return Buffer.from(free);
+    if (this.#made < this.#options.slabs) {
+      this.#made++;
+      return Buffer.from(new SharedArrayBuffer(this.slabSize));
+    }
+    return this.#waitForSlab();
+  }
+
+  async #waitForSlab(): Promise<Buffer> {
+    while (this.#free.length === 0) {
+      if (this.#failure) throw this.#failure;
+      await new Promise<void>(resolve => (this.#wake = resolve));
+    }
+    return Buffer.from(this.#free.pop()!);
+  }
+
+  /** Adds a slab to the long run, which is made in one thread, and frees it. */
+  update(slab: Buffer, size: number): void {
+    this.#send(slab, { size }).catch(() => undefined); // told by whatever is called next
+  }
+
+  /** The digest of the long run. */
+  digest(): Promise<Uint8Array> {
+    return this.#send(undefined, { size: 0 });
+  }
+
+  /** The digest of every block of a slab, one after another; frees it. */
+  blocks(slab: Buffer, size: number, blockSize: number): Promise<Uint8Array> {
+    return this.#send(slab, { size, blockSize });
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { worker } of this.#threads) void worker.terminate();
+    this.#wake?.();
+  }
+
+  #send(bytes: Buffer | undefined, job: HashJob): Promise<Uint8Array> {
+    if (!this.started) for (let i = 0; i < this.#options.threads; i++) this.#start();
+    return new Promise((resolve, reject) => {
+      if (this.#failure) {
+        reject(this.#failure);
+        return;
+      }
+      const slab = bytes?.buffer as SharedArrayBuffer | undefined; // as take() made it
+      const idlest = this.#threads.reduce((a, b) => (b.jobs.length < a.jobs.length ? b : a));
+      idlest.jobs.push({ slab, resolve, reject });
+      idlest.worker.postMessage({ ...job, ...(slab ? { slab } : {}) } satisfies HashJob);
+    });
+  }
+
+  #start(): void {
+    const worker = new Worker(new URL('./hash-worker.js', import.meta.url));
+    const jobs: Waiting[] = [];
+    worker.on('message', ({ digests }: HashAnswer) => {
+      const { slab, resolve } = jobs.shift()!;
+      if (slab) this.#free.push(slab);
+      this.#wake?.();
+      resolve(digests ?? NO_DIGESTS);
+    });
+    worker.on('error', error => this.#fail(error));
+    worker.on('exit', code => {
+      if (!this.#closed) this.#fail(new Error(`hash thread ended with ${code}`));
+    });
+    this.#threads.push({ worker, jobs });
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const { jobs } of this.#threads) {
+      for (const job of jobs.splice(0)) job.reject(this.#failure);
+    }
+    this.#wake?.();
+  }
+}

@@ -1,0 +1,224 @@
+/**
+ * reference-writer: gives every new chunk its place in a layer that stays as it is, and writes the
+ * blob beside it, which has the tables and no data.
+ *
+ * takes chunk (named), context and layer, makes chunk (placed), section, finish and blob, passes
+ *   entry and end
+ * holds the CI table: 24 bytes per chunk, and of a gzip layer a context with 32 KiB of dictionary
+ *   for each MiB or so that it inflates to; with a TOC also the digests, 32 bytes per chunk
+ *
+ * The table is compressed in one run, as nydus-image does: at the end it is there as it is and
+ * compressed, and only then.
+ */
+import { BlobFile } from '../lib/blob-file.js';
+import {
+  cachedChunkInfo,
+  chunkInfoSections,
+  digestSections,
+  type CiPlace,
+} from '../lib/blob-sections.js';
+import { alignUp } from '../lib/bytes.js';
+import { CiWriter, type ChunkInfoExtra } from '../lib/ci-writer.js';
+import { ByteArena } from '../lib/columns.js';
+import { COMPRESSORS, prepareCompressors } from '../lib/compress.js';
+import { DIGESTERS, type Digester } from '../lib/digest.js';
+import { RafsError } from '../lib/errors.js';
+import { BlobFeature, ChunkInfoFlag } from '../lib/layout/blob.js';
+import type {
+  BlobInfo,
+  BlobPart,
+  ChunkPart,
+  ContextPart,
+  EndPart,
+  Entry,
+  EntryPart,
+  FinishPart,
+  LayerPart,
+  NamedChunk,
+  PlacedChunk,
+  SectionPart,
+} from '../lib/parts.js';
+import { ZranTable } from '../lib/zran.js';
+import { Stage } from './stage.js';
+
+/** Uncompressed chunks are laid out in steps of this, so that a kernel can map them. */
+const CHUNK_ALIGN = 0x1000;
+const NO_BYTES = Buffer.alloc(0);
+const ZERO_DIGEST = Buffer.alloc(32);
+
+export interface ReferenceWriterOptions {
+  digester: Digester;
+  chunkSize: number;
+  inlineMeta: boolean;
+  blobToc: boolean;
+  /** the layer is a gzip, whose chunks come with their places; else it is a tar */
+  zran: boolean;
+  /** write what nydusd would cache of the layer, instead of the blob beside it */
+  cache?: boolean;
+}
+
+type In = EntryPart | ChunkPart<NamedChunk> | ContextPart | EndPart | LayerPart;
+type Out =
+  | EntryPart
+  | ChunkPart<PlacedChunk>
+  | ChunkPart<NamedChunk>
+  | EndPart
+  | SectionPart
+  | FinishPart
+  | BlobPart;
+
+/** Resolves when the table can be compressed. UNSUPPORTED for a sparse file of a tar. */
+export const referenceWriter = async ({
+  digester,
+  chunkSize,
+  inlineMeta,
+  blobToc,
+  zran,
+  cache = false,
+}: ReferenceWriterOptions) => {
+  await prepareCompressors();
+  const file = new BlobFile();
+  const ci = new CiWriter(2);
+  const contexts = zran ? new ZranTable() : undefined;
+  const digests = new ByteArena();
+  const tarHeaders = inlineMeta || blobToc;
+  const features =
+    BlobFeature.CAP_TAR_TOC +
+    BlobFeature.ALIGNED +
+    BlobFeature.CHUNK_INFO_V2 +
+    BlobFeature.SEPARATE +
+    (zran ? BlobFeature.ZRAN : 0) +
+    (tarHeaders ? BlobFeature.HAS_TAR_HEADER : 0) +
+    (inlineMeta ? BlobFeature.INLINED_FS_META : 0) +
+    (blobToc ? BlobFeature.HAS_TOC + BlobFeature.INLINED_CHUNK_DIGEST : 0);
+  let entry: Entry | undefined;
+  let layer: LayerPart | undefined;
+  let uncompressedOffset = 0;
+  let chunkCount = 0;
+
+  /** Where the layer has the bytes of a chunk. */
+  const placeIn = ({ zran: place, fileOffset, uncompressedSize }: NamedChunk) => {
+    if (place) {
+      return {
+        compressedOffset: place.inOffset,
+        compressedSize: place.inSize,
+        compressed: true,
+      };
+    }
+    const { dataOffset, path } = entry!; // chunks follow their entry
+    if (dataOffset === undefined) {
+      throw new RafsError('UNSUPPORTED', 'a sparse file cannot be read out of its tar', { path });
+    }
+    return {
+      compressedOffset: dataOffset + fileOffset,
+      compressedSize: uncompressedSize,
+      compressed: false,
+    };
+  };
+
+  const place = (chunk: NamedChunk): PlacedChunk => {
+    const placed = {
+      ...chunk,
+      ...placeIn(chunk),
+      blobIndex: 0,
+      index: chunkCount++,
+      uncompressedOffset,
+    };
+    uncompressedOffset += alignUp(chunk.uncompressedSize, CHUNK_ALIGN);
+    ci.add(placed, chunk.zran && inContext(chunk.zran));
+    if (blobToc) digests.add(chunk.digest);
+    return placed;
+  };
+
+  /** The tables of a layer that has chunks. */
+  function* tables({ size, digest }: LayerPart): Generator<SectionPart, BlobInfo> {
+    const table = ci.finish({
+      compressor: 'zstd',
+      features,
+      ciOffset: file.position,
+      contextCount: contexts?.count ?? 0,
+      ...(contexts ? { join: records => contexts.behind(records) } : {}),
+    });
+    if (cache) yield* cachedChunkInfo(table);
+    const ciPlace: CiPlace = yield* chunkInfoSections(file, table, { tarHeaders });
+    if (blobToc) yield* digestSections(file, digests.view(0, digests.length));
+    let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: ZERO_DIGEST };
+    if (blobToc && !inlineMeta) {
+      const { part, ...facts } = file.tableOfContents();
+      yield part;
+      toc = facts;
+    }
+    return {
+      id: digest!, // who sends it for a reference has made it
+      chunkSize,
+      chunkCount,
+      compressor: COMPRESSORS.gzip, // of a tar too: chunks say that they are not compressed
+      digester: DIGESTERS[digester],
+      features,
+      compressedSize: size,
+      uncompressedSize: uncompressedOffset,
+      ...toc,
+      ...ciPlace,
+      metaDigest: inlineMeta ? ZERO_DIGEST : file.digest(),
+      metaSize: inlineMeta ? 0 : file.position,
+    };
+  }
+
+  return new Stage<In, Out>('reference-writer', {
+    *part(part) {
+      switch (part.kind) {
+        case 'context':
+          contexts?.add(part);
+          break;
+        case 'layer':
+          layer = part;
+          break;
+        case 'chunk':
+          if (part.chunk.known) {
+            yield { kind: 'chunk', chunk: part.chunk, bytes: NO_BYTES };
+            break;
+          }
+          yield { kind: 'chunk', chunk: place(part.chunk), bytes: NO_BYTES };
+          if (cache) yield* cached(part.bytes);
+          break;
+        case 'entry':
+          entry = part.entry;
+          yield part;
+          break;
+        default:
+          yield part;
+      }
+    },
+    *end() {
+      if (!layer) throw new Error('the layer has not come');
+      let blob: BlobInfo | undefined;
+      if (chunkCount > 0) {
+        for (const sections = tables(layer); !blob;) {
+          const next = sections.next();
+          if (next.done) blob = next.value;
+          else if (!cache || next.value.artifact !== 'blob') yield next.value;
+        }
+      }
+      if (cache) {
+        yield { kind: 'finish', artifact: 'cache-data', name: blob && `${blob.id}.blob.data` };
+        yield { kind: 'finish', artifact: 'cache-meta', name: blob && `${blob.id}.blob.meta` };
+      }
+      yield { kind: 'blob', blob, file, layer: { id: layer.digest!, size: layer.size } };
+    },
+  });
+};
+
+/** What the CI table has of a chunk of a gzip layer beside its place: no checksum. */
+const inContext = ({ context, offset }: NonNullable<NamedChunk['zran']>): ChunkInfoExtra => ({
+  flags: ChunkInfoFlag.COMPRESSED + ChunkInfoFlag.ZRAN,
+  data: { index: context, offset },
+});
+
+/** A chunk as nydusd keeps it. */
+function* cached(bytes: Buffer): Iterable<SectionPart> {
+  yield { kind: 'section', artifact: 'cache-data', bytes };
+  const padding = alignUp(bytes.length, CHUNK_ALIGN) - bytes.length;
+  if (padding > 0) {
+    yield { kind: 'section', artifact: 'cache-data', bytes: Buffer.alloc(padding) };
+  }
+}

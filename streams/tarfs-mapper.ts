@@ -1,0 +1,100 @@
+/**
+ * tarfs-mapper: files of a tar to chunks that are slices of it, where they lie.
+ *
+ * takes entry and layer, makes chunk (placed) and blob, passes entry, end and section
+ * holds nothing
+ *
+ * Nothing of the content is looked at: a chunk has neither digest nor checksum, and no two are one.
+ */
+import { BlobFile } from '../lib/blob-file.js';
+import { COMPRESSORS } from '../lib/compress.js';
+import { DIGESTERS } from '../lib/digest.js';
+import { RafsError } from '../lib/errors.js';
+import { BlobFeature } from '../lib/layout/blob.js';
+import type {
+  BlobInfo,
+  BlobPart,
+  ChunkPart,
+  EndPart,
+  EntryPart,
+  LayerPart,
+  PlacedChunk,
+  SectionPart,
+} from '../lib/parts.js';
+import { Stage } from './stage.js';
+
+const NO_BYTES = Buffer.alloc(0);
+const ZERO_DIGEST = Buffer.alloc(32);
+
+export interface TarfsMapperOptions {
+  chunkSize: number;
+  /** instead of the sha256 of the tar */
+  blobId?: string | undefined;
+}
+
+type Passed = EntryPart | EndPart | SectionPart;
+
+/** UNSUPPORTED for a sparse file: its content does not lie in the tar in one run. */
+export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
+  let chunkCount = 0;
+
+  function* slices({
+    entry: { path, size, dataOffset },
+  }: EntryPart): Iterable<ChunkPart<PlacedChunk>> {
+    if (size === 0) return;
+    if (dataOffset === undefined) {
+      throw new RafsError('UNSUPPORTED', 'a sparse file cannot be mapped into a tar', { path });
+    }
+    for (let fileOffset = 0; fileOffset < size; fileOffset += chunkSize) {
+      const uncompressedSize = Math.min(chunkSize, size - fileOffset);
+      const index = chunkCount++;
+      const chunk = {
+        fileOffset,
+        uncompressedSize,
+        uncompressedOffset: dataOffset + fileOffset,
+        compressedOffset: dataOffset + fileOffset,
+        compressedSize: uncompressedSize,
+        compressed: false,
+        blobIndex: 0,
+        index,
+        ordinal: index,
+        known: false,
+        digest: ZERO_DIGEST,
+        crc32: 0,
+      };
+      yield { kind: 'chunk', chunk, bytes: NO_BYTES };
+    }
+  }
+
+  const blobOf = ({ size, digest }: LayerPart): BlobInfo => ({
+    id: blobId ?? digest!, // the digest is asked for where no id is given
+    chunkSize,
+    chunkCount,
+    compressor: COMPRESSORS.none,
+    digester: DIGESTERS.sha256,
+    features: BlobFeature.CAP_TAR_TOC + BlobFeature.TARFS,
+    compressedSize: size,
+    uncompressedSize: size,
+    tocSize: 0,
+    tocDigest: ZERO_DIGEST,
+    ciCompressor: COMPRESSORS.lz4_block, // as nydus-image has it where there is no table
+    ciOffset: 0,
+    ciCompressedSize: 0,
+    ciUncompressedSize: 0,
+    metaDigest: ZERO_DIGEST,
+    metaSize: 0,
+  });
+
+  return new Stage<Passed | LayerPart, Passed | ChunkPart<PlacedChunk> | BlobPart>('tarfs-mapper', {
+    *part(part) {
+      if (part.kind === 'layer') {
+        // a layer without content has no blob
+        const blob = chunkCount > 0 ? blobOf(part) : undefined;
+        yield { kind: 'blob', blob, file: new BlobFile() };
+        return;
+      }
+      yield part;
+      if (part.kind === 'entry' && part.entry.type === 'file') yield* slices(part);
+    },
+  });
+};

@@ -1,0 +1,234 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import t from 'tap';
+import { decompress, prepareCompressors } from '../../lib/compress.js';
+import type {
+  BlobPart,
+  ChunkPart,
+  EndPart,
+  EntryPart,
+  PackedChunk,
+  PlacedChunk,
+  SectionPart,
+} from '../../lib/parts.js';
+import { blobWriter, INLINED_BLOB_ID } from '../../streams/blob-writer.js';
+import { partsOf } from '../support/entries.js';
+import { collect } from '../support/stage.js';
+
+type In = EntryPart | ChunkPart<PackedChunk> | EndPart;
+type Out = EntryPart | ChunkPart<PlacedChunk> | EndPart | SectionPart | BlobPart;
+
+await prepareCompressors();
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+const OPTIONS = {
+  compressor: 'zstd',
+  digester: 'sha256',
+  chunkSize: 0x10000,
+  inlineMeta: false,
+  blobToc: false,
+} as const;
+
+/** The n-th chunk, as a compressor leaves it. */
+const packed = (
+  n: number,
+  size: number,
+  stored: number,
+  known = false,
+): ChunkPart<PackedChunk> => ({
+  kind: 'chunk',
+  chunk: {
+    fileOffset: 0,
+    uncompressedSize: size,
+    digest: createHash('sha256').update(`${n}`).digest(),
+    crc32: n,
+    ordinal: n,
+    known,
+    compressed: stored < size,
+  },
+  bytes: known ? Buffer.alloc(0) : Buffer.alloc(stored, n),
+});
+
+const blobOf = (out: Out[]): Buffer =>
+  Buffer.concat(out.flatMap(part => (part.kind === 'section' ? [part.bytes] : [])));
+const infoOf = (out: Out[]): BlobPart => out.at(-1) as BlobPart; // which is the last, as is tested
+
+const chunks = fc
+  .array(
+    fc.record({
+      size: fc.integer({ min: 1, max: 0x10000 }),
+      ratio: fc.double({ min: 0.01, max: 1, noNaN: true }),
+      known: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 40, size: 'max' },
+  )
+  .map(list =>
+    list.map(({ size, ratio, known }, n) =>
+      packed(n, size, Math.ceil(size * ratio), known && n > 0),
+    ),
+  );
+
+/** Reads a blob as its bytes say; throws where they contradict the chunks that went in. */
+const check = (
+  out: Out[],
+  parts: ChunkPart<PackedChunk>[],
+  { inlineMeta, blobToc }: { inlineMeta: boolean; blobToc: boolean },
+): void => {
+  const bytes = blobOf(out);
+  const { kind, blob, file } = infoOf(out);
+  if (kind !== 'blob' || !blob) throw new Error('no blob');
+  const fresh = parts.filter(({ chunk }) => !chunk.known);
+  const placed = out.flatMap(part =>
+    part.kind === 'chunk' && 'index' in part.chunk ? [part] : [],
+  );
+  if (placed.length !== fresh.length || blob.chunkCount !== fresh.length) throw new Error('count');
+  let stored = 0;
+  let plain = 0;
+  placed.forEach(({ chunk, bytes: left }, i) => {
+    const { chunk: from, bytes: data } = fresh[i]!;
+    if (left.length > 0) throw new Error('bytes go on');
+    if (chunk.index !== i || chunk.blobIndex !== 0) throw new Error(`index ${chunk.index}`);
+    if (chunk.compressedOffset !== stored) throw new Error(`stored at ${chunk.compressedOffset}`);
+    if (chunk.compressedSize !== data.length) throw new Error('stored size');
+    if (chunk.uncompressedOffset !== plain) throw new Error(`plain at ${chunk.uncompressedOffset}`);
+    if (!bytes.subarray(stored, stored + data.length).equals(data)) throw new Error('data');
+    stored += data.length;
+    plain += Math.ceil(from.uncompressedSize / 4096) * 4096;
+  });
+  if (blob.uncompressedSize !== plain) throw new Error('uncompressed size');
+  if (blob.compressedSize !== bytes.length) throw new Error('compressed size');
+  if (file.position !== bytes.length) throw new Error('position');
+
+  // sections follow one another, each with its tar header where there are any
+  const header = inlineMeta || blobToc ? 512 : 0;
+  if (blob.ciOffset !== stored + header) throw new Error(`CI table at ${blob.ciOffset}`);
+  const table = bytes.subarray(blob.ciOffset, blob.ciOffset + blob.ciCompressedSize);
+  const ci = blob.ciCompressor === 3 ? decompress('zstd', table, blob.ciUncompressedSize) : table;
+  if (ci.length !== 16 * fresh.length) throw new Error('size of the CI table');
+  placed.forEach(({ chunk }, i) => {
+    const word = ci.readBigUInt64LE(16 * i + 8);
+    if (Number(word & 0xffffffffffn) !== chunk.compressedOffset) throw new Error('CI offset');
+    if (Number(word >> 44n) + 1 !== chunk.compressedSize) throw new Error('CI size');
+  });
+  const headerAt = blob.ciOffset + blob.ciCompressedSize;
+  if (bytes.readUInt32LE(headerAt) !== 0xb10bb10b) throw new Error('CI header');
+  if (bytes.readUInt32LE(headerAt + 4) !== blob.features) throw new Error('features');
+  let end = headerAt + 4096 + header;
+  if (blobToc) {
+    const digests = bytes.subarray(end, end + 32 * fresh.length);
+    if (!digests.equals(Buffer.concat(fresh.map(({ chunk }) => chunk.digest)))) {
+      throw new Error('digests');
+    }
+    end += digests.length + 512;
+  }
+  if (blobToc && !inlineMeta) {
+    const toc = bytes.subarray(end);
+    if (toc.length !== 4 * 128 + 512 || blob.tocSize !== toc.length) throw new Error('TOC size');
+    if (sha256(toc) !== blob.tocDigest.toString('hex')) throw new Error('TOC digest');
+    for (let i = 0; i < 4; i++) {
+      const at = 128 * i;
+      const offset = Number(toc.readBigUInt64LE(at + 56));
+      const size = Number(toc.readBigUInt64LE(at + 64));
+      const name = toc.toString('latin1', at + 8, at + 24).replace(/\0+$/, '');
+      // what follows a section is its tar header; the two of the CI table share one
+      if (
+        name !== 'blob.meta' &&
+        bytes[offset + size] !== (name.startsWith('image') ? 0x69 : 0x62)
+      ) {
+        throw new Error(`no header behind ${name}`);
+      }
+      if (name === 'image.blob') continue; // its digest covers its header
+      let section = bytes.subarray(offset, offset + size);
+      if (toc[at] === 2)
+        section = decompress('zstd', section, Number(toc.readBigUInt64LE(at + 72)));
+      if (sha256(section) !== toc.toString('hex', at + 24, at + 56))
+        throw new Error(`digest of ${name}`);
+    }
+    end = bytes.length;
+  } else if (blob.tocSize !== 0) throw new Error('TOC size');
+  if (end !== bytes.length) throw new Error(`${bytes.length - end} bytes left`);
+};
+
+for (const inlineMeta of [false, true]) {
+  for (const blobToc of [false, true]) {
+    const options = { ...OPTIONS, inlineMeta, blobToc };
+    t.test(
+      `sections lie where they are said to: ${JSON.stringify({ inlineMeta, blobToc })}`,
+      async t => {
+        await fc.assert(
+          fc.asyncProperty(
+            chunks,
+            fc.integer({ min: 1, max: 9 }),
+            fc.boolean(),
+            async (parts, batch, slow) => {
+              const out = await collect<In, Out>(blobWriter(options), parts, { batch, slow });
+              check(out, parts, options);
+              // and all at once gives the same
+              const again = await collect<In, Out>(blobWriter(options), parts, { batch: 1000 });
+              t.ok(blobOf(again).equals(blobOf(out)));
+              t.same(infoOf(again).blob, infoOf(out).blob);
+            },
+          ),
+          { numRuns: 30 },
+        );
+      },
+    );
+  }
+}
+
+t.test('features', async t => {
+  const featuresOf = async (options: object): Promise<unknown> =>
+    infoOf(await collect<In, Out>(blobWriter({ ...OPTIONS, ...options }), [packed(0, 9, 9)])).blob
+      ?.features;
+  t.equal(await featuresOf({}), 0x4000_0001);
+  t.equal(await featuresOf({ inlineMeta: true }), 0x5000_0003);
+  t.equal(await featuresOf({ blobToc: true }), 0x7000_0021);
+  t.equal(await featuresOf({ inlineMeta: true, blobToc: true }), 0x7000_0023);
+});
+
+t.test('the id is the sha256 of the blob, a given one, or a stand-in', async t => {
+  const run = (options: object) =>
+    collect<In, Out>(blobWriter({ ...OPTIONS, ...options }), [packed(0, 9, 9), packed(1, 20, 10)]);
+  const plain = await run({});
+  t.equal(infoOf(plain).blob?.id, sha256(blobOf(plain)));
+  t.equal(infoOf(await run({ blobId: 'mine' })).blob?.id, 'mine');
+  t.equal(infoOf(await run({ blobId: '' })).blob?.id, sha256(blobOf(plain)));
+  t.equal(infoOf(await run({ inlineMeta: true, blobId: 'mine' })).blob?.id, INLINED_BLOB_ID);
+  const toc = await run({ blobToc: true });
+  t.not(infoOf(toc).blob?.id, sha256(blobOf(toc)), 'the digests are not hashed');
+});
+
+t.test('a blob within a larger file', async t => {
+  const out = await collect<In, Out>(blobWriter({ ...OPTIONS, blobOffset: 1000 }), [
+    packed(0, 9, 9),
+    packed(1, 9, 9),
+  ]);
+  const offsets = out.flatMap(part => (part.kind === 'chunk' ? [part.chunk.compressedOffset] : []));
+  t.same(offsets, [1000, 1009]);
+});
+
+t.test('without a new chunk there is no blob', async t => {
+  const parts = [...partsOf('directory', ''), ...partsOf('file', 'empty')];
+  for (const options of [{}, { inlineMeta: true }, { blobToc: true }]) {
+    const out = await collect<unknown, Out>(blobWriter({ ...OPTIONS, ...options }), parts);
+    t.same(out.slice(0, -1), parts);
+    t.match(infoOf(out), { kind: 'blob', blob: undefined });
+    t.equal(infoOf(out).file.position, 0);
+  }
+});
+
+t.test('known chunks pass as they are', async t => {
+  const known = packed(0, 9, 9, true);
+  const out = await collect<In, Out>(blobWriter(OPTIONS), [packed(0, 9, 9), known]);
+  const last = out.filter(part => part.kind === 'chunk').at(-1)!;
+  t.same(last.chunk, known.chunk);
+});
+
+t.test('a chunk that no blob can hold is LIMIT, and the stage is named', async t => {
+  for (const bad of [packed(0, 0x1000001, 5), packed(0, 0, 0)]) {
+    await t.rejects(collect(blobWriter(OPTIONS), [bad]), {
+      name: 'RafsError',
+      code: 'LIMIT',
+      at: { stage: 'blob-writer', record: 'ChunkInfoV1' },
+    });
+  }
+});

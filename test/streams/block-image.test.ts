@@ -1,0 +1,121 @@
+import fs from 'node:fs';
+import t, { type Test } from 'tap';
+import { blockMap } from '../../lib/block-map.js';
+import { parseBootstrap } from '../../lib/image.js';
+import { walk } from '../../lib/bootstrap.js';
+import { blockImage, type DiskPart } from '../../streams/block-image.js';
+import { blobReader, type ImagePart } from '../../streams/blob-reader.js';
+import { bytesOf, type RandomBytes } from '../../streams/random-bytes.js';
+import type { Batch } from '../../streams/stage.js';
+import { altered, golden, goldenBlob } from '../support/golden.js';
+import { layerTar } from '../support/layers.js';
+
+const diskOf = async (image: Buffer, blobs: readonly Buffer[]): Promise<Buffer> => {
+  const bootstrap = parseBootstrap(image);
+  const map = blockMap(bootstrap, image.length);
+  const open: string[] = [];
+  const pieces: Buffer[] = [];
+  const source = blockImage({
+    bootstrap,
+    image,
+    map,
+    open: index => {
+      const bytes = bytesOf(blobs[index]!, `blob ${index}`);
+      open.push('opened');
+      const close = (): Promise<void> => Promise.resolve(void open.pop());
+      return Promise.resolve({ ...bytes, read: bytes.read, close });
+    },
+  });
+  try {
+    for await (const batch of source as AsyncIterable<Batch<DiskPart>>) {
+      for (const part of batch) {
+        pieces.push(part.kind === 'bytes' ? part.bytes : Buffer.alloc(part.size));
+      }
+    }
+  } finally {
+    if (open.length > 0) throw new Error('a blob is open still'); // eslint-disable-line no-unsafe-finally
+  }
+  const disk = Buffer.concat(pieces);
+  if (disk.length !== map.size) throw new Error(`${disk.length} bytes of ${map.size}`);
+  return disk;
+};
+
+/** Every chunk of the image, unpacked from its blob, lies on the disk where its index says. */
+const compareChunks = async (t: Test, image: Buffer, blobs: readonly Buffer[], disk: Buffer) => {
+  const bootstrap = parseBootstrap(image);
+  const sources = new Map<number, RandomBytes>(
+    blobs.map((blob, i) => [i, bytesOf(blob, `blob ${i}`)]),
+  );
+  let count = 0;
+  for await (const batch of blobReader({ bootstrap, blobs: sources }) as AsyncIterable<
+    Batch<ImagePart>
+  >) {
+    for (const part of batch) {
+      if (part.kind !== 'chunk') continue;
+      const { blobIndex, uncompressedOffset } = part.chunk;
+      const { mappedBlkaddr } = bootstrap.blobs[blobIndex]!;
+      const at = mappedBlkaddr * bootstrap.blockSize + uncompressedOffset;
+      t.ok(disk.subarray(at, at + part.bytes.length).equals(part.bytes));
+      count++;
+    }
+  }
+  t.ok(count >= 5, `${count} chunks`);
+};
+
+const NATIVE = ['tar-rafs.kinds.zstd.v6', 'batch.kinds.zstd', 'toc.kinds.none'];
+
+t.test('chunks of any compressor lie where the image maps them', async t => {
+  for (const name of [...NATIVE, 'tar-rafs.loose.lz4_block.v6']) {
+    const image = golden(name);
+    const blob = fs.readFileSync(goldenBlob(name));
+    const disk = await diskOf(image, [blob]);
+    t.ok(disk.subarray(0, image.length).equals(image), `${name}: starts with the bootstrap`);
+    await compareChunks(t, image, [blob], disk);
+  }
+});
+
+t.test('a tar is there as it is', async t => {
+  const image = golden('tarfs.kinds');
+  const tar = layerTar('kinds');
+  const disk = await diskOf(image, [tar]);
+  const at = parseBootstrap(image).blobs[0]!.mappedBlkaddr * 512;
+  t.ok(disk.subarray(at).equals(tar));
+  t.ok(disk.subarray(image.length, at).every(byte => byte === 0));
+  await t.rejects(diskOf(image, [tar.subarray(512)]), { code: 'MISMATCH' });
+  await t.rejects(diskOf(image, [Buffer.concat([tar, Buffer.alloc(512)])]), { code: 'MISMATCH' });
+});
+
+t.test('layers that are only referred to are refused', async t => {
+  await t.rejects(diskOf(golden('zran.kinds'), [Buffer.alloc(0)]), { code: 'UNSUPPORTED' });
+});
+
+t.test('a damaged blob is refused, or the damage is in nothing that is copied', async t => {
+  const name = 'tar-rafs.kinds.zstd.v6';
+  const image = golden(name);
+  const blob = fs.readFileSync(goldenBlob(name));
+  const due = await diskOf(image, [blob]);
+  let refused = 0;
+  for (const bytes of altered(blob, 120)) {
+    try {
+      t.ok((await diskOf(image, [bytes])).equals(due));
+    } catch (error) {
+      refused++;
+      t.match(error, { name: 'RafsError', code: /^(CORRUPT|MISMATCH|UNSUPPORTED|LIMIT)$/ });
+    }
+  }
+  t.ok(refused > 60, `${refused} refused`);
+});
+
+t.test('a damaged bootstrap gives an error or a disk, but nothing else', async t => {
+  const name = 'tar-rafs.kinds.zstd.v6';
+  const blob = fs.readFileSync(goldenBlob(name));
+  for (const bytes of altered(golden(name), 150)) {
+    try {
+      const disk = await diskOf(bytes, [blob]);
+      t.ok(disk.subarray(0, bytes.length).equals(bytes));
+    } catch (error) {
+      t.match(error, { name: 'RafsError', code: /^(CORRUPT|MISMATCH|UNSUPPORTED|LIMIT)$/ });
+    }
+  }
+  t.ok([...walk(parseBootstrap(golden(name)))].length > 20, 'the intact one is walked');
+});

@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import t from 'tap';
+import { crc32cPlain, digest, prepareDigests } from '../../lib/digest.js';
+import type { ChunkPart, EndPart, EntryPart, NamedChunk } from '../../lib/parts.js';
+import { digester } from '../../streams/digester.js';
+import { partsOf } from '../support/entries.js';
+import { collect } from '../support/stage.js';
+
+type Out = EntryPart | ChunkPart<NamedChunk> | EndPart;
+
+const chunkOf = (bytes: Buffer, fileOffset: number): ChunkPart => ({
+  kind: 'chunk',
+  chunk: { fileOffset, uncompressedSize: bytes.length },
+  bytes,
+});
+
+await prepareDigests();
+
+for (const algorithm of ['sha256', 'blake3'] as const) {
+  t.test(`${algorithm}: names, checksums and ordinals as of a plain loop`, async t => {
+    // few different contents, so that many are known
+    const content = fc.tuple(fc.nat(9), fc.integer({ min: 1, max: 3 }));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(content, { maxLength: 60, size: 'max' }),
+        fc.integer({ min: 1, max: 20 }),
+        fc.boolean(),
+        async (contents, batch, slow) => {
+          const all = contents.map(([n, size]) => Buffer.alloc(size * 100, `${n}`));
+          const out = await collect<ChunkPart, Out>(
+            await digester({ algorithm }),
+            all.map((bytes, i) => chunkOf(Buffer.from(bytes), 4096 * i)),
+            { batch, slow },
+          );
+          const ordinals = new Map<string, number>();
+          const due = all.map((bytes, i) => {
+            const name =
+              algorithm === 'sha256'
+                ? createHash('sha256').update(bytes).digest()
+                : digest('blake3', bytes);
+            const key = name.toString('hex');
+            const known = ordinals.has(key);
+            if (!known) ordinals.set(key, ordinals.size);
+            return {
+              kind: 'chunk',
+              chunk: {
+                fileOffset: 4096 * i,
+                uncompressedSize: bytes.length,
+                digest: name,
+                crc32: crc32cPlain(bytes),
+                ordinal: ordinals.get(key)!,
+                known,
+              },
+              bytes: known ? Buffer.alloc(0) : bytes,
+            };
+          });
+          t.same(out, due);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+}
+
+t.test('entries and ends pass', async t => {
+  const parts = [...partsOf('directory', ''), ...partsOf('symlink', 's', { target: 'x' })];
+  t.same(await collect(await digester({ algorithm: 'blake3' }), parts), parts);
+});
+
+t.test('two digesters do not know of one another', async t => {
+  for (let i = 0; i < 2; i++) {
+    const out = await collect<ChunkPart, Out>(await digester({ algorithm: 'sha256' }), [
+      chunkOf(Buffer.from('x'), 0),
+    ]);
+    t.match(out, [{ chunk: { ordinal: 0, known: false } }]);
+  }
+});
