@@ -129,7 +129,6 @@ const checkData = async (
 
 /** Why the data of such a blob cannot be verified. */
 const unreadable = (features: number): string | undefined => {
-  if (features & BlobFeature.ENCRYPTED) return 'it is encrypted';
   if (features & BlobFeature.ZRAN) return 'it is a gzip layer';
   if (features & BlobFeature.SEPARATE) return 'it is a layer with its tables elsewhere';
   if (features & BlobFeature.TARFS) return 'there are no digests of a tar';

@@ -5,6 +5,7 @@
 import type { BlobRecord } from './bootstrap.js';
 import { alignUp } from './bytes.js';
 import { compressorName } from './compress.js';
+import { decrypt, secretOf } from './crypt.js';
 import { RafsError } from './errors.js';
 import {
   BatchContext,
@@ -60,14 +61,14 @@ export const hasChunkInfo = (blob: BlobRecord): boolean =>
 /**
  * Reads the header and compares it with the blob table.
  *
- * @param bytes the 4096 bytes behind the stored table
+ * @param stored the 4096 bytes behind the stored table
  */
 export const parseChunkInfoHeader = (
-  bytes: Buffer,
+  stored: Buffer,
   blob: BlobRecord,
 ): ValueOf<typeof ChunkInfoHeader> => {
   const at = { blob: blob.id, record: 'ChunkInfoHeader' };
-  const header = ChunkInfoHeader.decode(bytes);
+  const header = ChunkInfoHeader.decode(unsealed(stored, blob));
   const due: readonly (readonly [string, number, number])[] = [
     ['chunks', header.chunkCount, blob.chunkCount],
     ['compressor', header.ciCompressor, blob.ciCompressor],
@@ -96,11 +97,16 @@ export const parseChunkInfo = (
   blob: BlobRecord,
 ): ChunkInfoTable => {
   const at = { blob: blob.id, section: 'blob.meta' };
-  if (blob.features & BlobFeature.ENCRYPTED) {
-    throw new RafsError('UNSUPPORTED', 'an encrypted CI table', at);
-  }
-  const plain = expand(compressorName(header.ciCompressor), stored, header.ciUncompressedSize, at);
-  return new Table(plain, header, blob);
+  const compressor = compressorName(header.ciCompressor);
+  const size = header.ciUncompressedSize;
+  const packed = unsealed(stored, blob, compressor === 'none' ? size : undefined);
+  return new Table(expand(compressor, packed, size, at), header, blob);
+};
+
+/** A stored section of a blob's tables, decrypted where the blob is encrypted. */
+export const unsealed = (stored: Buffer, blob: BlobRecord, size?: number): Buffer => {
+  const secret = secretOf(blob);
+  return secret ? decrypt(secret, stored, size) : stored;
 };
 
 class Table implements ChunkInfoTable {

@@ -64,6 +64,9 @@ export const encrypt = ({ key, iv }: Secret, plain: Buffer): Buffer => {
   return cipher.update(plain.length < AES_BLOCK ? pad(plain) : plain); // one data unit, one call
 };
 
+/** Bytes that an encrypted unit of so many takes. */
+export const sealedSize = (size: number): number => (size < AES_BLOCK ? PADDED : size);
+
 const pad = (plain: Buffer): Buffer => {
   const missing = AES_BLOCK - plain.length;
   return Buffer.concat([plain, Buffer.alloc(missing, missing), PADDING_END]);

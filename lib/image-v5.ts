@@ -95,6 +95,7 @@ class ImageV5 implements Bootstrap {
   /** The inode at an index. */
   inode(index: number): InodeOfV5 {
     const at = this.#recordAt(index);
+    const end = this.#recordEnd(at);
     const image = this.#image;
     const disk = InodeV5.decode(image, at);
     const { ino, parent, nlink, childCount, childIndex, flags } = disk;
@@ -119,7 +120,6 @@ class ImageV5 implements Bootstrap {
       throw corrupt(`inode ${index}, a ${type}, has a target of ${disk.symlinkSize} bytes`);
     }
 
-    const end = this.#recordEnd(at);
     const targetOffset = at + InodeV5.size + alignUp(disk.nameSize, V5.ALIGN);
     const xattrHead = targetOffset + alignUp(disk.symlinkSize, V5.ALIGN);
     const hasXattr = (flags & InodeFlagV5.XATTR) !== 0;
@@ -280,8 +280,9 @@ class ImageV5 implements Bootstrap {
   }
 
   #recordAt(index: number): number {
-    if (!(index > 0 && index < this.idLimit)) throw corrupt(`no inode has index ${index}`);
-    return this.#offsets8[index - 1]! * V5.ALIGN;
+    const offset8 = this.#offsets8[index - 1];
+    if (offset8 === undefined) throw corrupt(`no inode has index ${index}`);
+    return offset8 * V5.ALIGN;
   }
 
   /** Where the record that starts at `at` has to end: so all of them together fit in the image. */

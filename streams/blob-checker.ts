@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { BlobRecord, Bootstrap } from '../lib/bootstrap.js';
 import { walk } from '../lib/bootstrap.js';
-import { hasChunkInfo, type ChunkInfoTable } from '../lib/ci-table.js';
+import { hasChunkInfo, unsealed, type ChunkInfoTable } from '../lib/ci-table.js';
 import { sha256 } from '../lib/digest.js';
 import { located, RafsError } from '../lib/errors.js';
 import { BlobFeature, Section } from '../lib/layout/blob.js';
@@ -37,7 +37,7 @@ export const checkBlob = async (source: RandomBytes, blob: BlobRecord): Promise<
     const sections = await tocOf(source, blob);
     const checked: CheckedBlob = {};
     for (const section of sections) {
-      const bytes = await checkSection(source, section);
+      const bytes = await checkSection(source, section, blob);
       if (section.name === Section.DIGEST && bytes) checked.digests = bytes;
     }
     if (checked.digests && checked.digests.length !== blob.chunkCount * DIGEST_SIZE) {
@@ -46,7 +46,7 @@ export const checkBlob = async (source: RandomBytes, blob: BlobRecord): Promise<
         `${checked.digests.length} bytes of digests for ${blob.chunkCount} chunks`,
       );
     }
-    if (hasChunkInfo(blob) && !(blob.features & BlobFeature.ENCRYPTED)) {
+    if (hasChunkInfo(blob)) {
       checked.table = await readChunkInfo(source, blob);
       checkOrder(checked.table, blob);
     }
@@ -81,13 +81,18 @@ const tocOf = async (source: RandomBytes, blob: BlobRecord): Promise<BlobSection
   return parseToc(bytes.subarray(0, entriesSize), offset);
 };
 
+/** Sections that are encrypted where the blob is. */
+const SEALED: ReadonlySet<string> = new Set([Section.META, Section.META_HEADER]);
+
 /** The unpacked bytes of a section; undefined for the chunk data, which are hashed in passing. */
 const checkSection = async (
   source: RandomBytes,
   section: BlobSection,
+  blob: BlobRecord,
 ): Promise<Buffer | undefined> => {
   if (section.name !== Section.BLOB) {
-    return unpackSection(section, await source.read(section.offset, section.size));
+    const stored = await source.read(section.offset, section.size);
+    return unpackSection(section, SEALED.has(section.name) ? unsealed(stored, blob) : stored);
   }
   // its digest covers the header behind it
   const end = section.offset + section.size + BLOCK_SIZE;

@@ -11,6 +11,7 @@ import { hasChunkInfo, parseChunkInfo, parseChunkInfoHeader } from '../lib/ci-ta
 import type { ChunkInfoTable } from '../lib/ci-table.js';
 import type { BlobRecord } from '../lib/bootstrap.js';
 import { compressorName, prepareCompressors } from '../lib/compress.js';
+import { decrypt, sealedSize, secretOf } from '../lib/crypt.js';
 import { located, RafsError } from '../lib/errors.js';
 import { BlobFeature, ChunkInfoHeader } from '../lib/layout/blob.js';
 import type { ChunkPart, EndPart, Entry, EntryPart } from '../lib/parts.js';
@@ -153,20 +154,15 @@ export class ChunkReader {
 
   async read(chunk: StoredChunk): Promise<Buffer> {
     const { features } = this.blob;
-    if (features & BlobFeature.ENCRYPTED || chunk.encrypted) {
-      throw new RafsError('UNSUPPORTED', 'encrypted chunks');
-    }
     if (features & BlobFeature.ZRAN) throw new RafsError('UNSUPPORTED', 'chunks of a gzip layer');
     const unit = features & BlobFeature.BATCH ? await this.#batchOf(chunk) : undefined;
     if (unit) return unit;
-    if (!chunk.compressed && chunk.compressedSize !== chunk.uncompressedSize) {
-      throw new RafsError(
-        'CORRUPT',
-        `${chunk.compressedSize} bytes, not ${chunk.uncompressedSize}`,
-      );
+    const most = chunk.encrypted ? sealedSize(chunk.uncompressedSize) : chunk.uncompressedSize;
+    if (!chunk.compressed && chunk.compressedSize !== most) {
+      throw new RafsError('CORRUPT', `${chunk.compressedSize} bytes, not ${most}`);
     }
     // stored bytes are at most as many as the plain ones
-    if (chunk.compressedSize > chunk.uncompressedSize) {
+    if (chunk.compressedSize > Math.max(most, chunk.encrypted ? sealedSize(0) : 0)) {
       throw new RafsError('CORRUPT', `${chunk.uncompressedSize} in ${chunk.compressedSize} bytes`);
     }
     const stored = await this.#windows.read(
@@ -174,15 +170,25 @@ export class ChunkReader {
       chunk.compressedOffset,
       chunk.compressedSize,
     );
-    if (!chunk.compressed) return stored;
-    return expand(compressorName(this.blob.compressor), stored, chunk.uncompressedSize, {});
+    const { uncompressedSize, compressed } = chunk;
+    const packed = chunk.encrypted
+      ? this.#unseal(stored, compressed ? undefined : uncompressedSize)
+      : stored;
+    const compressor = compressed ? compressorName(this.blob.compressor) : 'none';
+    return expand(compressor, packed, uncompressedSize, {});
+  }
+
+  #unseal(stored: Buffer, size: number | undefined): Buffer {
+    const secret = secretOf(this.blob);
+    if (!secret) throw new RafsError('CORRUPT', 'an encrypted chunk of a blob without a key');
+    return decrypt(secret, stored, size);
   }
 
   /** The chunk out of its batch; undefined where it is not in one. */
   async #batchOf({ index, uncompressedSize }: StoredChunk): Promise<Buffer | undefined> {
     this.#table ??= readChunkInfo(this.#source, this.blob);
     const table = await this.#table;
-    const { batch, compressedOffset, uncompressedSize: size } = table.chunk(index);
+    const { batch, compressedOffset, encrypted, uncompressedSize: size } = table.chunk(index);
     if (!batch) return undefined;
     if (size !== uncompressedSize) {
       throw new RafsError('CORRUPT', `${size} bytes in the blob, not ${uncompressedSize}`);
@@ -192,7 +198,10 @@ export class ChunkReader {
       const stored = await this.#windows.read(this.#source, compressedOffset, unit.compressedSize);
       const whole = unit.compressedSize === unit.uncompressedSize;
       const compressor = whole ? 'none' : compressorName(this.blob.compressor);
-      const bytes = expand(compressor, stored, unit.uncompressedSize, { batch: batch.context });
+      const packed = encrypted
+        ? this.#unseal(stored, whole ? unit.uncompressedSize : undefined)
+        : stored;
+      const bytes = expand(compressor, packed, unit.uncompressedSize, { batch: batch.context });
       this.#unit = { context: batch.context, bytes };
     }
     return this.#unit.bytes.subarray(batch.offset, batch.offset + size);

@@ -42,7 +42,7 @@ export const zranDemux = ({ chunkSize }: { chunkSize: number }) => {
   const hash = createHash('sha256');
   let size = 0;
   let outOffset = 0;
-  let shared = NO_BYTES; // room for the next chunks
+  let shared: Buffer = NO_BYTES; // room for the next chunks
 
   /** Makes the next `count` bytes; gives undefined where it needs more input to go on. */
   function* inflate(count: number, use: (piece: Buffer) => void): Iterable<undefined> {

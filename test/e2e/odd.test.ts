@@ -22,7 +22,13 @@ interface Member {
 const membersOf = async (tar: Buffer): Promise<Record<string, Member>> => {
   const members: Record<string, Member> = {};
   for await (const entry of Readable.from([tar]).pipe(tarStream.extract())) {
-    const { name, type, mode = 0, linkname, pax } = entry.header as typeof entry.header & {
+    const {
+      name,
+      type,
+      mode = 0,
+      linkname,
+      pax,
+    } = entry.header as typeof entry.header & {
       pax?: Record<string, string>; // not in the types
     };
     const xattrs = Object.entries(pax ?? {}).flatMap(([key, value]) =>

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { cli, start, succeed, type CliOptions } from '../support/cli.js';
@@ -119,15 +119,9 @@ t.test('a reader that takes its time', async t => {
   const tar = madeTar('debian', { scale: 0.02 });
   const { child, ended } = start([], { stdin: tar, read: false });
   const pieces: Buffer[] = [];
-  for (;;) {
-    const piece = child.stdout.read(5000) as Buffer | null; // a stream of bytes
-    if (piece) pieces.push(piece);
-    else if (child.stdout.readableEnded) break;
-    else {
-      const rest = child.stdout.readableLength > 0 ? (child.stdout.read() as Buffer | null) : null;
-      if (rest) pieces.push(rest);
-    }
-    await turn();
+  for await (const piece of child.stdout as AsyncIterable<Buffer>) {
+    pieces.push(piece);
+    await sleep(5);
   }
   t.match(await ended, { exit: 0, stderr: '' });
   t.equal(sha256(Buffer.concat(pieces)), sha256(await piped(t, tar)));

@@ -399,8 +399,17 @@ t.test('batches are cut by number and by bytes', async t => {
     return sizes;
   };
   t.same(await batchesOf(300, 1), [128, 128, 44]);
-  t.same(await batchesOf(5, 0x40000), [2, 2, 1]);
-  t.same(await batchesOf(2, 0x1000000), [1, 1]);
+  t.same(await batchesOf(2, 0x1000000), [1, 1], 'one large part is a batch');
+  // a batch has less than a megabyte before its last part
+  const sizes = await batchesOf(100, 0x8000);
+  t.equal(
+    sizes.reduce((sum, size) => sum + size, 0),
+    100,
+  );
+  t.ok(
+    sizes.every(size => size > 0 && (size - 1) * 0x8000 < 0x100000),
+    sizes.join(),
+  );
 });
 
 t.test('generators that are left are finished, so that what they hold is given back', async t => {

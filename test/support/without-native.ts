@@ -2,7 +2,9 @@
 import Module from 'node:module';
 
 // the one function through which require() loads everything; it has no public type
-const loader = Module as unknown as { _load: (this: void, request: string, ...rest: unknown[]) => unknown };
+const loader = Module as unknown as {
+  _load: (this: void, request: string, ...rest: unknown[]) => unknown;
+};
 
 let loads = 0;
 

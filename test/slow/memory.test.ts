@@ -1,0 +1,33 @@
+/** Memory does not grow with a layer, but for its metadata. */
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { CLI } from '../support/cli.js';
+import { temporaryDirectory } from '../support/fs.js';
+
+const MAKE_LAYER = fileURLToPath(new URL('../../benchmarks/make-layer.js', import.meta.url));
+const BOUND_KIB = 160 * 1024;
+
+const skip = spawnSync('time', ['-f', '%M', 'true']).error !== undefined && 'needs GNU time';
+
+const LAYERS: readonly [name: string, scale: number, compressor: string][] = [
+  ['1g', 0.5, 'zstd'],
+  ['1g', 0.5, 'none'],
+  ['kernel', 0.2, 'zstd'],
+  ['million', 0.1, 'lz4_block'],
+];
+
+for (const [name, scale, compressor] of LAYERS) {
+  t.test(`${name} × ${scale}, ${compressor}`, { skip }, async t => {
+    const figures = path.join(temporaryDirectory(t), 'figures');
+    const line = '"$1" "$2" "$3" "$4" | time -f %M -o "$5" "$1" "$6" --compressor "$7" > /dev/null';
+    const argv = [process.execPath, MAKE_LAYER, name, String(scale), figures, CLI, compressor];
+    const child = spawn('sh', ['-c', line, 'sh', ...argv], { stdio: 'inherit' });
+    t.teardown(() => child.kill());
+    t.equal(await new Promise(resolve => child.once('close', resolve)), 0, 'succeeds');
+    const peak = Number(fs.readFileSync(figures, 'utf8'));
+    t.ok(peak > 0 && peak <= BOUND_KIB, `${peak} KiB at most, bound ${BOUND_KIB}`);
+  });
+}
