@@ -11,7 +11,7 @@ import t, { type Test } from 'tap';
 import { cli, start, succeed, type CliOptions } from '../support/cli.js';
 import { makeFifo, temporaryDirectory } from '../support/fs.js';
 import { layerTar, madeTar } from '../support/layers.js';
-import { numbers, randomBytes } from '../support/random.js';
+import { numbers } from '../support/random.js';
 import { makeFrame } from '../support/zstd.js';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
@@ -26,7 +26,7 @@ const pack = (blob: string, source: string, { type = 'tar-rafs', policy = 'none'
 
 /** Through standard input and output, without a command. */
 const piped = async (t: Test, stdin: CliOptions['stdin'], argv: string[] = []): Promise<Buffer> =>
-  (await succeed(t, argv, { stdin })).stdout;
+  (await succeed(t, ['-l', 'warn', ...argv], { stdin })).stdout;
 
 /** Pieces of 1 byte up to `most`, and time for the other side between them. */
 async function* crumbs(bytes: Buffer, most: number): AsyncIterable<Buffer> {
@@ -117,7 +117,7 @@ t.test('a source that comes in crumbs', async t => {
 
 t.test('a reader that takes its time', async t => {
   const tar = madeTar('debian', { scale: 0.02 });
-  const { child, ended } = start([], { stdin: tar, read: false });
+  const { child, ended } = start(['-l', 'warn'], { stdin: tar, read: false });
   const pieces: Buffer[] = [];
   for await (const piece of child.stdout as AsyncIterable<Buffer>) {
     pieces.push(piece);
@@ -144,9 +144,9 @@ t.test('prefetch patterns on stdin, FIFOs for the rest', async t => {
   }
 });
 
-t.test('a FIFO is read to its end, whatever comes after the layer', async t => {
+t.test('a FIFO is read to its end, far behind that of the layer', async t => {
   const tar = layerTar('kinds');
-  const behind = [tar, Buffer.alloc(0x500000), randomBytes(3000, 1)];
+  const behind = [tar, Buffer.alloc(0x500000)];
   t.equal(sha256(await throughFifos(t, behind)), sha256(await piped(t, tar)));
 });
 

@@ -179,6 +179,7 @@ const FAILURES: readonly (readonly [string, string])[] = [
     '-v 5 --features blob-toc -D dir src',
     "`--features blob-toc` can't be used with `--version 5` ",
   ],
+  ['-v 5 --encrypt -D dir src', "`--encrypt` can't be used with `--version 5`"],
   ['-b blob -D none src', 'Directory to store blobs does not exist'],
 ];
 

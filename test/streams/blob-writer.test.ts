@@ -232,3 +232,46 @@ t.test('a chunk that no blob can hold is LIMIT, and the stage is named', async t
     });
   }
 });
+
+t.test('version 5: chunks and nothing else, packed unless they are to be aligned', async t => {
+  const parts = [packed(0, 5000, 3000), packed(1, 10, 10), packed(2, 4096, 7)];
+  const run = (options: object) =>
+    collect<In, Out>(blobWriter({ ...OPTIONS, fsVersion: 5, ...options }), parts);
+  const data = Buffer.concat(parts.map(({ bytes }) => bytes));
+  const offsets = (out: Out[]): number[] =>
+    out.flatMap(part => (part.kind === 'chunk' ? [part.chunk.uncompressedOffset] : []));
+
+  const plain = await run({ alignedChunk: false });
+  t.ok(blobOf(plain).equals(data));
+  t.same(offsets(plain), [0, 5000, 5010]);
+  t.match(infoOf(plain).blob, {
+    id: sha256(data),
+    chunkCount: 3,
+    features: 0x4000_0000,
+    compressedSize: 3017,
+    uncompressedSize: 9106,
+    ciOffset: 0,
+    ciCompressedSize: 0,
+    ciUncompressedSize: 0,
+    readaheadSize: 0,
+  });
+
+  const aligned = await run({ alignedChunk: true });
+  t.ok(blobOf(aligned).equals(data));
+  t.same(offsets(aligned), [0, 8192, 12288]);
+  t.match(infoOf(aligned).blob, { features: 0x4000_0000, uncompressedSize: 16384 });
+
+  const inline = await run({ alignedChunk: false, inlineMeta: true });
+  t.equal(blobOf(inline).length, 3017 + 512);
+  t.equal(blobOf(inline).toString('latin1', 3017, 3027), 'image.blob');
+  t.match(infoOf(inline).blob, { features: 0x5000_0002, compressedSize: 3529 });
+});
+
+t.test('what is read ahead: new chunks of files that a pattern covers', async t => {
+  const out = await collect<unknown, Out>(blobWriter({ ...OPTIONS, readahead: ['a', 'b/c'] }), [
+    ...[...partsOf('file', 'a/x').slice(0, 1), packed(0, 100, 60), packed(1, 100, 7)],
+    ...[...partsOf('file', 'b/d').slice(0, 1), packed(2, 100, 20)],
+    ...[...partsOf('file', 'b/c').slice(0, 1), packed(0, 100, 60, true), packed(3, 9, 9)],
+  ]);
+  t.equal(infoOf(out).blob?.readaheadSize, 76);
+});
