@@ -18,7 +18,8 @@ function* gathered(pieces: Iterable<Buffer>, size: number): Iterable<Buffer> {
 }
 
 const [name = '', scale = '1', seed = '1'] = process.argv.slice(2);
-if (!isLayerName(name)) throw new Error(`no layer '${name}'; there are ${Object.keys(LAYERS)}`);
+if (!isLayerName(name))
+  throw new Error(`no layer '${name}'; there are ${Object.keys(LAYERS).join(', ')}`);
 for (const piece of gathered(
   makeLayer(LAYERS[name], { scale: Number(scale), seed: Number(seed) }),
   0x40000,

@@ -156,7 +156,7 @@ const rowOf = async (
 
 const main = async (): Promise<void> => {
   const { only, runs, scale, output, work: kept } = options();
-  const reference = process.env['NYDUS_IMAGE'] || undefined;
+  const reference = process.env.NYDUS_IMAGE || undefined;
   if (reference !== undefined && !existsSync(reference)) throw new Error(`no ${reference}`);
   const { layers, missing } = layersOf(process.env);
   const skipped = [...missing];

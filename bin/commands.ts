@@ -89,7 +89,7 @@ export const runCommand = async (
         output: values.output,
         outputJson: values['output-json'],
       });
-      await exportBlock({ ...options, verity, threads: Number(values.threads) }, context);
+      await exportBlock({ ...options, verity, threads: values.threads }, context);
       break;
     }
     default:

@@ -9,7 +9,6 @@ import { sniff, SNIFFED_SIZE } from '../lib/compression.js';
 import { newSecret } from '../lib/crypt.js';
 import { RafsError } from '../lib/errors.js';
 import type { LowerImage } from '../lib/load-tree.js';
-import type { BuiltImage } from '../lib/parts.js';
 import { openArtifacts, type ArtifactWriter, type Targets } from '../streams/artifact-writer.js';
 import { dirWalk } from '../streams/dir-walk.js';
 import { releaseFifo, releaseSourceFifo } from '../streams/fifo.js';
@@ -46,6 +45,7 @@ export const create = async (
     const { patterns, warnings } = await readPatterns(values['prefetch-policy']);
     const build = planBuild({ values, explicit, source, kindOf });
     refuseUnbuilt(build);
+    if (build.paths.outputJson !== undefined) checkTarget(build.paths.outputJson);
     for (const notice of build.notices) log.info(notice);
     for (const warning of warnings) log.warn(warning);
     const { exact } = await prepareCompressors();
@@ -57,15 +57,15 @@ export const create = async (
     unopened.clear();
     unopened.add(source);
     try {
-      const input = openInput(build, patterns, log.warn);
+      const input = openInput(build, patterns, message => log.warn(message));
       unopened.clear();
-      const workers = values.workers === undefined ? {} : { workers: Number(values.workers) };
+      const workers = values.workers === undefined ? {} : { workers: values.workers };
       await runBuild(build, input, writer, { ...workers, ...base, prefetch: patterns }, context);
     } catch (error) {
       await gone(writer);
       throw error;
     }
-    report(build, writer, log.info);
+    report(build, writer, text => log.info(text));
   } catch (error) {
     await Promise.all([
       ...[...unopened].map(target => target !== source && target && releaseFifo(target)),
@@ -83,6 +83,14 @@ const kindOf = (target: string): PathKind => {
   if (stat.isFile()) return 'file';
   if (stat.isFIFO() || stat.isSocket()) return 'fifo'; // a socket as stdin is read like a pipe
   return stat.isCharacterDevice() ? 'char' : 'other';
+};
+
+/** What is written when all is done must not fail only then. Fails as the system does. */
+const checkTarget = (target: string): void => {
+  const there = fs.statSync(target, { throwIfNoEntry: false });
+  if (there?.isDirectory())
+    fs.closeSync(fs.openSync(target, 'r+')); // EISDIR
+  else fs.accessSync(there ? target : path.dirname(target), fs.constants.W_OK);
 };
 
 /** What the command line may ask for and no pipeline makes yet. */
@@ -237,7 +245,7 @@ const report = (
   writer: ArtifactWriter,
   info: (text: string) => void,
 ): void => {
-  const { blobs, externalBlobs = [], blobSize } = writer.image as BuiltImage; // the finalizer's last part
+  const { blobs, externalBlobs = [], blobSize } = writer.image!; // the finalizer's last part
   const { bootstrap, external } = writer.paths;
   if (build.paths.outputJson !== undefined) {
     const result = {

@@ -50,12 +50,16 @@ interface Display {
   hide(): void;
 }
 
+const toStderr = (text: string): void => {
+  fdStream(2).write(text);
+};
+
 export const startProgress = ({
   mode,
   title,
   totalIn,
   isTty = process.stderr.isTTY === true,
-  write = fdStream(2).write,
+  write = toStderr,
   columns = process.stderr.columns || 80,
 }: ProgressOptions): Progress => {
   if (mode === 'none' || (mode === 'auto' && !isTty)) return SILENT;

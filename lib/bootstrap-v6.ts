@@ -230,7 +230,7 @@ const layOut = (
       nlink[row] = 1;
       order.push(row);
       if (tree.isType(row, 'directory')) {
-        nlink[directory]!++;
+        nlink[directory]++;
         continue;
       }
       const isize = inodeSizeOf(row);

@@ -121,7 +121,7 @@ export const applyPax = (base: PaxAttributes, records: readonly PaxRecord[]): Pa
       case 'uid':
       case 'gid':
         if (value.length > 0) made[key] = decimal(record);
-        else delete made[key];
+        else Reflect.deleteProperty(made, key);
         break;
       default:
         if (key.startsWith(XATTR)) {

@@ -37,7 +37,10 @@ export class Space {
       const tail = this.#tails[free]!;
       if (tail.head === tail.blocks.length) continue;
       const block = tail.blocks[tail.head++]!;
-      if (tail.head === 1024) (tail.blocks.splice(0, tail.head), (tail.head = 0));
+      if (tail.head === 1024) {
+        tail.blocks.splice(0, tail.head);
+        tail.head = 0;
+      }
       const at = block + this.#blockSize - UNIT * free;
       this.#give(at + UNIT * units);
       return at;

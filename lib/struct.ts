@@ -175,7 +175,7 @@ const hex = (value: unknown): string =>
   typeof value === 'number' ? `0x${value.toString(16)}` : JSON.stringify(value);
 
 // any: the one place where a record's fields are handled without knowing their types
-type Fields = Readonly<Record<string, Field<any>>>; // eslint-disable-line @typescript-eslint/no-explicit-any
+type Fields = Readonly<Record<string, Field<any>>>;
 
 /** The value of a record: its fields but for padding and constants. */
 export type Values<F extends Fields> = {

@@ -110,10 +110,10 @@ export class HashPool {
     const worker = new Worker(new URL('./hash-worker.js', import.meta.url));
     const jobs: Waiting[] = [];
     worker.on('message', ({ digests }: HashAnswer) => {
-      const { slab, resolve } = jobs.shift()!;
-      if (slab) this.#free.push(slab);
+      const job = jobs.shift()!;
+      if (job.slab) this.#free.push(job.slab);
       this.#wake?.();
-      resolve(digests ?? NO_DIGESTS);
+      job.resolve(digests ?? NO_DIGESTS);
     });
     worker.on('error', error => this.#fail(error));
     worker.on('exit', code => {

@@ -225,7 +225,8 @@ export const checkHeader = (buf: Buffer, at: number): boolean => {
     if (!inField && buf[at + i]! > 0x7f) signed -= 0x100;
   }
   if (found === signed) return true;
-  throw new RafsError('CORRUPT', `the checksum of a tar header is ${found}, not ${due}`);
+  const shown = Number.isNaN(found) ? 'no number' : String(found);
+  throw new RafsError('CORRUPT', `the checksum of a tar header is ${shown}, not ${due}`);
 };
 
 /** Text up to the first NUL, at most `size` bytes. */

@@ -74,7 +74,9 @@ t.test('short forms are those of nydus-image', async t => {
     ...['B bootstrap', 'C config', 'D blob-dir', 'J output-json', 'T target'],
   ]);
   t.strictSame(shorts('unpack'), ['B bootstrap', 'D blob-dir', 'b blob']);
-  t.strictSame(shorts('export'), ['B bootstrap', 'C config', 'D localfs-dir', 'O output']);
+  t.strictSame(shorts('export'), [
+    ...['B bootstrap', 'C config', 'D localfs-dir', 'J output-json', 'O output'],
+  ]);
   t.strictSame(shorts('optimize'), [
     ...['B bootstrap', 'C config', 'D blob-dir', 'J output-json', 'O output-bootstrap', 'b blob'],
     'p prefetch-files',

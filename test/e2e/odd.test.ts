@@ -22,13 +22,7 @@ interface Member {
 const membersOf = async (tar: Buffer): Promise<Record<string, Member>> => {
   const members: Record<string, Member> = {};
   for await (const entry of Readable.from([tar]).pipe(tarStream.extract())) {
-    const {
-      name,
-      type,
-      mode = 0,
-      linkname,
-      pax,
-    } = entry.header as typeof entry.header & {
+    const { name, type, mode, linkname, pax } = entry.header as typeof entry.header & {
       pax?: Record<string, string>; // not in the types
     };
     const xattrs = Object.entries(pax ?? {}).flatMap(([key, value]) =>
@@ -68,14 +62,14 @@ for (const inlined of [true, false]) {
   t.test(`several xattrs, one of two lines, bootstrap ${where}`, async t => {
     const members = await membersOf(await rebuilt(t, 'xattrs', inlined));
     t.same(Object.keys(members), ['many', 'newline']);
-    t.same(members['many']?.xattrs, {
+    t.same(members.many?.xattrs, {
       'security.selinux': 'system_u:object_r:bin_t:s0\0',
       'trusted.overlay.opaque': 'y',
       'user.a': '1',
       'user.comment': 'hello world',
       'user.empty': '',
     });
-    t.same(members['newline']?.xattrs, { 'user.lines': 'one\ntwo\n' });
+    t.same(members.newline?.xattrs, { 'user.lines': 'one\ntwo\n' });
   });
 
   t.test(`children without parents, bootstrap ${where}`, async t => {
@@ -103,7 +97,7 @@ for (const inlined of [true, false]) {
     const members = await membersOf(await rebuilt(t, 'global', inlined));
     const source = await membersOf(layerTar('global'));
     t.same(Object.keys(members), ['src']);
-    t.equal(members['src']?.content, source['src']?.content);
+    t.equal(members.src?.content, source.src?.content);
   });
 
   t.test(`a FIFO without device numbers, bootstrap ${where}`, async t => {

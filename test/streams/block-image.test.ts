@@ -23,7 +23,8 @@ const diskOf = async (image: Buffer, blobs: readonly Buffer[]): Promise<Buffer> 
       const bytes = bytesOf(blobs[index]!, `blob ${index}`);
       open.push('opened');
       const close = (): Promise<void> => Promise.resolve(void open.pop());
-      return Promise.resolve({ ...bytes, read: bytes.read, close });
+      const read: typeof bytes.read = (offset, size) => bytes.read(offset, size);
+      return Promise.resolve({ ...bytes, read, close });
     },
   });
   try {

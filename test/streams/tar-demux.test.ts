@@ -639,7 +639,7 @@ t.test('altered and cut tars end in members or a RafsError', async t => {
       await demux(tar, [513], { sparseLimit: 0x100000 });
     } catch (error) {
       failed++;
-      if (error instanceof RafsError && placeOf(error)['offset'] !== undefined) return;
+      if (error instanceof RafsError && placeOf(error).offset !== undefined) return;
       t.fail(`${String(error)} at ${JSON.stringify(placeOf(error))}`);
     }
   };
