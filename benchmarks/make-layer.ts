@@ -1,5 +1,6 @@
 /** Writes a layer to standard output: `node make-layer.js NAME [SCALE [SEED]]`. */
-import { writeSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { isLayerName, LAYERS, makeLayer } from './layers.js';
 
 /** Small pieces together: a million files are three million pieces. */
@@ -20,10 +21,5 @@ function* gathered(pieces: Iterable<Buffer>, size: number): Iterable<Buffer> {
 const [name = '', scale = '1', seed = '1'] = process.argv.slice(2);
 if (!isLayerName(name))
   throw new Error(`no layer '${name}'; there are ${Object.keys(LAYERS).join(', ')}`);
-for (const piece of gathered(
-  makeLayer(LAYERS[name], { scale: Number(scale), seed: Number(seed) }),
-  0x40000,
-)) {
-  // synchronously: this process has nothing else to do, and its pipe blocks
-  for (let at = 0; at < piece.length;) at += writeSync(1, piece, at);
-}
+const layer = makeLayer(LAYERS[name], { scale: Number(scale), seed: Number(seed) });
+await pipeline(Readable.from(gathered(layer, 0x40000), { highWaterMark: 2 }), process.stdout);

@@ -1,9 +1,10 @@
 /** Verifies a bootstrap and, where its blobs are at hand, everything that they hold. */
 import { pipeline } from 'node:stream/promises';
 import { Writable } from 'node:stream';
-import type { Bootstrap } from '../lib/bootstrap.js';
+import type { BlobRecord, Bootstrap } from '../lib/bootstrap.js';
 import { prepareCompressors, type Compressor } from '../lib/compress.js';
 import { prepareDigests } from '../lib/digest.js';
+import { RafsError } from '../lib/errors.js';
 import { chunkLine, inodeLine, loadedText, shown, validText } from '../lib/inspect-text.js';
 import { BlobFeature } from '../lib/layout/blob.js';
 import { verify } from '../lib/verify.js';
@@ -13,7 +14,7 @@ import { chunkVerifier } from '../streams/chunk-verifier.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
 import type { Batch } from '../streams/stage.js';
 import { TextBuffer, type CommandIo } from './io.js';
-import { openBlob, openImage, readConfig, type BlobPlace, type Image } from './open-image.js';
+import { openBlob, openImage, openTables, readConfig, type BlobPlace, type Image } from './open-image.js';
 
 export interface CheckOptions {
   /** a bootstrap, or a blob that has it inlined */
@@ -44,7 +45,7 @@ export const check = async (options: CheckOptions, io: CommandIo): Promise<Image
   // all is looked at before anything is printed, but not kept
   for (const visit of verify(bootstrap)) void visit;
   const place = await blobPlace(options, image);
-  if (place) await checkData(bootstrap, place, io);
+  if (place) await checkData(image, place, io);
 
   const out = new TextBuffer(io);
   if (verbose) {
@@ -80,12 +81,14 @@ const blobPlace = async (
 };
 
 const checkData = async (
-  bootstrap: Bootstrap,
+  image: Image,
   place: BlobPlace,
   { log }: CommandIo,
 ): Promise<void> => {
   await Promise.all([prepareDigests(), prepareCompressors()]);
+  const { bootstrap } = image;
   const sources = new Map<number, RandomBytes>();
+  const tables = new Map<number, RandomBytes>();
   const checked = new Map<number, CheckedBlob>();
   try {
     for (const blob of bootstrap.blobs) {
@@ -94,15 +97,26 @@ const checkData = async (
         log.warn(`data of blob ${blob.id} are not verified: ${reason}`);
         continue;
       }
-      try {
-        sources.set(blob.index, await openBlob(blob, place));
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-        log.info(`data of blob ${blob.id} are not verified: there is no such file`);
+      const isLayer = (blob.features & BlobFeature.SEPARATE) !== 0;
+      const missing = (what: string): void =>
+        log.info(`${what} of blob ${blob.id} are not verified: there is no such file`);
+      if (isLayer) {
+        const source = await ifThere(openTables(blob, place, image));
+        if (source) tables.set(blob.index, source);
+        else missing('tables');
       }
+      // chunks of a gzip layer cannot be found without; the file that has them inlined is no layer
+      const isReadable = tables.has(blob.index) || !(blob.features & BlobFeature.ZRAN);
+      const isHere = !isLayer || place.blobFile !== image.path;
+      const source = isReadable && isHere ? await ifThere(openBlob(blob, place)) : undefined;
+      if (source) sources.set(blob.index, source);
+      else missing('data');
+      if (source && isLayer) checkSize(blob, source);
     }
-    for (const [index, source] of sources) {
-      checked.set(index, await checkBlob(source, bootstrap.blobs[index]!));
+    for (const blob of bootstrap.blobs) {
+      const isLayer = (blob.features & BlobFeature.SEPARATE) !== 0;
+      const source = (isLayer ? tables : sources).get(blob.index);
+      if (source) checked.set(blob.index, await checkBlob(source, blob));
     }
     compareChunks(bootstrap, checked);
 
@@ -119,18 +133,34 @@ const checkData = async (
         done();
       },
     });
-    const reader = blobReader({ bootstrap, blobs: sources, distinct: true });
+    const reader = blobReader({ bootstrap, blobs: sources, tables, distinct: true });
     await pipeline(reader, chunkVerifier({ bootstrap }), counter);
     log.info(`verified ${count} chunks, ${size} bytes, in ${sources.size} blobs`);
   } finally {
-    for (const source of sources.values()) await source.close();
+    for (const source of [...sources.values(), ...tables.values()]) await source.close();
   }
+};
+
+/** What could be opened; undefined if there is no such file. */
+const ifThere = async (opening: Promise<RandomBytes>): Promise<RandomBytes | undefined> => {
+  try {
+    return await opening;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return undefined;
+  }
+};
+
+/** A layer is all data: it has to be as long as the image says. */
+const checkSize = ({ id, compressedSize }: BlobRecord, { size }: RandomBytes): void => {
+  if (size === compressedSize) return;
+  throw new RafsError('MISMATCH', `the layer has ${size} bytes, not ${compressedSize}`, {
+    blob: id,
+  });
 };
 
 /** Why the data of such a blob cannot be verified. */
 const unreadable = (features: number): string | undefined => {
-  if (features & BlobFeature.ZRAN) return 'it is a gzip layer';
-  if (features & BlobFeature.SEPARATE) return 'it is a layer with its tables elsewhere';
   if (features & BlobFeature.TARFS) return 'there are no digests of a tar';
   return undefined;
 };

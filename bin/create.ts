@@ -9,7 +9,7 @@ import { sniff, SNIFFED_SIZE } from '../lib/compression.js';
 import { newSecret } from '../lib/crypt.js';
 import { RafsError } from '../lib/errors.js';
 import type { LowerImage } from '../lib/load-tree.js';
-import { openArtifacts, type ArtifactWriter, type Targets } from '../streams/artifact-writer.js';
+import { openArtifacts, type ArtifactWriter, type Target, type Targets } from '../streams/artifact-writer.js';
 import { dirWalk } from '../streams/dir-walk.js';
 import { releaseFifo, releaseSourceFifo } from '../streams/fifo.js';
 import { gone } from '../streams/gone.js';
@@ -17,6 +17,7 @@ import { meter } from '../streams/meter.js';
 import {
   nativeFromDirectory,
   nativeFromTar,
+  referenceFromStargzToc,
   referenceFromTar,
   run,
   tarfsFromScan,
@@ -95,7 +96,6 @@ const checkTarget = (target: string): void => {
 
 /** What the command line may ask for and no pipeline makes yet. */
 const UNBUILT: readonly [what: string, asked: (build: BuildOptions) => boolean][] = [
-  ['--type estargztoc-ref', build => build.source === 'toc'],
   ['--attributes', build => build.paths.attributes !== undefined],
 ];
 
@@ -107,13 +107,14 @@ const refuseUnbuilt = (build: BuildOptions): void => {
 };
 
 /** Where each artifact of a build goes. */
-const targetsOf = ({ mode, paths, features, source }: BuildOptions): Targets => {
-  const { blob, blobDir, blobCacheDir, bootstrap, externalBlob } = paths;
+const targetsOf = (build: BuildOptions): Targets => {
+  const { paths, features, source } = build;
+  const { blobDir, blobCacheDir, bootstrap, externalBlob } = paths;
   const directory = blobDir ?? '.'; // planBuild has seen that it is there where it is needed
   const at = (file: string | undefined) => (file === undefined ? { directory } : { path: file });
   return {
     ...(blobCacheDir === undefined
-      ? { blob: mode === 'tarfs' ? { directory, late: true } : at(blob) }
+      ? { blob: blobTarget(build) }
       : {
           blob: { discard: true },
           'cache-data': { directory: blobCacheDir },
@@ -125,6 +126,12 @@ const targetsOf = ({ mode, paths, features, source }: BuildOptions): Targets => 
       ? { 'external-blob': externalBlob === undefined ? { discard: true } : { path: externalBlob } }
       : {}),
   };
+};
+
+const blobTarget = ({ mode, source, paths: { blob, blobDir = '.' } }: BuildOptions): Target => {
+  if (source === 'toc') return { discard: true }; // there is none
+  if (mode === 'tarfs') return { directory: blobDir, late: true };
+  return blob === undefined ? { directory: blobDir } : { path: blob };
 };
 
 /** Path of the bootstrap of external files: the extension replaced, or one added. */
@@ -150,13 +157,13 @@ const openInput = (
       warn,
     });
   }
-  return (build.mode === 'tarfs' && build.blobId && openScan(source)) || openSource(source);
+  return (build.mode === 'tarfs' && openScan(source, !build.blobId)) || openSource(source);
 };
 
-/** A plain tar in a regular file, read for its entries only; undefined if it is none. */
-const openScan = (source: string): TarScan | undefined => {
+/** A plain tar in a regular file, read for its entries, and its digest; undefined if it is none. */
+const openScan = (source: string, hashed: boolean): TarScan | undefined => {
   if (isStdin(source) || kindOf(source) !== 'file') return undefined;
-  const scan = openTarScan(source);
+  const scan = openTarScan(source, { hashed });
   if (scan && sniff(scan.peek(SNIFFED_SIZE)) === 'none') return scan;
   scan?.destroy();
   return undefined;
@@ -223,7 +230,14 @@ const runBuild = async (
       meter: meter(counters),
     };
     let stages: Duplex;
-    if (input instanceof Source) {
+    if (build.source === 'toc') {
+      stages = await referenceFromStargzToc({
+        ...options,
+        blobId: build.blobId!, // planBuild has seen that there is one, and a size
+        blobSize: build.blobDataSize!,
+        warn: log.warn,
+      });
+    } else if (input instanceof Source) {
       const compression = sniff(await input.peek(SNIFFED_SIZE));
       stages = await FROM_TAR[build.mode]({ ...options, compression });
     } else if (input instanceof TarScan) {

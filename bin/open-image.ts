@@ -1,6 +1,6 @@
 /** Opens images: a bootstrap file, or a blob that has its bootstrap in it; and the blobs it names. */
 import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { BlobRecord, Bootstrap } from '../lib/bootstrap.js';
 import { prepareCompressors } from '../lib/compress.js';
 import { located, RafsError } from '../lib/errors.js';
@@ -88,6 +88,26 @@ export const openBlob = async (
     throw new RafsError('CORRUPT', `'${blob.id}' is no file name`, { blob: blob.index });
   }
   return openBytes(join(blobDir ?? '', Buffer.from(blob.id, 'latin1').toString('utf8')));
+};
+
+/**
+ * Opens the file with the tables of a layer that stays as it is: the image itself, if it is inlined
+ * there; else a file named by its sha256, with the blobs, or beside the one that is named.
+ */
+export const openTables = async (
+  blob: BlobRecord,
+  { blobDir, blobFile }: BlobPlace,
+  { inlined, path }: Pick<Image, 'inlined' | 'path'>,
+): Promise<RandomBytes> => {
+  if (inlined && blob.features & BlobFeature.INLINED_FS_META) return openBytes(path);
+  const digest = blob.metaDigest.some(byte => byte !== 0) && blob.metaDigest.toString('hex');
+  const name = digest || blob.metaFile;
+  if (name === undefined) {
+    throw new RafsError('UNSUPPORTED', 'the image does not say where the tables of a layer are', {
+      blob: blob.id,
+    });
+  }
+  return openBytes(join(blobDir ?? dirname(blobFile ?? ''), name));
 };
 
 /**

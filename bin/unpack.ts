@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { prepareDigests } from '../lib/digest.js';
 import { RafsError } from '../lib/errors.js';
 import { loadedText } from '../lib/inspect-text.js';
+import { BlobFeature } from '../lib/layout/blob.js';
 import type { BytesPart } from '../lib/parts.js';
 import { blobReader } from '../streams/blob-reader.js';
 import { chunkVerifier } from '../streams/chunk-verifier.js';
@@ -13,7 +14,7 @@ import type { RandomBytes } from '../streams/random-bytes.js';
 import type { Batch } from '../streams/stage.js';
 import { tarMux } from '../streams/tar-mux.js';
 import type { CommandIo } from './io.js';
-import { openBlob, openImage, readConfig, type BlobPlace } from './open-image.js';
+import { openBlob, openImage, openTables, readConfig, type BlobPlace } from './open-image.js';
 
 export interface UnpackOptions {
   /** a bootstrap, or a blob that has it inlined */
@@ -33,14 +34,21 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
   // first of all, so that whoever reads a FIFO sees its end if anything fails
   const output = await openOutput(options.output);
   const sources = new Map<number, RandomBytes>();
+  const tables = new Map<number, RandomBytes>();
   try {
-    const { bootstrap, inlined } = await openImage(options.bootstrap);
+    const image = await openImage(options.bootstrap);
+    const { bootstrap } = image;
     io.log.info(loadedText(bootstrap));
-    const place = await blobPlace(options, inlined);
-    for (const blob of bootstrap.blobs) sources.set(blob.index, await openBlob(blob, place));
+    const place = await blobPlace(options, image.inlined);
+    for (const blob of bootstrap.blobs) {
+      sources.set(blob.index, await openBlob(blob, place));
+      // chunks of a gzip layer cannot be found without
+      if (!(blob.features & BlobFeature.ZRAN)) continue;
+      tables.set(blob.index, await openTables(blob, place, image));
+    }
     await prepareDigests();
     await pipeline(
-      blobReader({ bootstrap, blobs: sources, rootless: true }),
+      blobReader({ bootstrap, blobs: sources, tables, rootless: true }),
       chunkVerifier({ bootstrap }),
       tarMux({ names: hostNames(), slashedLinks: options.slashedLinks ?? true }),
       sink(output),
@@ -50,7 +58,7 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
     await output.abandon();
     throw error;
   } finally {
-    for (const source of sources.values()) await source.close();
+    for (const source of [...sources.values(), ...tables.values()]) await source.close();
   }
 };
 

@@ -4,9 +4,10 @@
  */
 import type { BlobRecord } from './bootstrap.js';
 import { alignUp } from './bytes.js';
-import { compressorName } from './compress.js';
+import { COMPRESSORS, compressorName } from './compress.js';
 import { decrypt, secretOf } from './crypt.js';
 import { RafsError } from './errors.js';
+import { WINDOW_SIZE } from './inflate.js';
 import {
   BatchContext,
   BlobFeature,
@@ -14,9 +15,10 @@ import {
   ChunkInfoHeader,
   ChunkInfoV1,
   ChunkInfoV2,
+  ZranContext,
 } from './layout/blob.js';
-
 import { BLOCK_SIZE } from './layout/tar.js';
+import type { ZranContextFacts } from './parts.js';
 import type { ValueOf } from './struct.js';
 import { expand } from './toc.js';
 
@@ -43,20 +45,37 @@ export interface BatchUnit {
   uncompressedSize: number;
 }
 
+/** Where inflating a gzip layer starts. */
+export interface ZranStart extends ZranContextFacts {
+  /** up to 32 KiB that come before in the output: a view of the table */
+  dictionary: Buffer;
+}
+
 export interface ChunkInfoTable {
   readonly count: number;
   readonly contextCount: number;
   /** Refuses an entry that the blob cannot hold. */
   chunk(index: number): ChunkInfo;
   batch(context: number): BatchUnit;
+  /** Refuses a context that the layer cannot hold. */
+  zran(context: number): ZranStart;
 }
 
 const corrupt = (message: string, at: Record<string, string | number>): RafsError =>
   new RafsError('CORRUPT', message, at);
 
-/** Whether the blob has a CI table of its own. */
+/**
+ * Whether the blob is an eStargz layer, whose chunks are gzip members: the image was made of its
+ * table of contents alone, and counts a CI table that is nowhere.
+ */
+export const isLegacyStargz = ({ compressor, features }: BlobRecord): boolean =>
+  compressor === COMPRESSORS.gzip && (features & BlobFeature.CHUNK_INFO_V2) === 0;
+
+/** Whether there is a CI table for the blob. */
 export const hasChunkInfo = (blob: BlobRecord): boolean =>
-  blob.ciUncompressedSize > 0 && (blob.features & BlobFeature.TARFS) === 0;
+  blob.ciUncompressedSize > 0 &&
+  (blob.features & BlobFeature.TARFS) === 0 &&
+  !isLegacyStargz(blob);
 
 /**
  * Reads the header and compares it with the blob table.
@@ -116,6 +135,7 @@ class Table implements ChunkInfoTable {
   #blob: BlobRecord;
   #v2: boolean;
   #contexts: number;
+  #contextEnd: number;
   #dataEnd: number;
 
   constructor(plain: Buffer, header: ValueOf<typeof ChunkInfoHeader>, blob: BlobRecord) {
@@ -130,8 +150,9 @@ class Table implements ChunkInfoTable {
     }
     const special = (blob.features & (BlobFeature.BATCH | BlobFeature.ZRAN)) !== 0;
     this.contextCount = special ? header.contextCount : 0;
-    this.#contexts = header.contextOffset;
     const { contextOffset, contextSize } = header;
+    this.#contexts = contextOffset;
+    this.#contextEnd = contextOffset + contextSize;
     if (
       this.contextCount > 0 &&
       (contextOffset !== tableSize ||
@@ -176,6 +197,28 @@ class Table implements ChunkInfoTable {
     return { compressedSize, uncompressedSize };
   }
 
+  zran(context: number): ZranStart {
+    const at = { blob: this.#blob.id, context };
+    if (!(context >= 0 && context < this.contextCount)) {
+      throw corrupt(`not one of ${this.contextCount} contexts`, at);
+    }
+    const record = ZranContext.decode(this.#plain, this.#contexts + context * CONTEXT_SIZE);
+    const { dictOffset, dictSize, ...facts } = record;
+    const inEnd = facts.inOffset + facts.inSize;
+    if (inEnd > this.#dataEnd) {
+      throw corrupt(`ends at ${inEnd} of ${this.#dataEnd} bytes`, at);
+    }
+    if (facts.bits > 7 || (facts.bits > 0 && facts.inOffset === 0)) {
+      throw corrupt(`${facts.bits} bits before ${facts.inOffset}`, at);
+    }
+    const dictionaries = this.#contexts + this.contextCount * CONTEXT_SIZE;
+    const start = dictionaries + dictOffset;
+    if (dictSize > WINDOW_SIZE || start + dictSize > this.#contextEnd) {
+      throw corrupt(`a dictionary of ${dictSize} bytes at ${dictOffset}`, at);
+    }
+    return { ...facts, dictionary: this.#plain.subarray(start, start + dictSize) };
+  }
+
   #first(index: number): ChunkInfo {
     const { uncompressed, compressed } = ChunkInfoV1.decode(this.#plain, index * ChunkInfoV1.size);
     const uncompressedSize = uncompressed.sizeHigh * 0x10_0000 + uncompressed.sizeLow + 1;
@@ -207,7 +250,10 @@ class Table implements ChunkInfoTable {
     const wrong = `flags 0x${flags.toString(16)} in a blob with features 0x${features.toString(16)}`;
     if (has(ChunkInfoFlag.ZRAN)) {
       if (!(features & BlobFeature.ZRAN)) throw corrupt(wrong, at);
-      if (place.context >= this.contextCount) throw corrupt(`zran context ${place.context}`, at);
+      const { outSize } = this.zran(place.context);
+      if (place.offset + info.uncompressedSize > outSize) {
+        throw corrupt(`${place.offset} + ${info.uncompressedSize} in a context of ${outSize}`, at);
+      }
       return { ...info, zran: place };
     }
     if (has(ChunkInfoFlag.BATCH)) {

@@ -40,14 +40,12 @@ export const crc32Plain: Crc32 = (bytes, before = 0) => {
 
 /** CRC-32 as in gzip, going on from that of what came `before`; of "123456789" it is 0xcbf43926. */
 export const crc32: Crc32 = (() => {
-  // node:zlib has it from 20.15 and 22.2 on, which its types do not tell
-  const native = (zlib as { crc32?: Crc32 }).crc32;
-  if (native) return native;
   try {
     const made = (require('@node-rs/crc32') as typeof import('@node-rs/crc32')).crc32;
     return (bytes: Uint8Array, before = 0) => made(bytes, before);
   } catch {
-    return crc32Plain;
+    // node:zlib has it from 20.15 and 22.2 on, which its types do not tell; it is slower
+    return (zlib as { crc32?: Crc32 }).crc32 ?? crc32Plain;
   }
 })();
 

@@ -5,7 +5,7 @@ import type { ChunkTable } from './chunk-table.js';
 import type { Compressor } from './compress.js';
 import type { Digester } from './digest.js';
 import { emitV5 } from './emit-v5.js';
-import { emitV6 } from './emit-v6.js';
+import { behindHead, emitV6, head } from './emit-v6.js';
 import { SuperFlag } from './layout/v6.js';
 import type { BlobInfo } from './parts.js';
 import type { Tree } from './tree.js';
@@ -28,8 +28,12 @@ export interface BootstrapOptions {
 
 export interface PlannedBootstrap {
   hasXattrs: boolean;
+  /** of all pieces together */
+  size: number;
   /** the bytes, front to back */
   pieces: Iterable<Buffer>;
+  /** the same in two; the first has all that depends on the ids of blobs. v6 only */
+  split?: { head: () => Buffer; rest: Iterable<Buffer> };
 }
 
 const COMPRESSION_FLAGS: Readonly<Record<Compressor, number>> = {
@@ -60,7 +64,7 @@ export const planBootstrap = (
   };
   if (fsVersion === 5) {
     const plan = planV5(tree, chunks, blobs, given);
-    return { hasXattrs: saysXattrs(plan.flags), pieces: emitV5(plan) };
+    return { hasXattrs: saysXattrs(plan.flags), size: plan.size, pieces: emitV5(plan) };
   }
   const encrypted = options.encrypted || blobs.some(({ cipherIv }) => cipherIv);
   const cipher = encrypted ? SuperFlag.ENCRYPTION_AES_128_XTS : SuperFlag.ENCRYPTION_NONE;
@@ -70,7 +74,12 @@ export const planBootstrap = (
     tarfs: options.tarfs ?? false,
   });
   const said = withXattrs(plan, hasXattrs);
-  return { hasXattrs: saysXattrs(said.flags), pieces: emitV6(said) };
+  return {
+    hasXattrs: saysXattrs(said.flags),
+    size: said.size,
+    pieces: emitV6(said),
+    split: { head: () => head(said), rest: behindHead(said) },
+  };
 };
 
 const saysXattrs = (flags: number): boolean => Math.floor(flags / SuperFlag.HAS_XATTR) % 2 === 1;

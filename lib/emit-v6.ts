@@ -1,4 +1,5 @@
 /** The bytes of a planned v6 bootstrap, front to back. */
+import { allocate } from './allocate.js';
 import { alignUp } from './bytes.js';
 import { inodeSize, type PlanV6 } from './bootstrap-v6.js';
 import { encodeDirents } from './dirents-v6.js';
@@ -26,12 +27,17 @@ const WINDOW = 0x40000;
 
 export function* emitV6(plan: PlanV6): Iterable<Buffer> {
   yield head(plan);
+  yield* behindHead(plan);
+}
+
+/** All but the first piece, which alone says what the ids of the blobs are. */
+export function* behindHead(plan: PlanV6): Iterable<Buffer> {
   yield* inodes(plan);
   yield* chunkRecords(plan);
 }
 
 /** Everything before the inodes: superblocks, device slots, blob and prefetch tables, hole block. */
-const head = (plan: PlanV6): Buffer => {
+export const head = (plan: PlanV6): Buffer => {
   const { blobs, blockSize, metaOffset } = plan;
   const buf = Buffer.alloc(metaOffset + V6.META_ALIGN);
   SuperBlock.encodeInto(buf, V6.SUPER_OFFSET, {
@@ -136,7 +142,7 @@ function* inodes(plan: PlanV6): Iterable<Buffer> {
   let carried: { at: number; bytes: Buffer }[] = []; // what reaches into later windows
   for (let w = 0; w < windows; w++) {
     const from = start + w * WINDOW;
-    const window = Buffer.alloc(Math.min(WINDOW, end - from));
+    const window = allocate(Math.min(WINDOW, end - from)).fill(0);
     const rest: typeof carried = [];
     const put = (at: number, bytes: Buffer): void => {
       const here = Math.min(bytes.length, window.length - at);
@@ -267,7 +273,7 @@ function* chunkRecords({ chunks, chunkOrder, chunkFileOffset, ...plan }: PlanV6)
   for (let from = 0; from < chunkOrder.length; from += perPiece) {
     const count = Math.min(perPiece, chunkOrder.length - from);
     const isLast = from + count === chunkOrder.length;
-    const piece = Buffer.alloc(isLast ? total - made : count * ChunkRecord.size);
+    const piece = allocate(isLast ? total - made : count * ChunkRecord.size).fill(0);
     for (let i = 0; i < count; i++) {
       const row = chunkOrder[from + i]!;
       chunks.encodeInto(piece, i * ChunkRecord.size, row, chunkFileOffset[row]!);

@@ -106,7 +106,6 @@ export class Merger {
   }
 
   #check(bootstrap: Bootstrap, file: string): void {
-    const first = this.#settings === undefined;
     this.#settings ??= settingsOf(bootstrap);
     const why = inconsistency(this.#settings, bootstrap);
     if (why) throw new RafsError('INCONSISTENT', why, { file });
@@ -114,8 +113,16 @@ export class Merger {
       const option = this.#hasParent ? '--parent-bootstrap' : '--chunk-dict';
       throw new RafsError('UNSUPPORTED', `merging RAFS in TARFS mode conflicts with \`${option}\``);
     }
-    const lower = first && this.#parent ? inconsistency(this.#settings, this.#parent) : undefined;
-    if (lower) throw new RafsError('INCONSISTENT', lower, { file });
+    if (this.#last === undefined) this.#checkParent(this.#settings, file);
+  }
+
+  #checkParent(settings: Settings, file: string): void {
+    const parent = this.#parent;
+    if (!parent) return;
+    // an image without chunks has the size that nobody asked for
+    const chunkSize = parent.blobs.length === 0 ? parent.chunkSize : settings.chunkSize;
+    const why = inconsistency({ ...settings, chunkSize }, parent);
+    if (why) throw new RafsError('INCONSISTENT', why, { file });
   }
 
   /** Gives the blobs of a layer their indexes here. */

@@ -38,8 +38,11 @@ export interface Entry {
 export interface Chunk {
   fileOffset: number;
   uncompressedSize: number;
-  /** where its bytes lie in a gzip layer that the image refers to */
-  zran?: ZranPlace;
+}
+
+/** A chunk of a gzip layer that the image refers to. */
+export interface LayerChunk extends Chunk {
+  zran: ZranPlace;
 }
 
 /** Where a chunk lies in a gzip layer: what is read of it, and of which context's output it is. */
@@ -65,9 +68,15 @@ export interface ZranContextFacts {
   byte: number;
 }
 
-export interface NamedChunk extends Chunk {
+/** A chunk whose bytes were looked at. */
+export interface HashedChunk extends Chunk {
   digest: Buffer;
   crc32: number; // CRC-32C
+  /** of a gzip layer's chunk */
+  zran?: ZranPlace;
+}
+
+export interface NamedChunk extends HashedChunk {
   /** number among the distinct chunks of the image, from 0: a parent's, then by first use */
   ordinal: number;
   /** the image, or the chunk dictionary, has this chunk: nothing is stored for it */
@@ -162,13 +171,16 @@ export interface BlobPart {
   file: BlobFile;
   /** the data that `blob` describes, where they are not in `file` but in a layer as it was */
   layer?: { id: string; size: number };
+  /** the id of `blob`, where it is not known yet */
+  lateId?: Promise<string>;
 }
 /** All of the source has come, where the image refers to it: as it is, or in Tarfs expanded. */
 export interface LayerPart {
   kind: 'layer';
   size: number;
-  /** sha256 in hex; undefined where none was asked for */
+  /** sha256 in hex; undefined where none was asked for, or it comes late */
   digest: string | undefined;
+  late?: Promise<string>;
 }
 /** The next context of a gzip layer, complete; chunks that lie in it have come before. */
 export interface ContextPart {

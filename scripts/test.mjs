@@ -7,13 +7,26 @@
  *
  * Leaves the counts in .tap/counts.json: { passed, failed, skipped } as tap has them.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { finished } from 'node:stream/promises';
 import { build } from './build.mjs';
 import { install } from './install.mjs';
 import { filesBelow, root, run } from './project.mjs';
 
 const OUTPUT = path.join(root, '.tap/output.tap');
+const TAP = path.join(root, 'node_modules/tap/dist/esm/run.mjs');
 const COUNTS = path.join(root, '.tap/counts.json');
 
 /** What tap is to run for an argument: compiled tests for a source or a directory of them. */
@@ -43,7 +56,33 @@ const countsOf = output => {
   return { passed: pass, failed: fail, skipped: skip + todo };
 };
 
-const main = () => {
+/** Lines of TAP that only say that something nested went well: a hundred thousand of them. */
+const isDetail = line =>
+  line.trim() === '' ||
+  /^\s*\d+\.\.\d+$/.test(line) ||
+  (/^\s+(ok \d|# Subtest)/.test(line) && !/ # (SKIP|TODO)/i.test(line));
+
+/** Runs tap for a log: its whole output goes to the file, what matters of it to stdout. */
+const runForLog = async args => {
+  const output = createWriteStream(OUTPUT);
+  const child = spawn(process.execPath, [TAP, ...args], {
+    cwd: root,
+    stdio: ['inherit', 'pipe', 'inherit'],
+  });
+  const closed = new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', code => resolve(code ?? 1));
+  });
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (!output.write(`${line}\n`)) await once(output, 'drain');
+    if (!isDetail(line)) process.stdout.write(`${line}\n`);
+  }
+  output.end();
+  await finished(output);
+  return closed;
+};
+
+const main = async () => {
   for (const file of [OUTPUT, COUNTS]) rmSync(file, { force: true });
   const ready = install() || build();
   if (ready !== 0) {
@@ -51,12 +90,14 @@ const main = () => {
     return ready;
   }
   mkdirSync(path.dirname(OUTPUT), { recursive: true });
-  const tap = path.join(root, 'node_modules/tap/dist/esm/run.mjs');
   const args = process.argv.slice(2).flatMap(compiled);
-  const status = run(process.execPath, [tap, `--output-file=${OUTPUT}`, ...args]);
+  // on a terminal tap draws; elsewhere it writes TAP, and twice if it also has an output file
+  const status = process.stdout.isTTY
+    ? run(process.execPath, [TAP, `--output-file=${OUTPUT}`, ...args])
+    : await runForLog(args);
   const counts = existsSync(OUTPUT) ? countsOf(readFileSync(OUTPUT, 'utf8')) : undefined;
   if (counts) writeFileSync(COUNTS, `${JSON.stringify(counts)}\n`);
   return status;
 };
 
-process.exitCode = main();
+process.exitCode = await main();

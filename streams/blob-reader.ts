@@ -3,12 +3,18 @@
  * their blobs and unpacked.
  *
  * makes entry, chunk (with unpacked bytes) and end
- * holds a chunk, and 1 MiB of each of the blobs read last, four at most
+ * holds a chunk, and 1 MiB of each of the blobs read last, four at most; of a gzip layer its CI
+ *   table, and 16 MiB of what was inflated last
  */
 import { Readable } from 'node:stream';
 import { walk, type Bootstrap, type StoredChunk, type Visit } from '../lib/bootstrap.js';
-import { hasChunkInfo, parseChunkInfo, parseChunkInfoHeader } from '../lib/ci-table.js';
-import type { ChunkInfoTable } from '../lib/ci-table.js';
+import {
+  hasChunkInfo,
+  isLegacyStargz,
+  parseChunkInfo,
+  parseChunkInfoHeader,
+} from '../lib/ci-table.js';
+import type { ChunkInfo, ChunkInfoTable } from '../lib/ci-table.js';
 import type { BlobRecord } from '../lib/bootstrap.js';
 import { compressorName, prepareCompressors } from '../lib/compress.js';
 import { decrypt, sealedSize, secretOf } from '../lib/crypt.js';
@@ -18,6 +24,7 @@ import type { ChunkPart, EndPart, Entry, EntryPart } from '../lib/parts.js';
 import { expand } from '../lib/toc.js';
 import type { RandomBytes } from './random-bytes.js';
 import type { Batch } from './stage.js';
+import { readMember, ZranReader } from './zran-reader.js';
 
 export type ImagePart = EntryPart | ChunkPart<StoredChunk> | EndPart;
 
@@ -25,6 +32,8 @@ export interface BlobReaderOptions {
   bootstrap: Bootstrap;
   /** by blob index; a chunk of a blob that is not here is left out */
   blobs: ReadonlyMap<number, RandomBytes>;
+  /** what has the tables of blobs that are layers as they were, by blob index */
+  tables?: ReadonlyMap<number, RandomBytes>;
   /** read each chunk once, where it is first used, and not each time it is used */
   distinct?: boolean;
   /** leave out the root directory, as a tar of a layer does */
@@ -54,7 +63,7 @@ async function* batches(options: BlobReaderOptions): AsyncIterable<Batch<ImagePa
 }
 
 async function* parts(options: BlobReaderOptions): AsyncIterable<ImagePart> {
-  const { bootstrap, blobs, distinct = false, rootless = false } = options;
+  const { bootstrap, blobs, tables, distinct = false, rootless = false } = options;
   const readers = new Map<number, ChunkReader>();
   const windows = new Windows();
   const seen = distinct ? new Map<number, Uint8Array>() : undefined;
@@ -75,7 +84,8 @@ async function* parts(options: BlobReaderOptions): AsyncIterable<ImagePart> {
         if (!source || (seen && !firstUse(seen, bootstrap, chunk))) continue;
         let reader = readers.get(chunk.blobIndex);
         if (!reader) {
-          reader = new ChunkReader(bootstrap.blobs[chunk.blobIndex]!, source, windows);
+          const blob = bootstrap.blobs[chunk.blobIndex]!;
+          reader = new ChunkReader(blob, source, windows, tables?.get(chunk.blobIndex));
           readers.set(chunk.blobIndex, reader);
         }
         try {
@@ -144,17 +154,26 @@ export class ChunkReader {
   #source: RandomBytes;
   #windows: Windows;
   #table: Promise<ChunkInfoTable> | undefined;
+  #tableSource: RandomBytes;
   #unit: { context: number; bytes: Buffer } | undefined; // the batch unpacked last
+  #zran: ZranReader | undefined;
 
-  constructor(blob: BlobRecord, source: RandomBytes, windows: Windows) {
+  /** @param tables where the blob's tables are, if not in the blob */
+  constructor(blob: BlobRecord, source: RandomBytes, windows: Windows, tables = source) {
     this.blob = blob;
     this.#source = source;
     this.#windows = windows;
+    this.#tableSource = tables;
   }
 
   async read(chunk: StoredChunk): Promise<Buffer> {
     const { features } = this.blob;
-    if (features & BlobFeature.ZRAN) throw new RafsError('UNSUPPORTED', 'chunks of a gzip layer');
+    if (features & BlobFeature.ZRAN) {
+      const [info, table] = await this.#info(chunk);
+      this.#zran ??= new ZranReader(this.#source, table);
+      return this.#zran.read(info);
+    }
+    if (isLegacyStargz(this.blob)) return this.#member(chunk);
     const unit = features & BlobFeature.BATCH ? await this.#batchOf(chunk) : undefined;
     if (unit) return unit;
     const most = chunk.encrypted ? sealedSize(chunk.uncompressedSize) : chunk.uncompressedSize;
@@ -184,15 +203,31 @@ export class ChunkReader {
     return decrypt(secret, stored, size);
   }
 
-  /** The chunk out of its batch; undefined where it is not in one. */
-  async #batchOf({ index, uncompressedSize }: StoredChunk): Promise<Buffer | undefined> {
-    this.#table ??= readChunkInfo(this.#source, this.blob);
+  /** The chunk as the CI table has it. */
+  async #info({ index, uncompressedSize }: StoredChunk): Promise<[ChunkInfo, ChunkInfoTable]> {
+    this.#table ??= readChunkInfo(this.#tableSource, this.blob);
     const table = await this.#table;
-    const { batch, compressedOffset, encrypted, uncompressedSize: size } = table.chunk(index);
-    if (!batch) return undefined;
-    if (size !== uncompressedSize) {
+    const info = table.chunk(index);
+    if (info.uncompressedSize !== uncompressedSize) {
+      const size = info.uncompressedSize;
       throw new RafsError('CORRUPT', `${size} bytes in the blob, not ${uncompressedSize}`);
     }
+    return [info, table];
+  }
+
+  /** The chunk that is a gzip member. How large that is, is an estimate, and never too small. */
+  async #member({ compressedOffset, compressedSize, uncompressedSize }: StoredChunk) {
+    const most = Math.min(compressedSize, 2 * uncompressedSize + MOST_HEADER);
+    const size = Math.min(most, this.#source.size - compressedOffset);
+    const stored = await this.#windows.read(this.#source, compressedOffset, size);
+    return readMember(stored, uncompressedSize);
+  }
+
+  /** The chunk out of its batch; undefined where it is not in one. */
+  async #batchOf(chunk: StoredChunk): Promise<Buffer | undefined> {
+    const [info, table] = await this.#info(chunk);
+    const { batch, compressedOffset, encrypted, uncompressedSize: size } = info;
+    if (!batch) return undefined;
     if (this.#unit?.context !== batch.context) {
       const unit = table.batch(batch.context);
       const stored = await this.#windows.read(this.#source, compressedOffset, unit.compressedSize);
@@ -225,6 +260,9 @@ export const readChunkInfo = async (
     throw located(error, { blob: blob.id, section: 'blob.meta' });
   }
 };
+
+/** Of a gzip member, with a name or a comment that nobody gives it. */
+const MOST_HEADER = 0x10000;
 
 const WINDOW = 0x10_0000;
 const WINDOWS = 4;

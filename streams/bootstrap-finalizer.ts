@@ -9,13 +9,18 @@
  * back: to a file of its own, or into the blob before the blob's table of contents.
  */
 import { createHash } from 'node:crypto';
+import { allocate } from '../lib/allocate.js';
 import { BlobFile } from '../lib/blob-file.js';
 import { BlobTable } from '../lib/blob-table.js';
 import { sizeDirectories } from '../lib/bootstrap-v5.js';
 import type { ChunkDict } from '../lib/chunk-dict.js';
 import { ChunkTable } from '../lib/chunk-table.js';
-import { compress } from '../lib/compress.js';
-import { planBootstrap, type BootstrapOptions } from '../lib/emit-bootstrap.js';
+import { compressBound, compressInto } from '../lib/compress.js';
+import {
+  planBootstrap,
+  type BootstrapOptions,
+  type PlannedBootstrap,
+} from '../lib/emit-bootstrap.js';
 import { Section } from '../lib/layout/blob.js';
 import { loadImage, type LowerImage } from '../lib/load-tree.js';
 import { layOver } from '../lib/overlay.js';
@@ -92,32 +97,36 @@ export const bootstrapFinalizer = ({
   };
 
   /** Of the layer nothing but its root, over all that is below it. */
-  const planExternal = (hasXattrs: boolean): { pieces: Iterable<Buffer>; table: BlobInfo[] } => {
+  const planExternal = (hasXattrs: boolean): { plan: PlannedBootstrap; table: BlobInfo[] } => {
     const image = lower
       ? loadImage(lower.bootstrap)
       : { tree: new Tree(), chunks: new ChunkTable(), blobs: new BlobTable() };
     image.tree.describe(0, tree.facts(0));
     const table = image.blobs.finish(undefined);
     // that there are xattrs is said of both bootstraps
-    const { pieces } = planBootstrap(image.tree, image.chunks, table, { ...settled, hasXattrs });
-    return { pieces, table };
+    const plan = planBootstrap(image.tree, image.chunks, table, { ...settled, hasXattrs });
+    return { plan, table };
   };
 
   /** The bootstrap as a section of a blob, compressed where the blob has a TOC that says so. */
-  function* inlined(file: BlobFile, pieces: Iterable<Buffer>): Generator<SectionPart, void> {
+  function* inlined(file: BlobFile, plan: PlannedBootstrap): Generator<SectionPart, void> {
     const offset = file.position;
     if (!blobToc) {
-      for (const bytes of pieces) yield file.append(bytes);
+      for (const bytes of plan.pieces) yield file.append(bytes);
       yield file.appendHeader(Section.BOOT, file.position - offset);
       return;
     }
-    const plain = Buffer.concat([...pieces]);
-    const packed = compress('zstd', plain);
-    const stored = packed ?? plain;
+    // one buffer each: it may have gigabytes, and zstd gives other bytes for a stream of pieces
+    const plain = allocate(plan.size);
+    let filled = 0;
+    for (const bytes of plan.pieces) filled += bytes.copy(plain, filled);
+    const out = allocate(compressBound(plain.length));
+    const packedSize = compressInto('zstd', plain, out, 0);
+    const stored = packedSize > 0 ? out.subarray(0, packedSize) : plain;
     yield file.append(stored);
     yield file.appendHeader(Section.BOOT, stored.length);
     file.addToTable(Section.BOOT, offset, {
-      compressor: packed ? 'zstd' : 'none',
+      compressor: packedSize > 0 ? 'zstd' : 'none',
       compressedSize: stored.length,
       uncompressedSize: plain.length,
       uncompressedDigest: createHash('sha256').update(plain).digest(),
@@ -152,17 +161,18 @@ export const bootstrapFinalizer = ({
       }
       return undefined;
     },
-    *end() {
-      const { blob, file, layer } = ended!;
+    async *end() {
+      const { blob, file, layer, lateId } = ended!;
       const table = blobs.finish(blob);
       sizeDirectories(tree); // v5 has them as they are in this layer, v6 as they will be
       if (lower) layOver(tree, 0, root, whiteoutSpec);
-      const { pieces, hasXattrs } = planBootstrap(tree, chunks, table, { ...settled, prefetch });
+      const plan = planBootstrap(tree, chunks, table, { ...settled, prefetch });
+      if (blob && lateId) plan.pieces = await withLateId(plan, blob, lateId);
       const ids = table.map(({ id }) => id);
       let blobSize = table.at(-1)?.compressedSize ?? 0;
-      const other = external ? planExternal(hasXattrs) : undefined;
+      const other = external ? planExternal(plan.hasXattrs) : undefined;
       if (inlineMeta) {
-        yield* inlined(file, pieces);
+        yield* inlined(file, plan);
         const id = file.digest().toString('hex');
         yield { kind: 'finish', artifact: 'blob', name: id };
         // one that has nothing but a bootstrap is no blob of its own table
@@ -173,7 +183,7 @@ export const bootstrapFinalizer = ({
         }
         if (other) {
           const otherFile = new BlobFile('external-blob');
-          yield* inlined(otherFile, other.pieces);
+          yield* inlined(otherFile, other.plan);
           const name = otherFile.digest().toString('hex');
           yield { kind: 'finish', artifact: 'external-blob', name };
         }
@@ -181,13 +191,39 @@ export const bootstrapFinalizer = ({
         // a file beside a layer has a name of its own; no name: nothing was new
         const fileName = layer ? blob?.metaDigest.toString('hex') : blob?.id;
         yield { kind: 'finish', artifact: 'blob', name: fileName };
-        const name = yield* separateBootstrap('bootstrap', pieces);
-        if (other) yield* separateBootstrap('external', other.pieces, `${name}.external`);
+        const name = yield* separateBootstrap('bootstrap', plan.pieces);
+        if (other) yield* separateBootstrap('external', other.plan.pieces, `${name}.external`);
       }
       const externalBlobs = other?.table.map(({ id }) => id) ?? [];
       yield { kind: 'image', image: { blobs: ids, externalBlobs, blobSize, entryCount } };
     },
   });
+};
+
+/** Of a bootstrap, while its head is waited for: that of a layer with half a million files. */
+const HELD_SIZE = 0x4000000;
+
+/** Makes the bytes behind the head while the blob's id is still being made; then it is in `blob`. */
+const withLateId = async (
+  { split }: PlannedBootstrap,
+  blob: BlobInfo,
+  lateId: Promise<string>,
+): Promise<Iterable<Buffer>> => {
+  const { head, rest } = split!; // only a v6 build gives its blob a late id
+  const pieces = rest[Symbol.iterator]();
+  const held: Buffer[] = [];
+  let size = 0;
+  for (; size < HELD_SIZE; size += held.at(-1)!.length) {
+    const next = pieces.next();
+    if (next.done) break;
+    held.push(next.value);
+  }
+  blob.id = await lateId;
+  return (function* () {
+    yield head();
+    yield* held;
+    yield* { [Symbol.iterator]: () => pieces };
+  })();
 };
 
 /** A bootstrap in a file of its own; its name in a directory is its sha256 unless given. */

@@ -1,7 +1,7 @@
 /**
  * digester: names every chunk by its digest and marks those seen before.
  *
- * takes chunk, makes chunk (named), passes everything else
+ * takes chunk (hashed, or it is hashed here), makes chunk (named), passes everything else
  * holds digest and size of every distinct chunk, about 50 bytes each, those of the image below
  *   among them; and four bytes for every chunk of a chunk dictionary
  */
@@ -9,7 +9,7 @@ import { ChunkDict } from '../lib/chunk-dict.js';
 import { crc32c, digest, digesterName, prepareDigests, type Digester } from '../lib/digest.js';
 import { DigestIndex } from '../lib/digest-index.js';
 import type { LowerImage } from '../lib/load-tree.js';
-import type { ChunkPart, EndPart, EntryPart, NamedChunk } from '../lib/parts.js';
+import type { Chunk, ChunkPart, EndPart, EntryPart, HashedChunk, NamedChunk } from '../lib/parts.js';
 import { inOrder } from '../lib/sorted-children.js';
 import { Stage } from './stage.js';
 
@@ -41,7 +41,13 @@ export const digester = async ({ algorithm, lower, dict = NO_DICT }: DigesterOpt
     return { ordinal, known: true, dictRow };
   };
 
-  return new Stage<EntryPart | ChunkPart | EndPart, EntryPart | ChunkPart<NamedChunk> | EndPart>(
+  const hashed = (chunk: Chunk | HashedChunk, bytes: Buffer): HashedChunk =>
+    'digest' in chunk
+      ? chunk
+      : { ...chunk, digest: digest(algorithm, bytes), crc32: crc32c(bytes) };
+
+  type In = EntryPart | ChunkPart<Chunk | HashedChunk> | EndPart;
+  return new Stage<In, EntryPart | ChunkPart<NamedChunk> | EndPart>(
     'digester',
     {
       *part(part) {
@@ -49,12 +55,12 @@ export const digester = async ({ algorithm, lower, dict = NO_DICT }: DigesterOpt
           yield part;
           return;
         }
-        const { bytes, chunk } = part;
-        const digestOf = digest(algorithm, bytes);
-        const named = name(digestOf, bytes.length);
+        const { bytes } = part;
+        const chunk = hashed(part.chunk, bytes);
+        const named = name(chunk.digest, chunk.uncompressedSize);
         yield {
           kind: 'chunk',
-          chunk: { ...chunk, digest: digestOf, crc32: crc32c(bytes), ...named },
+          chunk: { ...chunk, ...named },
           bytes: named.known ? NO_BYTES : bytes,
         };
       },

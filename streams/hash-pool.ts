@@ -11,9 +11,11 @@ export interface HashJob {
   size: number;
   /** a digest for each run of this many bytes; without it, they belong to the one long run */
   blockSize?: number;
+  /** or hashes of chunks of these sizes, as `hashChunks` makes them */
+  chunkSizes?: readonly number[];
 }
 
-/** Digests one after another: of the blocks, or of the long run at its end. */
+/** Digests one after another: of the blocks or chunks, or of the long run at its end. */
 export interface HashAnswer {
   digests: Uint8Array<ArrayBuffer> | undefined;
 }
@@ -84,6 +86,12 @@ export class HashPool {
   /** The digest of every block of a slab, one after another; frees it. */
   blocks(slab: Buffer, size: number, blockSize: number): Promise<Uint8Array> {
     return this.#send(slab, { size, blockSize });
+  }
+
+  /** The hashes of the chunks at the start of a slab; frees it. */
+  chunks(slab: Buffer, chunkSizes: readonly number[]): Promise<Uint8Array> {
+    const size = chunkSizes.reduce((sum, chunkSize) => sum + chunkSize, 0);
+    return this.#send(slab, { size, chunkSizes });
   }
 
   close(): void {

@@ -1,18 +1,24 @@
-/** The thread behind hash-pool: sha256 of bytes in shared memory, in one run or block by block. */
+/** The thread behind hash-pool: sha256 of bytes in shared memory, in one run or piece by piece. */
 import { createHash } from 'node:crypto';
 import { parentPort } from 'node:worker_threads';
+import { hashChunks } from '../lib/digest.js';
 import { blockDigests } from '../lib/verity.js';
 import type { HashAnswer, HashJob } from './hash-pool.js';
 
 const port = parentPort!; // this file is only ever run as a worker
 const running = createHash('sha256');
 
-port.on('message', ({ slab, size, blockSize }: HashJob) => {
+port.on('message', ({ slab, size, blockSize, chunkSizes }: HashJob) => {
   if (slab === undefined) {
     port.postMessage({ digests: new Uint8Array(running.digest()) } satisfies HashAnswer);
     return;
   }
   const bytes = Buffer.from(slab, 0, size);
+  if (chunkSizes !== undefined) {
+    const digests = hashChunks(bytes, chunkSizes);
+    port.postMessage({ digests } satisfies HashAnswer, [digests.buffer]);
+    return;
+  }
   if (blockSize === undefined) {
     running.update(bytes);
     port.postMessage({ digests: undefined } satisfies HashAnswer);

@@ -11,6 +11,7 @@
  *     zran     source → zran-demux → digester → reference-writer → bootstrap-finalizer
  *                     → artifact-writer
  *              source → tarfs-hasher → tar-demux → chunker → digester → … the same, for a plain tar
+ *              source → stargz-toc → bootstrap-finalizer → artifact-writer, for an eStargz TOC
  */
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -28,6 +29,7 @@ import { compressor } from './compressor.js';
 import { digester } from './digester.js';
 import { gunzip } from './gunzip.js';
 import { referenceWriter, type ReferenceWriterOptions } from './reference-writer.js';
+import { stargzToc, type StargzTocOptions } from './stargz-toc.js';
 import { tarDemux } from './tar-demux.js';
 import { tarfsHasher } from './tarfs-hasher.js';
 import { tarfsMapper } from './tarfs-mapper.js';
@@ -128,7 +130,7 @@ export const referenceFromTar = async (
   }
   const zran = options.compression === 'gzip';
   const chunks = zran
-    ? [zranDemux(options)]
+    ? [zranDemux({ ...options, kept: options.cache ?? false })]
     : [
         tarfsHasher({ hashed: true, kept: false }),
         tarDemux<LayerPart>(),
@@ -142,6 +144,16 @@ export const referenceFromTar = async (
     bootstrapFinalizer(options),
   ]);
 };
+
+export type StargzPipelineOptions = FinalizerOptions & StargzTocOptions & { meter?: Duplex };
+
+/** The table of contents of an eStargz layer to a bootstrap that refers to the layer. */
+export const referenceFromStargzToc = async (options: StargzPipelineOptions): Promise<Duplex> =>
+  compose([
+    await stargzToc({ ...options, lowerCount: options.lower?.chunks.count ?? 0 }),
+    ...(options.meter ? [options.meter] : []),
+    bootstrapFinalizer(options),
+  ]);
 
 const compose = (stages: readonly Duplex[]): Duplex =>
   chain([...stages], { objectMode: true, highWaterMark: 1 }) as Duplex;

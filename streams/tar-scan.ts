@@ -1,15 +1,17 @@
 /**
- * tar-scan: source of the entries of a tar in a regular file, whose content is not read.
+ * tar-scan: source of the entries of a tar in a regular file, whose content is passed over.
  *
  * makes entry and end for every entry, and layer at the end
  * holds a window of 16 KiB
  *
- * For a tar whose digest nobody wants: the headers are a few hundredths of it.
+ * Where the digest of the tar is wanted, a thread makes it while the headers are read here; the
+ * layer part comes when they are read, and promises the digest.
  */
 import fs from 'node:fs';
 import { Readable } from 'node:stream';
 import { RafsError, located } from '../lib/errors.js';
 import type { DataPart, EndPart, EntryPart, LayerPart } from '../lib/parts.js';
+import { FileHash } from './file-hash.js';
 import type { Batch } from './stage.js';
 import { tarParser, type TarParser } from './tar-demux.js';
 
@@ -23,21 +25,31 @@ const WINDOW = 0x4000;
 const BATCH_PARTS = 0x200;
 const BATCH_READS = 0x100; // of a tar that is mostly zeros
 
+/** An open tar, and what it was like then. */
+interface OpenTar {
+  path: string;
+  fd: number;
+  stat: fs.BigIntStats;
+}
+
 export class TarScan extends Readable {
   /** bytes of the file */
   readonly size: number;
-  #fd: number;
-  #path: string;
-  #parser: TarParser = tarParser({ contents: false, empty: true });
+  readonly #tar: OpenTar;
+  readonly #hashed: boolean;
+  readonly #parser: TarParser = tarParser({ contents: false, empty: true });
   readonly #window = Buffer.allocUnsafeSlow(WINDOW);
+  #hash: FileHash | undefined;
   #position = 0;
   #ended = false;
 
-  constructor(path: string, fd: number, size: number) {
-    super({ objectMode: true, highWaterMark: 2 });
-    this.#path = path;
-    this.#fd = fd;
-    this.size = size;
+  /** @param options.hashed whether the layer part is to promise the digest */
+  constructor(tar: OpenTar, { hashed }: { hashed: boolean }) {
+    // it goes on after its end, until the digest is there
+    super({ objectMode: true, highWaterMark: 2, autoDestroy: false });
+    this.#tar = tar;
+    this.#hashed = hashed;
+    this.size = Number(tar.stat.size);
   }
 
   /** bytes read or passed over */
@@ -56,14 +68,52 @@ export class TarScan extends Readable {
       return;
     }
     try {
+      if (this.#hashed) this.#hash ??= new FileHash({ fd: this.#tar.fd, size: this.size });
       this.push(this.#batch());
     } catch (error) {
-      this.destroy(located(error, { stage: 'tar-scan' }));
+      this.destroy(this.#located(error));
     }
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    fs.close(this.#fd, failure => done(error ?? failure));
+    const close = (): void => fs.close(this.#tar.fd, failure => done(error ?? failure));
+    if (this.#hash) void this.#hash.close().then(close, close);
+    else close();
+  }
+
+  #located(error: unknown): Error {
+    return located(error, { stage: 'tar-scan', path: this.#tar.path });
+  }
+
+  /** What ends the scan; the file is closed when the digest is there. */
+  #layer(): LayerPart {
+    this.#checkUnchanged();
+    const layer = { kind: 'layer', size: this.size } as const;
+    const hash = this.#hash;
+    if (!hash) {
+      this.once('end', () => this.destroy());
+      return { ...layer, digest: undefined };
+    }
+    const late = hash.digest.then(
+      digest => {
+        this.#checkUnchanged();
+        return digest;
+      },
+      (error: unknown) => {
+        throw this.#located(error);
+      },
+    );
+    const over = (): void => void this.destroy();
+    late.then(over, over);
+    return { ...layer, digest: undefined, late };
+  }
+
+  /** What was read before may be of another file than what was read after. */
+  #checkUnchanged(): void {
+    const { fd, stat } = this.#tar;
+    const { size, mtimeNs } = fs.fstatSync(fd, { bigint: true });
+    if (size === stat.size && mtimeNs === stat.mtimeNs) return;
+    throw new RafsError('CORRUPT', 'the tar changed while it was read');
   }
 
   #batch(): Batch<Out> {
@@ -76,14 +126,14 @@ export class TarScan extends Readable {
       const offset = Math.min(this.#position + this.#parser.skippable, this.size);
       const bytes = this.#read(offset, WINDOW);
       if (bytes.length === 0 && offset < this.size) {
-        throw new RafsError('CORRUPT', 'the tar became shorter while it was read', { offset });
+        throw new RafsError('CORRUPT', 'the tar changed while it was read', { offset });
       }
       for (const part of this.#parser.part({ kind: 'bytes', offset, bytes })) batch.push(part);
       this.#position = offset + bytes.length;
       if (this.#position < this.size) continue;
       this.#parser.end();
       this.#ended = true;
-      batch.push({ kind: 'layer', size: this.size, digest: undefined });
+      batch.push(this.#layer());
     }
     return batch;
   }
@@ -92,29 +142,26 @@ export class TarScan extends Readable {
   #read(offset: number, most: number): Buffer {
     const size = Math.min(most, this.size - offset);
     let count = 0;
-    try {
-      while (count < size) {
-        const got = fs.readSync(this.#fd, this.#window, count, size - count, offset + count);
-        if (got === 0) break;
-        count += got;
-      }
-    } catch (error) {
-      throw located(error, { path: this.#path });
+    while (count < size) {
+      const got = fs.readSync(this.#tar.fd, this.#window, count, size - count, offset + count);
+      if (got === 0) break;
+      count += got;
     }
     return this.#window.subarray(0, count);
   }
 }
 
 /** Opens a tar; undefined where it is no regular file. Fails with the system's error. */
-export const openTarScan = (path: string): TarScan | undefined => {
+export const openTarScan = (path: string, options: { hashed: boolean }): TarScan | undefined => {
   const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  let stat: fs.BigIntStats | undefined;
   try {
-    const stat = fs.fstatSync(fd);
-    if (stat.isFile()) return new TarScan(path, fd, stat.size);
-    fs.closeSync(fd);
-    return undefined;
+    stat = fs.fstatSync(fd, { bigint: true });
+    if (stat.isFile()) return new TarScan({ path, fd, stat }, options);
   } catch (error) {
-    fs.closeSync(fd);
     throw located(error, { stage: 'tar-scan', path });
+  } finally {
+    if (!stat?.isFile()) fs.closeSync(fd);
   }
+  return undefined;
 };

@@ -25,6 +25,8 @@ import { Stage } from './stage.js';
 
 const NO_BYTES = Buffer.alloc(0);
 const ZERO_DIGEST = Buffer.alloc(32);
+/** Stands for a digest that is still being made. */
+const LATE_ID = '?'.repeat(64);
 
 export interface TarfsMapperOptions {
   chunkSize: number;
@@ -67,7 +69,7 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
   }
 
   const blobOf = ({ size, digest }: LayerPart): BlobInfo => ({
-    id: blobId ?? digest!, // the digest is asked for where no id is given
+    id: blobId ?? digest ?? LATE_ID,
     chunkSize,
     chunkCount,
     compressor: COMPRESSORS.none,
@@ -90,7 +92,8 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
       if (part.kind === 'layer') {
         // a layer without content has no blob
         const blob = chunkCount > 0 ? blobOf(part) : undefined;
-        yield { kind: 'blob', blob, file: new BlobFile() };
+        const late = blob?.id === LATE_ID && part.late ? { lateId: part.late } : {};
+        yield { kind: 'blob', blob, file: new BlobFile(), ...late };
         return;
       }
       yield part;

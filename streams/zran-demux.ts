@@ -1,135 +1,133 @@
 /**
- * zran-demux: a gzipped tar to entries, and the content of its files to chunks that tell where in
- * the gzip they lie.
+ * zran-demux: a gzipped tar to entries, and to chunks that tell where in the gzip they lie.
  *
- * takes bytes; makes entry, chunk, end, context and, at the end, layer
- * holds a chunk, a context's dictionary, 1.5 MiB of the inflater, and what a tar header may take
+ * takes bytes; makes entry, chunk (hashed), end, context and, at the end, layer
+ * holds 4 slabs of 1 MiB (or of a chunk, if that is more), 1.5 MiB of the inflater, the dictionary
+ *   of a context, and what a tar header may take
  *
- * The inflater stops where a chunk begins and where it ends: only there it can say which bytes of
- * the gzip the chunk is made of. So tar, inflater and chunks cannot be stages of their own.
+ * A chunk goes on without its bytes, unless they are asked for: it is hashed in another thread,
+ * which takes about as long as to inflate it here. A layer that fits one slab is hashed here.
  */
 import { createHash } from 'node:crypto';
-import { allocate } from '../lib/allocate.js';
-import { RafsError } from '../lib/errors.js';
-import { GzipSteps } from '../lib/gzip-steps.js';
-import type {
-  BytesPart,
-  ChunkPart,
-  ContextPart,
-  EndPart,
-  Entry,
-  EntryPart,
-  LayerPart,
-} from '../lib/parts.js';
-import { ZranCutter } from '../lib/zran.js';
+import { copyOf } from '../lib/allocate.js';
+import { checksumsIn, hashChunks } from '../lib/digest.js';
+import type { BytesPart, ChunkPart, HashedChunk, LayerPart } from '../lib/parts.js';
+import { HashPool } from './hash-pool.js';
 import { Stage } from './stage.js';
-import { tarParser } from './tar-demux.js';
+import { zranParser, type ZranPart } from './zran-parser.js';
 
-type Made = EntryPart | ChunkPart | EndPart | ContextPart;
+type Out = Exclude<ZranPart, { kind: 'chunk' }> | ChunkPart<HashedChunk> | LayerPart;
 
-/** Small chunks share a buffer of this size. */
-const SHARED_SIZE = 0x40000;
+const SLAB_SIZE = 0x100000;
+const SLABS = 4;
+const RUN_PARTS = 0x4000;
+const NO_BYTES = Buffer.alloc(0);
 
-/**
- * UNSUPPORTED for a sparse file: its content does not lie in the tar in one run.
- *
- * @param options.chunkSize bytes of every chunk but a file's last
- */
-export const zranDemux = ({ chunkSize }: { chunkSize: number }) => {
-  const steps = new GzipSteps({ boundaries: true });
-  const parser = tarParser({ contents: false });
-  const cutter = new ZranCutter(chunkSize);
-  const hash = createHash('sha256');
+export interface ZranDemuxOptions {
+  /** bytes of every chunk but a file's last */
+  chunkSize: number;
+  /** chunks keep their bytes */
+  kept?: boolean;
+}
+
+/** Parts in their order; the bytes of its chunks lie in a slab, one behind the other. */
+interface Run {
+  parts: ZranPart[];
+  sizes: number[];
+  slab: Buffer | undefined;
+}
+
+export const zranDemux = ({ chunkSize, kept = false }: ZranDemuxOptions) => {
+  const parser = zranParser({ chunkSize });
+  const pool = new HashPool({
+    threads: 1,
+    slabs: SLABS,
+    slabSize: Math.max(SLAB_SIZE, chunkSize),
+  });
+  const pending: { run: Run; hashes: Promise<Uint8Array>; ready: boolean }[] = [];
+  const layer = createHash('sha256');
   let size = 0;
-  let outOffset = 0;
-  let shared: Buffer = NO_BYTES; // room for the next chunks
+  let run: Run = { parts: [], sizes: [], slab: undefined };
 
-  /** Makes the next `count` bytes; gives undefined where it needs more input to go on. */
-  function* inflate(count: number, use: (piece: Buffer) => void): Iterable<undefined> {
-    let left = count;
-    while (left > 0) {
-      const piece = steps.next(left);
-      if (piece) {
-        left -= piece.length;
-        use(piece);
-        outOffset += piece.length;
-      } else yield undefined;
-    }
-  }
-
-  const room = (count: number): Buffer => {
-    if (count > shared.length) {
-      if (count > SHARED_SIZE / 4) return allocate(count);
-      shared = allocate(SHARED_SIZE);
-    }
-    const bytes = shared.subarray(0, count);
-    shared = shared.subarray(count);
-    return bytes;
+  /** Has the chunks of the run hashed, and starts another. */
+  const send = (): void => {
+    const { slab, sizes } = run;
+    const hashes = slab ? pool.chunks(slab, sizes) : Promise.resolve(hashChunks(NO_BYTES, []));
+    const waiting = { run, hashes, ready: false };
+    const settled = (): void => void (waiting.ready = true);
+    hashes.then(settled, settled); // whoever awaits it learns why it failed
+    pending.push(waiting);
+    run = { parts: [], sizes: [], slab: undefined };
   };
 
-  function* chunksOf({ path, size, dataOffset }: Entry): Iterable<Made | undefined> {
-    if (size > 0 && dataOffset === undefined) {
-      throw new RafsError('UNSUPPORTED', 'a sparse file cannot be read out of its gzip', { path });
-    }
-    for (let fileOffset = 0; fileOffset < size; fileOffset += chunkSize) {
-      const uncompressedSize = Math.min(chunkSize, size - fileOffset);
-      // a header came before, and a boundary before that
-      const complete = cutter.begin(steps.position, steps.boundary!);
-      if (complete) yield complete;
-      const bytes = room(uncompressedSize);
-      let at = 0;
-      yield* inflate(uncompressedSize, piece => {
-        piece.copy(bytes, at);
-        at += piece.length;
-      });
-      const zran = cutter.end(steps.position);
-      yield { kind: 'chunk', chunk: { fileOffset, uncompressedSize, zran }, bytes };
-    }
+  async function* first(): AsyncIterable<Out> {
+    const { run, hashes } = pending.shift()!;
+    yield* named(run, await hashes);
   }
 
-  function* demux(): Generator<Made | undefined, never> {
-    let contentSize = 0; // bytes that the parser passes over and were inflated already
-    const made: ReturnType<typeof madeOf> = [];
-    const madeOf = (bytes: Buffer) => [...parser.part({ kind: 'bytes', offset: outOffset, bytes })];
+  /** All that there is in the input so far. */
+  async function* parse(): AsyncIterable<Out> {
     for (;;) {
-      yield* inflate(parser.skippable - contentSize, () => undefined);
-      contentSize = 0;
-      yield* inflate(parser.wanted, piece => void made.push(...madeOf(piece)));
-      for (const part of made.splice(0)) {
-        if (part.kind === 'data') throw new Error('content was to be passed over');
-        yield part;
-        if (part.kind !== 'entry' || part.entry.type !== 'file') continue;
-        yield* chunksOf(part.entry);
-        contentSize = part.entry.size;
+      const part = parser.next();
+      if (part === 'input') return;
+      if (part === 'room') {
+        if (run.slab) send();
+        // every other slab is on its way: this one comes free when its hashes do
+        while (pending.length >= SLABS) yield* first();
+        run.slab = await pool.take();
+        parser.setRoom(run.slab);
+        continue;
       }
-    }
-  }
-  const parts = demux();
-
-  /** What there is in the input so far. */
-  function* ready(): Iterable<Made> {
-    for (;;) {
-      const { value } = parts.next();
-      if (value === undefined) return;
-      yield value;
+      if (part.kind === 'chunk') {
+        run.sizes.push(part.bytes.length);
+        part.bytes = kept ? copyOf(part.bytes) : NO_BYTES;
+      }
+      run.parts.push(part);
+      if (run.parts.length < RUN_PARTS) continue;
+      send();
+      parser.setRoom(NO_BYTES);
     }
   }
 
-  return new Stage<BytesPart, Made | LayerPart>('zran-demux', {
-    part({ bytes }) {
-      hash.update(bytes);
-      size += bytes.length;
-      steps.feed(bytes);
-      return ready();
+  return new Stage<BytesPart, Out>('zran-demux', {
+    async *batch(parts) {
+      for (const { bytes } of parts) {
+        layer.update(bytes);
+        size += bytes.length;
+        parser.feed(bytes);
+        yield* parse();
+      }
+      while (pending[0]?.ready) yield* first();
     },
-    *end() {
-      steps.end();
-      parser.end();
-      const last = cutter.last();
-      if (last) yield last;
-      yield { kind: 'layer', size, digest: hash.digest('hex') };
+    async *end() {
+      const last = parser.end();
+      if (last) run.parts.push(last);
+      if (pool.started) send();
+      while (pending.length > 0) yield* first();
+      pool.close(); // what comes now needs its memory
+      yield* named(run, hashChunks(run.slab ?? NO_BYTES, run.sizes));
+      yield { kind: 'layer', size, digest: layer.digest('hex') };
+    },
+    close() {
+      pool.close();
     },
   });
 };
 
-const NO_BYTES = Buffer.alloc(0);
+/** The parts of a run, its chunks with their hashes. */
+function* named({ parts, sizes }: Run, hashes: Uint8Array): Iterable<Out> {
+  const checksums = checksumsIn(hashes);
+  const digests = Buffer.from(hashes.buffer, hashes.byteOffset, sizes.length * DIGEST_SIZE);
+  let at = 0;
+  for (const part of parts) {
+    if (part.kind !== 'chunk') {
+      yield part;
+      continue;
+    }
+    const digest = digests.subarray(at * DIGEST_SIZE, (at + 1) * DIGEST_SIZE);
+    yield { ...part, chunk: { ...part.chunk, digest, crc32: checksums[at]! } };
+    at++;
+  }
+}
+
+const DIGEST_SIZE = 32;

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { CiWriter } from '../../lib/ci-writer.js';
 import { decompress, prepareCompressors } from '../../lib/compress.js';
+import { decrypt } from '../../lib/crypt.js';
 import { ChunkInfoHeader } from '../../lib/layout/blob.js';
 import { placedChunk } from '../support/chunks.js';
 
@@ -71,6 +72,60 @@ t.test('the table is compressed where that makes it smaller, and the header says
   }
 });
 
+t.test('format 2: flags, checksum or place in a batch, contexts behind the chunks', async t => {
+  const ci = new CiWriter(2);
+  const uncompressedOffset = 0x5000;
+  const place = { uncompressedSize: 0x1000, compressedSize: 0x234, uncompressedOffset };
+  ci.add(placedChunk(7, { ...place, compressed: true, compressedOffset: 0x9876543210, index: 0 }));
+  ci.add(placedChunk(0, { ...place, encrypted: true, compressedOffset: 0, index: 1 }));
+  const batch = { context: 3, offset: 0x55 };
+  ci.add(placedChunk(9, { ...place, batch, compressedSize: 0, compressedOffset: 1, index: 2 }));
+  const sealed = { ...place, batch, encrypted: true, compressedSize: 0, compressedOffset: 1 };
+  ci.add(placedChunk(9, { ...sealed, index: 3 }));
+  const contexts = Buffer.alloc(80, 0xcc);
+  const { plain, header } = ci.finish({ ...FINISH, contexts, contextCount: 2 });
+  const words = (n: number): string[] =>
+    [0, 8, 16].map(at => plain.readBigUInt64LE(24 * n + at).toString(16));
+  t.same(words(0), ['11000fff00000005', '2349876543210', '7']);
+  t.same(words(1), ['8000fff00000005', '2340000000000', '0'], 'a checksum of 0 is none');
+  t.same(words(2), ['5000fff00000005', '1', '300000055']);
+  t.same(words(3), ['d000fff00000005', '1', '300000055']);
+  t.ok(plain.subarray(96).equals(contexts));
+  t.match(ChunkInfoHeader.decode(header), {
+    chunkCount: 4,
+    ciUncompressedSize: 176,
+    contextOffset: 96,
+    contextSize: 80,
+    contextCount: 2,
+  });
+});
+
+t.test('contexts have a place even if there are none', async t => {
+  const ci = new CiWriter(2);
+  ci.add(placedChunk(0));
+  const { header } = ci.finish({ ...FINISH, contexts: Buffer.alloc(0) });
+  t.match(ChunkInfoHeader.decode(header), { contextOffset: 24, contextSize: 0, contextCount: 0 });
+});
+
+t.test('an encrypted table is the same table', async t => {
+  const secret = { key: Buffer.from('0123456789abcdef0123456789ABCDEF'), iv: Buffer.alloc(16, 9) };
+  for (const compressor of ['none', 'zstd', 'lz4_block'] as const) {
+    for (const count of [1, 500]) {
+      const table = (): CiWriter => {
+        const ci = new CiWriter(2);
+        for (let i = 0; i < count; i++) ci.add(placedChunk(i));
+        return ci;
+      };
+      const open = table().finish({ ...FINISH, compressor });
+      const sealed = table().finish({ ...FINISH, compressor, secret });
+      t.ok(sealed.plain.equals(open.plain));
+      t.equal(sealed.compressor, open.compressor);
+      t.notOk(sealed.stored.equals(open.stored));
+      t.ok(decrypt(secret, sealed.stored).equals(open.stored));
+    }
+  }
+});
+
 t.test('what does not fit is LIMIT', async t => {
   const refuse = (more: object): void => {
     const ci = new CiWriter();
@@ -87,4 +142,11 @@ t.test('what does not fit is LIMIT', async t => {
   const ci = new CiWriter();
   ci.add(placedChunk(0, { index: 0xfffffe }));
   t.equal(ci.chunkCount, 1);
+});
+
+t.test('format 2 has no room for a stored size of 16 MiB', async t => {
+  const ci = new CiWriter(2);
+  const size = 0x1000000;
+  const chunk = placedChunk(0, { uncompressedSize: size, compressedSize: size });
+  t.throws(() => ci.add(chunk), { name: 'RafsError', code: 'LIMIT' });
 });

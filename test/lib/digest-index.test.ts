@@ -64,3 +64,15 @@ t.test('a hundred thousand chunks', async t => {
   for (let i = 0; i < 100000; i += 997)
     t.same(index.add(digest(i), i + 1), { ordinal: i, known: true });
 });
+
+t.test('what is appended is found once it is offered, unless another is', async t => {
+  const index = new DigestIndex();
+  t.equal(index.append(digestOf(1), 10), 0);
+  t.equal(index.append(digestOf(1), 20), 1);
+  t.same(index.add(digestOf(2), 5), { ordinal: 2, known: false });
+  index.offer(1);
+  index.offer(0);
+  t.same(index.add(digestOf(1), 20), { ordinal: 1, known: true });
+  t.same(index.add(digestOf(1), 10), { ordinal: 3, known: false });
+  t.equal(index.count, 4);
+});

@@ -62,7 +62,7 @@ type Step = { insert: Entry } | { remove: string };
 const steps = fc.array(
   fc.oneof<fc.WeightedArbitrary<Step>[]>(
     { weight: 12, arbitrary: fc.record({ insert: entry }) },
-    { weight: 1, arbitrary: fc.record({ remove: path }) },
+    { weight: 3, arbitrary: fc.record({ remove: path }) },
   ),
   { maxLength: 60, size: 'max' },
 );
@@ -203,6 +203,17 @@ t.test('names of one file go on after one of them is replaced', async t => {
   t.equal(tree.size.get(tree.find('b')), 1);
   t.equal(tree.size.get(tree.find('a')), 2);
   t.not(tree.source.get(tree.find('a')), tree.source.get(tree.find('b')));
+});
+
+t.test('a directory that is removed is not remembered', async t => {
+  for (const removed of ['a', 'a/b']) {
+    const tree = new Tree();
+    tree.insert(entryOf('file', 'a/b/f'));
+    tree.remove(tree.find(removed));
+    tree.insert(entryOf('file', 'a/b/g'));
+    t.equal(tree.find('a/b/f'), -1);
+    t.equal(tree.path(tree.find('a/b/g')), 'a/b/g', `after '${removed}' is gone`);
+  }
 });
 
 t.test('a target of any length is kept', async t => {

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { CLI } from '../support/cli.js';
+import { CLI, PLAIN } from '../support/cli.js';
 import { temporaryDirectory } from '../support/fs.js';
 
 const MAKE_LAYER = fileURLToPath(new URL('../../benchmarks/make-layer.js', import.meta.url));
@@ -24,7 +24,9 @@ for (const [name, scale, compressor] of LAYERS) {
     const figures = path.join(temporaryDirectory(t), 'figures');
     const line = '"$1" "$2" "$3" "$4" | time -f %M -o "$5" "$1" "$6" --compressor "$7" > /dev/null';
     const argv = [process.execPath, MAKE_LAYER, name, String(scale), figures, CLI, compressor];
-    const child = spawn('sh', ['-c', line, 'sh', ...argv], { stdio: 'inherit' });
+    const [program, ...before] = PLAIN;
+    const shell = [...before, 'sh', '-c', line, 'sh', ...argv];
+    const child = spawn(program, shell, { stdio: 'ignore' });
     t.teardown(() => child.kill());
     t.equal(await new Promise(resolve => child.once('close', resolve)), 0, 'succeeds');
     const peak = Number(fs.readFileSync(figures, 'utf8'));

@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
+import type { BlobRecord } from '../../lib/bootstrap.js';
 import { decompress, prepareCompressors } from '../../lib/compress.js';
+import { decrypt } from '../../lib/crypt.js';
 import type {
+  BatchPart,
   BlobPart,
   ChunkPart,
   EndPart,
@@ -11,11 +14,13 @@ import type {
   PlacedChunk,
   SectionPart,
 } from '../../lib/parts.js';
+import { readChunkInfo } from '../../streams/blob-reader.js';
 import { blobWriter, INLINED_BLOB_ID } from '../../streams/blob-writer.js';
+import { bytesOf } from '../../streams/random-bytes.js';
 import { partsOf } from '../support/entries.js';
 import { collect } from '../support/stage.js';
 
-type In = EntryPart | ChunkPart<PackedChunk> | EndPart;
+type In = EntryPart | ChunkPart<PackedChunk> | BatchPart | EndPart;
 type Out = EntryPart | ChunkPart<PlacedChunk> | EndPart | SectionPart | BlobPart;
 
 await prepareCompressors();
@@ -274,4 +279,125 @@ t.test('what is read ahead: new chunks of files that a pattern covers', async t 
     ...[...partsOf('file', 'b/c').slice(0, 1), packed(0, 100, 60, true), packed(3, 9, 9)],
   ]);
   t.equal(infoOf(out).blob?.readaheadSize, 76);
+});
+
+/** What a reader of blobs is told by the blob table. */
+const recordOf = (out: Out[]): BlobRecord => {
+  const { blob } = infoOf(out);
+  return { ...blob!, index: 0, storedId: blob!.id, cipher: 0, mappedBlkaddr: 0, ...NO_READAHEAD };
+};
+const NO_READAHEAD = { readaheadOffset: 0, readaheadSize: 0 };
+const SECRET = { key: Buffer.from('0123456789abcdef0123456789ABCDEF'), iv: Buffer.alloc(16, 9) };
+
+for (const secret of [undefined, SECRET]) {
+  t.test(`batches, ${secret ? 'encrypted' : 'in clear'}: places, table and contexts`, async t => {
+    const inBatch = (n: number, size: number, context: number, offset: number) => {
+      const { chunk } = packed(n, size, size);
+      return {
+        kind: 'chunk',
+        chunk: { ...chunk, batch: { context, offset } },
+        bytes: Buffer.alloc(0),
+      } as const;
+    };
+    const whole = (size: number, stored: number, fill: number) =>
+      ({ kind: 'batch', uncompressedSize: size, bytes: Buffer.alloc(stored, fill) }) as const;
+    const out = await collect<In, Out>(
+      blobWriter({ ...OPTIONS, compressor: 'none', batched: true, secret }),
+      [
+        packed(0, 5000, 3000),
+        inBatch(1, 100, 0, 0),
+        inBatch(2, 50, 0, 100),
+        whole(150, 70, 0xb0),
+        packed(3, 4000, 4000),
+        inBatch(4, 20, 1, 0),
+        whole(20, 20, 0xb1),
+      ],
+    );
+    const bytes = blobOf(out);
+    const open = (stored: Buffer): Buffer => (secret ? decrypt(secret, stored) : stored);
+    const slice = (at: number, size: number): Buffer => open(bytes.subarray(at, at + size));
+    t.ok(slice(0, 3000).equals(Buffer.alloc(3000, 0)));
+    t.ok(slice(3000, 70).equals(Buffer.alloc(70, 0xb0)));
+    t.ok(slice(3070, 4000).equals(Buffer.alloc(4000, 3)));
+    t.ok(slice(7070, 20).equals(Buffer.alloc(20, 0xb1)));
+
+    const placed = out.flatMap(part => (part.kind === 'chunk' ? [part.chunk as PlacedChunk] : []));
+    t.same(
+      placed.map(chunk => [chunk.compressedOffset, chunk.compressedSize, chunk.uncompressedOffset]),
+      [
+        [0, 3000, 0],
+        [3000, 0, 8192],
+        [3000, 0, 12288],
+        [3070, 4000, 16384],
+        [7070, 0, 20480],
+      ],
+    );
+    t.same(
+      placed.map(({ encrypted }) => encrypted),
+      Array(5).fill(secret ? true : undefined),
+    );
+
+    const blob = recordOf(out);
+    t.equal(blob.features, secret ? 0x4000_0185 : 0x4000_0085);
+    t.equal(blob.ciUncompressedSize, 5 * 24 + 2 * 40);
+    if (secret) {
+      t.ok(blob.metaDigest.equals(secret.key));
+      t.ok(blob.cipherIv?.equals(secret.iv));
+      t.equal(bytes.indexOf(Buffer.from([0xb1, 0xb1, 0xb1, 0xb1])), -1, 'nothing is in clear');
+      t.equal(bytes.indexOf(Buffer.from([0x0b, 0xb1, 0x0b, 0xb1])), -1, 'nor is the header');
+    } else t.equal(blob.cipherIv, undefined);
+    const table = await readChunkInfo(bytesOf(bytes, 'blob'), blob);
+    t.equal(table.count, 5);
+    t.equal(table.contextCount, 2);
+    t.same(table.batch(0), { compressedSize: 70, uncompressedSize: 150 });
+    t.same(table.batch(1), { compressedSize: 20, uncompressedSize: 20 });
+    t.match(table.chunk(2), { batch: { context: 0, offset: 100 }, compressed: true });
+    t.match(table.chunk(3), { compressedOffset: 3070, compressed: false, crc32: 3 });
+    t.equal(table.chunk(4).encrypted, secret !== undefined);
+  });
+}
+
+t.test('with a cache, chunks go there as they are, also those in a batch', async t => {
+  const bytes = Buffer.from('one file');
+  const { chunk } = packed(1, bytes.length, bytes.length);
+  const parts: In[] = [
+    { kind: 'chunk', chunk: { ...chunk, batch: { context: 0, offset: 0 } }, bytes },
+    { kind: 'batch', uncompressedSize: bytes.length, bytes },
+  ];
+  const options = { ...OPTIONS, compressor: 'none', batched: true, cache: true } as const;
+  const out = await collect<In, Out>(blobWriter({ ...options, secret: SECRET }), parts);
+  const data = out.filter(part => part.kind === 'section' && part.artifact === 'cache-data');
+  t.equal(blobOf(data).length, 4096);
+  t.ok(blobOf(data).subarray(0, bytes.length).equals(bytes));
+  const meta = blobOf(
+    out.filter(part => part.kind === 'section' && part.artifact === 'cache-meta'),
+  );
+  t.equal(meta.length, 8192);
+  t.equal(meta.readUInt32LE(4096), 0xb10bb10b, 'in clear too');
+  t.notOk(out.some(part => part.kind === 'section' && part.artifact === 'blob'));
+});
+
+t.test('18 bytes that would be taken for padded ones', async t => {
+  const end = Buffer.from([0x78, 0x90]);
+  const raw = Buffer.concat([Buffer.alloc(16, 1), end]);
+  const { chunk } = packed(1, 18, 18);
+  const run = (part: In) =>
+    collect<In, Out>(blobWriter({ ...OPTIONS, compressor: 'lz4_block', secret: SECRET }), [part]);
+  await t.rejects(run({ kind: 'chunk', chunk, bytes: raw }), {
+    code: 'LIMIT',
+    message: /78 90/,
+    at: { stage: 'blob-writer' },
+  });
+
+  // 40 bytes of content that lz4 makes 18 of, with that end: one literal, a match, 12 literals
+  const tail = Buffer.concat([Buffer.from('0123456789'), end]);
+  const plain = Buffer.concat([Buffer.alloc(28, 'a'), tail]);
+  const lz4 = Buffer.concat([Buffer.from([0x1f, 0x61, 1, 0, 8, 0xc0]), tail]);
+  t.equal(lz4.length, 18);
+  t.ok(decompress('lz4_block', lz4, 40).equals(plain));
+  const compressed = { ...packed(2, 40, 18).chunk, compressed: true };
+  const out = await run({ kind: 'chunk', chunk: compressed, bytes: lz4 });
+  const placed = out.find(part => part.kind === 'chunk')!.chunk as PlacedChunk;
+  t.match(placed, { compressed: false, compressedSize: 40 });
+  t.ok(decrypt(SECRET, blobOf(out).subarray(0, 40)).equals(plain), 'stored as it was');
 });

@@ -1,15 +1,25 @@
 import { createHash } from 'node:crypto';
 import chain from 'stream-chain';
+import fc from 'fast-check';
 import t from 'tap';
+import { blobElsewhere } from '../../lib/blob-table.js';
+import { walk, type Bootstrap } from '../../lib/bootstrap.js';
+import { loadChunkDict } from '../../lib/chunk-dict.js';
 import type { Compressor } from '../../lib/compress.js';
 import type { Digester } from '../../lib/digest.js';
+import { parseBootstrap } from '../../lib/image.js';
+import { loadImage } from '../../lib/load-tree.js';
+import { Merger } from '../../lib/merge.js';
 import type { FinishPart, ImagePart, SectionPart } from '../../lib/parts.js';
 import { blobWriter } from '../../streams/blob-writer.js';
 import { bootstrapFinalizer } from '../../streams/bootstrap-finalizer.js';
 import { chunker } from '../../streams/chunker.js';
 import { compressor } from '../../streams/compressor.js';
 import { digester } from '../../streams/digester.js';
+import { buildLayer, partsOfEntries } from '../support/build-layer.js';
 import { partsOf } from '../support/entries.js';
+import { layerEntries } from '../support/naive-layers.js';
+import { NaiveTree } from '../support/naive-tree.js';
 import { collect } from '../support/stage.js';
 
 type Out = SectionPart | FinishPart | ImagePart;
@@ -112,4 +122,93 @@ t.test('an inlined bootstrap and a TOC: the id is not the sha256 of the file', a
     parts.filter(part => part.kind === 'finish'),
     [{ name: 'ef12bec5a8a48692a8995c7184bf888e84b1c2b23acdc0d2748a09a21926283f' }],
   );
+});
+
+/** All that a user of the image sees: names, attributes, and content by its digests. */
+const seen = (bootstrap: Bootstrap): string[] => {
+  const first = new Map<number, string>();
+  return [...walk(bootstrap)].map(({ path, inode }) => {
+    const { id, type, mode, uid, gid, mtime, nlink } = inode;
+    if (!first.has(id)) first.set(id, path);
+    const xattrs = [...bootstrap.xattrs(inode)].map(([name, value]) => `${name}=${value.toString()}`);
+    const chunks = [...bootstrap.chunks(inode)].map(({ digest }) => digest.toString('hex'));
+    const target = type === 'symlink' ? bootstrap.symlinkTarget(inode) : '';
+    return JSON.stringify([path, first.get(id), type, mode, uid, gid, mtime, nlink, target, xattrs, chunks]);
+  });
+};
+
+for (const fsVersion of [6, 5] as const) {
+  t.test(`layers built on one another are their merge, v${fsVersion}`, async t => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(layerEntries, { minLength: 1, maxLength: 4 }), async stack => {
+        const merger = new Merger();
+        let chained: Bootstrap | undefined;
+        for (const [n, entries] of stack.entries()) {
+          const model = new NaiveTree();
+          const parts = partsOfEntries(entries.filter(entry => model.insert(entry) !== 'CORRUPT'));
+          const { bootstrap } = await buildLayer(parts, { fsVersion });
+          merger.add({
+            bootstrap,
+            blobs: bootstrap.blobs.map(blobElsewhere),
+            own: { id: '', keepsId: true },
+            path: `layer ${n}`,
+          });
+          const lower: ReturnType<typeof loadImage> | undefined = chained && loadImage(chained);
+          const before = chained?.blobs.map(({ id }) => id) ?? [];
+          const built = await buildLayer(parts, { fsVersion, lower });
+          chained = built.bootstrap;
+          t.same(built.image.blobs.slice(0, before.length), before, 'blobs below come first');
+        }
+        const { pieces } = merger.finish({ prefetch: [] }).bootstrap;
+        const merged = parseBootstrap(Buffer.concat([...pieces]));
+        t.same(seen(chained!), seen(merged));
+      }),
+      { numRuns: 150 },
+    );
+  });
+}
+
+const fileOf = (name: string, text: string) => partsOf('file', name, { content: Buffer.from(text) });
+
+t.test('nothing is stored that the image below or a dictionary has', async t => {
+  const lower = await buildLayer([...fileOf('a', 'one'), ...fileOf('b', 'two')]);
+  const dict = await buildLayer([...fileOf('x', 'three'), ...fileOf('y', 'two')]);
+  const built = await buildLayer(
+    [...fileOf('c', 'four'), ...fileOf('d', 'three'), ...fileOf('e', 'one'), ...fileOf('f', 'two')],
+    { lower: loadImage(lower.bootstrap), dict: loadChunkDict(dict.bootstrap, 'sha256') },
+  );
+  const blobOf = (name: string): number => {
+    for (const { path, inode } of walk(built.bootstrap)) {
+      if (path === name) for (const { blobIndex } of built.bootstrap.chunks(inode)) return blobIndex;
+    }
+    return -1;
+  };
+  t.equal(built.bootstrap.blobs.length, 3);
+  t.equal(built.image.blobs[0], lower.image.blobs[0]);
+  t.equal(built.image.blobs[2], dict.image.blobs[0]);
+  t.same(['a', 'b', 'c', 'd', 'e', 'f'].map(blobOf), [0, 0, 1, 2, 0, 2], 'a dictionary is asked first');
+  t.equal(built.blob.subarray(0, 4).toString(), 'four');
+  t.equal(built.bootstrap.blobs[1]!.chunkCount, 1);
+});
+
+t.test('a layer without new data has no blob of its own', async t => {
+  const lower = await buildLayer(fileOf('a', 'one'));
+  const built = await buildLayer(fileOf('b', 'one'), { lower: loadImage(lower.bootstrap) });
+  t.same(built.image.blobs, lower.image.blobs);
+  t.equal(built.blob.length, 0);
+  t.same([...walk(built.bootstrap)].map(({ path }) => path), ['', 'a', 'b']);
+});
+
+t.test('the image of external files repeats the one below', async t => {
+  const lower = await buildLayer([...partsOf('directory', '', { mode: 0o700 }), ...fileOf('a', 'one')]);
+  const built = await buildLayer(
+    [...partsOf('directory', '', { mode: 0o711 }), ...fileOf('.wh.a', ''), ...fileOf('b', 'two')],
+    { lower: loadImage(lower.bootstrap), external: true },
+  );
+  const names = (bootstrap: Bootstrap): string[] => [...walk(bootstrap)].map(({ path }) => path);
+  const external = parseBootstrap(built.external);
+  t.same(names(built.bootstrap), ['', 'b']);
+  t.same(names(external), ['', 'a']);
+  t.equal(external.inode(external.rootId).mode & 0o777, 0o711);
+  t.same(built.image.externalBlobs, lower.image.blobs);
 });

@@ -7,7 +7,14 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import { compress, prepareCompressors, type Compressor } from '../../lib/compress.js';
-import type { ChunkPart, EndPart, EntryPart, NamedChunk, PackedChunk } from '../../lib/parts.js';
+import type {
+  BatchPart,
+  ChunkPart,
+  EndPart,
+  EntryPart,
+  NamedChunk,
+  PackedChunk,
+} from '../../lib/parts.js';
 import { compressor } from '../../streams/compressor.js';
 import { entryOf } from '../support/entries.js';
 import { randomBytes, wordyBytes } from '../support/random.js';
@@ -17,6 +24,7 @@ type In = EntryPart | ChunkPart<NamedChunk> | EndPart;
 type Out = EntryPart | ChunkPart<PackedChunk> | EndPart;
 
 const { exact } = await prepareCompressors();
+const NO_BYTES = Buffer.alloc(0);
 
 const named = (ordinal: number, bytes: Buffer, known = false): ChunkPart<NamedChunk> => ({
   kind: 'chunk',
@@ -133,6 +141,43 @@ t.test('random runs of chunks', async () => {
     ),
     { numRuns: 25 },
   );
+});
+
+t.test('batches are compressed as one, and chunks in them stay as they are', async t => {
+  const parts: (In | BatchPart)[] = [];
+  for (let i = 0; i < 200; i++) {
+    const { chunk, bytes } = named(i, wordyBytes(50 + i, i));
+    const batch = { context: i >> 2, offset: i & 3 };
+    // they may still have their bytes
+    parts.push({ kind: 'chunk', chunk: { ...chunk, batch }, bytes: i % 3 ? NO_BYTES : bytes });
+    if (i % 4 < 3) continue;
+    const whole = i % 8 === 3 ? wordyBytes(20_000, i) : randomBytes(500, i);
+    parts.push({ kind: 'batch', uncompressedSize: whole.length, bytes: whole });
+    parts.push(named(1000 + i, wordyBytes(3000, i)));
+  }
+  for (const algorithm of ['zstd', 'lz4_block', 'none'] as const) {
+    for (const workers of [0, 2]) {
+      const stage = await compressor({ compressor: algorithm, chunkSize: 0x10000, workers });
+      const given = parts.map(part => ({ ...part }));
+      const out = await collect<In | BatchPart, Out | BatchPart>(stage, given, { batch: 9 });
+      t.equal(out.length, parts.length);
+      const wrong = out.findIndex((part, i) => {
+        const from = parts[i]!;
+        if (part.kind === 'chunk' && part.chunk.batch) {
+          const { chunk, bytes } = from as ChunkPart<NamedChunk>; // the order is kept
+          return (
+            part.chunk.digest !== chunk.digest || part.chunk.compressed || part.bytes !== bytes
+          );
+        }
+        if (part.kind === 'entry' || part.kind === 'end') return true;
+        const { bytes } = from as BatchPart; // a batch, or a chunk that is not in one
+        const due = compress(algorithm, bytes) ?? bytes;
+        if (part.kind === 'batch' && part.uncompressedSize !== bytes.length) return true;
+        return part.kind !== from.kind || !part.bytes.equals(due);
+      });
+      t.equal(wrong, -1, `${algorithm}, ${workers} workers`);
+    }
+  }
 });
 
 t.test('chunks of 16 MiB', async t => {

@@ -31,10 +31,8 @@ export interface Running {
   ended: Promise<Ran>;
 }
 
-/** Without what tap puts in, which would be loaded into every process. */
-const ENV = Object.fromEntries(
-  Object.entries({ ...process.env, NO_COLOR: '1' }).filter(([name]) => name !== 'NODE_OPTIONS'),
-);
+/** Before a command: takes away what tap has put in to be loaded into every process. */
+export const PLAIN = ['env', '-u', 'NODE_OPTIONS'] as const;
 
 /** Starts it. Its stdout is not read before `ended` is awaited, if `read` is false. */
 export const start = (
@@ -42,9 +40,10 @@ export const start = (
   options: CliOptions & { read?: boolean } = {},
 ): Running => {
   const { cwd, env, timeoutMs = 60_000, read = true } = options;
-  const child = spawn(process.execPath, [CLI, ...argv], {
+  const [program, ...before] = PLAIN;
+  const child = spawn(program, [...before, process.execPath, CLI, ...argv], {
     cwd,
-    env: { ...ENV, ...env },
+    env: { ...process.env, NO_COLOR: '1', ...env },
   });
   let hung = false;
   const timer = setTimeout(() => {

@@ -1,0 +1,78 @@
+/**
+ * The sha256 of an open file, made in a thread that reads it by itself: whoever looks at the file
+ * meanwhile need not read all of it, nor wait.
+ */
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { RafsError } from '../lib/errors.js';
+
+/** What the thread is given. */
+export interface FileHashJob {
+  fd: number;
+  size: number;
+}
+
+export interface FileHashAnswer {
+  digest: string;
+  /** bytes that were there */
+  size: number;
+  /** the system's error, if reading failed */
+  code: string | undefined;
+}
+
+/** A file of less is hashed here: starting a thread takes longer. */
+const THREAD_FROM = 0x200000;
+
+export class FileHash {
+  /** in hex; CORRUPT where the file became shorter meanwhile */
+  readonly digest: Promise<string>;
+  readonly #worker: Worker | undefined;
+
+  /** The descriptor must stay open until `close` has resolved. */
+  constructor({ fd, size }: FileHashJob) {
+    if (size < THREAD_FROM) {
+      this.digest = new Promise(resolve => resolve(hashHere(fd, size)));
+    } else {
+      const worker = new Worker(new URL('./file-hash-worker.js', import.meta.url), {
+        workerData: { fd, size } satisfies FileHashJob,
+      });
+      this.#worker = worker;
+      this.digest = new Promise((resolve, reject) => {
+        worker.once('message', (answer: FileHashAnswer) => {
+          try {
+            resolve(checked(answer, size));
+          } catch (error) {
+            reject(error as Error); // thrown by checked()
+          }
+        });
+        worker.once('error', reject);
+        worker.once('exit', () => reject(new Error('hashing was given up')));
+      });
+    }
+    this.digest.catch(() => undefined); // whoever awaits it is told
+  }
+
+  /** Gives up what is not done yet; resolves when the descriptor is no longer read. */
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+}
+
+const hashHere = (fd: number, size: number): string => {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  let at = 0;
+  while (at < size) {
+    const count = fs.readSync(fd, bytes, at, size - at, at);
+    if (count === 0) break;
+    at += count;
+  }
+  const digest = createHash('sha256').update(bytes.subarray(0, at)).digest('hex');
+  return checked({ digest, size: at, code: undefined }, size);
+};
+
+const checked = ({ digest, size, code }: FileHashAnswer, due: number): string => {
+  if (code !== undefined) throw Object.assign(new Error(`${code}: read`), { code });
+  if (size === due) return digest;
+  throw new RafsError('CORRUPT', `the file became shorter: ${size} bytes of ${due}`);
+};

@@ -1,0 +1,110 @@
+/**
+ * The core of zran-demux: a gzipped tar to entries, and the content of its files to chunks that
+ * tell where in the gzip they lie.
+ *
+ * The inflater stops where a chunk begins and where it ends: only there it can say which bytes of
+ * the gzip the chunk is made of. So tar, inflater and chunks cannot be stages of their own.
+ */
+import { RafsError } from '../lib/errors.js';
+import { GzipSteps } from '../lib/gzip-steps.js';
+import type { ChunkPart, ContextPart, EndPart, Entry, EntryPart, LayerChunk } from '../lib/parts.js';
+import { ZranCutter } from '../lib/zran.js';
+import { tarParser } from './tar-demux.js';
+
+export type ZranPart = EntryPart | ChunkPart<LayerChunk> | EndPart | ContextPart;
+
+export interface ZranParser {
+  /** The next bytes of the gzip; to be called when `next` asks for input. */
+  feed(bytes: Buffer): void;
+  /** Where the next chunks are put, one behind the other: as large as a chunk can be, or larger. */
+  setRoom(room: Buffer): void;
+  /** A part, or what has to be given first. The bytes of a chunk are a view of the room. */
+  next(): ZranPart | 'input' | 'room';
+  /** What is left after the last bytes; CORRUPT if the gzip or the tar is not complete. */
+  end(): ContextPart | undefined;
+}
+
+/**
+ * UNSUPPORTED for a sparse file: its content does not lie in the tar in one run.
+ *
+ * @param options.chunkSize bytes of every chunk but a file's last
+ */
+export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => {
+  const steps = new GzipSteps({ boundaries: true });
+  const tar = tarParser({ contents: false });
+  const cutter = new ZranCutter(chunkSize);
+  let outOffset = 0;
+  let room: Buffer = NO_BYTES; // what is left of it
+
+  /** Inflates the next `count` bytes. */
+  function* inflate(count: number, use: (piece: Buffer) => void): Iterable<'input'> {
+    let left = count;
+    while (left > 0) {
+      const piece = steps.next(left);
+      if (piece) {
+        left -= piece.length;
+        use(piece);
+        outOffset += piece.length;
+      } else yield 'input';
+    }
+  }
+
+  function* chunksOf({ path, size, dataOffset }: Entry): Iterable<ZranPart | 'input' | 'room'> {
+    if (size > 0 && dataOffset === undefined) {
+      throw new RafsError('UNSUPPORTED', 'a sparse file cannot be read out of its gzip', { path });
+    }
+    for (let fileOffset = 0; fileOffset < size; fileOffset += chunkSize) {
+      const uncompressedSize = Math.min(chunkSize, size - fileOffset);
+      if (room.length < uncompressedSize) yield 'room';
+      // a header came before, and a boundary before that
+      const complete = cutter.begin(steps.position, steps.boundary!);
+      if (complete) yield complete;
+      const bytes = room.subarray(0, uncompressedSize);
+      let at = 0;
+      yield* inflate(uncompressedSize, piece => {
+        bytes.set(piece, at);
+        at += piece.length;
+      });
+      room = room.subarray(uncompressedSize);
+      const zran = cutter.end(steps.position);
+      yield { kind: 'chunk', chunk: { fileOffset, uncompressedSize, zran }, bytes };
+    }
+  }
+
+  function* parse(): Generator<ZranPart | 'input' | 'room', never> {
+    let passed = 0; // of the bytes that the tar's parser has no use for
+    const made: (EntryPart | EndPart)[] = [];
+    const read = (bytes: Buffer): void => {
+      for (const part of tar.part({ kind: 'bytes', offset: outOffset, bytes })) {
+        if (part.kind !== 'data') made.push(part); // there are none: it passes content over
+      }
+    };
+    for (;;) {
+      yield* inflate(tar.skippable - passed, () => undefined);
+      passed = 0;
+      yield* inflate(tar.wanted, read);
+      for (const part of made.splice(0)) {
+        yield part;
+        if (part.kind !== 'entry' || part.entry.type !== 'file') continue;
+        yield* chunksOf(part.entry);
+        passed = part.entry.size;
+      }
+    }
+  }
+  const parts = parse();
+
+  return {
+    feed: bytes => steps.feed(bytes),
+    setRoom(given) {
+      room = given;
+    },
+    next: () => parts.next().value,
+    end() {
+      steps.end();
+      tar.end();
+      return cutter.last();
+    },
+  };
+};
+
+const NO_BYTES = Buffer.alloc(0);
