@@ -14,7 +14,14 @@ import { chunkVerifier } from '../streams/chunk-verifier.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
 import type { Batch } from '../streams/stage.js';
 import { TextBuffer, type CommandIo } from './io.js';
-import { openBlob, openImage, openTables, readConfig, type BlobPlace, type Image } from './open-image.js';
+import {
+  openBlob,
+  openImage,
+  openTables,
+  readConfig,
+  type BlobPlace,
+  type Image,
+} from './open-image.js';
 
 export interface CheckOptions {
   /** a bootstrap, or a blob that has it inlined */
@@ -80,11 +87,7 @@ const blobPlace = async (
   return inlined && blobsAccessible ? { blobFile: path } : undefined;
 };
 
-const checkData = async (
-  image: Image,
-  place: BlobPlace,
-  { log }: CommandIo,
-): Promise<void> => {
+const checkData = async (image: Image, place: BlobPlace, { log }: CommandIo): Promise<void> => {
   await Promise.all([prepareDigests(), prepareCompressors()]);
   const { bootstrap } = image;
   const sources = new Map<number, RandomBytes>();

@@ -9,7 +9,12 @@ import { sniff, SNIFFED_SIZE } from '../lib/compression.js';
 import { newSecret } from '../lib/crypt.js';
 import { RafsError } from '../lib/errors.js';
 import type { LowerImage } from '../lib/load-tree.js';
-import { openArtifacts, type ArtifactWriter, type Target, type Targets } from '../streams/artifact-writer.js';
+import {
+  openArtifacts,
+  type ArtifactWriter,
+  type Target,
+  type Targets,
+} from '../streams/artifact-writer.js';
 import { dirWalk } from '../streams/dir-walk.js';
 import { releaseFifo, releaseSourceFifo } from '../streams/fifo.js';
 import { gone } from '../streams/gone.js';

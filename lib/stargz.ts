@@ -289,4 +289,3 @@ class TocReader {
 
 /** Bytes of a gzip member that holds so many, as nydus-image reckons. */
 const memberBound = (size: number): number => size + 151 + 5 * Math.floor(size / 0x4000);
-

@@ -9,7 +9,14 @@ import { ChunkDict } from '../lib/chunk-dict.js';
 import { crc32c, digest, digesterName, prepareDigests, type Digester } from '../lib/digest.js';
 import { DigestIndex } from '../lib/digest-index.js';
 import type { LowerImage } from '../lib/load-tree.js';
-import type { Chunk, ChunkPart, EndPart, EntryPart, HashedChunk, NamedChunk } from '../lib/parts.js';
+import type {
+  Chunk,
+  ChunkPart,
+  EndPart,
+  EntryPart,
+  HashedChunk,
+  NamedChunk,
+} from '../lib/parts.js';
 import { inOrder } from '../lib/sorted-children.js';
 import { Stage } from './stage.js';
 
@@ -47,25 +54,22 @@ export const digester = async ({ algorithm, lower, dict = NO_DICT }: DigesterOpt
       : { ...chunk, digest: digest(algorithm, bytes), crc32: crc32c(bytes) };
 
   type In = EntryPart | ChunkPart<Chunk | HashedChunk> | EndPart;
-  return new Stage<In, EntryPart | ChunkPart<NamedChunk> | EndPart>(
-    'digester',
-    {
-      *part(part) {
-        if (part.kind !== 'chunk') {
-          yield part;
-          return;
-        }
-        const { bytes } = part;
-        const chunk = hashed(part.chunk, bytes);
-        const named = name(chunk.digest, chunk.uncompressedSize);
-        yield {
-          kind: 'chunk',
-          chunk: { ...chunk, ...named },
-          bytes: named.known ? NO_BYTES : bytes,
-        };
-      },
+  return new Stage<In, EntryPart | ChunkPart<NamedChunk> | EndPart>('digester', {
+    *part(part) {
+      if (part.kind !== 'chunk') {
+        yield part;
+        return;
+      }
+      const { bytes } = part;
+      const chunk = hashed(part.chunk, bytes);
+      const named = name(chunk.digest, chunk.uncompressedSize);
+      yield {
+        kind: 'chunk',
+        chunk: { ...chunk, ...named },
+        bytes: named.known ? NO_BYTES : bytes,
+      };
     },
-  );
+  });
 };
 
 const NO_DICT = new ChunkDict([]);

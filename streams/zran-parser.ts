@@ -7,7 +7,14 @@
  */
 import { RafsError } from '../lib/errors.js';
 import { GzipSteps } from '../lib/gzip-steps.js';
-import type { ChunkPart, ContextPart, EndPart, Entry, EntryPart, LayerChunk } from '../lib/parts.js';
+import type {
+  ChunkPart,
+  ContextPart,
+  EndPart,
+  Entry,
+  EntryPart,
+  LayerChunk,
+} from '../lib/parts.js';
 import { ZranCutter } from '../lib/zran.js';
 import { tarParser } from './tar-demux.js';
 

@@ -130,10 +130,24 @@ const seen = (bootstrap: Bootstrap): string[] => {
   return [...walk(bootstrap)].map(({ path, inode }) => {
     const { id, type, mode, uid, gid, mtime, nlink } = inode;
     if (!first.has(id)) first.set(id, path);
-    const xattrs = [...bootstrap.xattrs(inode)].map(([name, value]) => `${name}=${value.toString()}`);
+    const xattrs = [...bootstrap.xattrs(inode)].map(
+      ([name, value]) => `${name}=${value.toString()}`,
+    );
     const chunks = [...bootstrap.chunks(inode)].map(({ digest }) => digest.toString('hex'));
     const target = type === 'symlink' ? bootstrap.symlinkTarget(inode) : '';
-    return JSON.stringify([path, first.get(id), type, mode, uid, gid, mtime, nlink, target, xattrs, chunks]);
+    return JSON.stringify([
+      path,
+      first.get(id),
+      type,
+      mode,
+      uid,
+      gid,
+      mtime,
+      nlink,
+      target,
+      xattrs,
+      chunks,
+    ]);
   });
 };
 
@@ -168,7 +182,8 @@ for (const fsVersion of [6, 5] as const) {
   });
 }
 
-const fileOf = (name: string, text: string) => partsOf('file', name, { content: Buffer.from(text) });
+const fileOf = (name: string, text: string) =>
+  partsOf('file', name, { content: Buffer.from(text) });
 
 t.test('nothing is stored that the image below or a dictionary has', async t => {
   const lower = await buildLayer([...fileOf('a', 'one'), ...fileOf('b', 'two')]);
@@ -179,14 +194,19 @@ t.test('nothing is stored that the image below or a dictionary has', async t => 
   );
   const blobOf = (name: string): number => {
     for (const { path, inode } of walk(built.bootstrap)) {
-      if (path === name) for (const { blobIndex } of built.bootstrap.chunks(inode)) return blobIndex;
+      if (path === name)
+        for (const { blobIndex } of built.bootstrap.chunks(inode)) return blobIndex;
     }
     return -1;
   };
   t.equal(built.bootstrap.blobs.length, 3);
   t.equal(built.image.blobs[0], lower.image.blobs[0]);
   t.equal(built.image.blobs[2], dict.image.blobs[0]);
-  t.same(['a', 'b', 'c', 'd', 'e', 'f'].map(blobOf), [0, 0, 1, 2, 0, 2], 'a dictionary is asked first');
+  t.same(
+    ['a', 'b', 'c', 'd', 'e', 'f'].map(blobOf),
+    [0, 0, 1, 2, 0, 2],
+    'a dictionary is asked first',
+  );
   t.equal(built.blob.subarray(0, 4).toString(), 'four');
   t.equal(built.bootstrap.blobs[1]!.chunkCount, 1);
 });
@@ -196,11 +216,17 @@ t.test('a layer without new data has no blob of its own', async t => {
   const built = await buildLayer(fileOf('b', 'one'), { lower: loadImage(lower.bootstrap) });
   t.same(built.image.blobs, lower.image.blobs);
   t.equal(built.blob.length, 0);
-  t.same([...walk(built.bootstrap)].map(({ path }) => path), ['', 'a', 'b']);
+  t.same(
+    [...walk(built.bootstrap)].map(({ path }) => path),
+    ['', 'a', 'b'],
+  );
 });
 
 t.test('the image of external files repeats the one below', async t => {
-  const lower = await buildLayer([...partsOf('directory', '', { mode: 0o700 }), ...fileOf('a', 'one')]);
+  const lower = await buildLayer([
+    ...partsOf('directory', '', { mode: 0o700 }),
+    ...fileOf('a', 'one'),
+  ]);
   const built = await buildLayer(
     [...partsOf('directory', '', { mode: 0o711 }), ...fileOf('.wh.a', ''), ...fileOf('b', 'two')],
     { lower: loadImage(lower.bootstrap), external: true },

@@ -83,40 +83,48 @@ t.test('two digesters do not know of one another', async t => {
 
 const named = (text: string): Buffer => createHash('sha256').update(text).digest();
 
-t.test('chunks of a dictionary are known, and have the next ordinal when they are first met', async t => {
-  const dict = new ChunkDict([blobInfo()]);
-  for (const [index, text] of ['one', 'two', 'three'].entries()) {
+t.test(
+  'chunks of a dictionary are known, and have the next ordinal when they are first met',
+  async t => {
+    const dict = new ChunkDict([blobInfo()]);
+    for (const [index, text] of ['one', 'two', 'three'].entries()) {
+      dict.add({
+        ...placedChunk(index, { digest: named(text), uncompressedSize: text.length }),
+        encrypted: false,
+      });
+    }
     dict.add({
-      ...placedChunk(index, { digest: named(text), uncompressedSize: text.length }),
+      ...placedChunk(9, { digest: named('size'), uncompressedSize: 9 }),
       encrypted: false,
     });
-  }
-  dict.add({ ...placedChunk(9, { digest: named('size'), uncompressedSize: 9 }), encrypted: false });
-  const texts = ['new', 'three', 'new', 'three', 'size', 'two', 'size'];
-  const out = await collect<ChunkPart, Out>(
-    await digester({ algorithm: 'sha256', dict }),
-    texts.map(text => chunkOf(Buffer.from(text), 0)),
-  );
-  t.same(
-    out.map(part => {
-      if (part.kind !== 'chunk') return part.kind;
-      const { ordinal, known, dictRow } = part.chunk;
-      return [ordinal, known, dictRow, part.bytes.length];
-    }),
-    [
-      [0, false, undefined, 3],
-      [1, true, 2, 0],
-      [0, true, undefined, 0],
-      [1, true, undefined, 0],
-      [2, false, undefined, 4],
-      [3, true, 1, 0],
-      [2, true, undefined, 0],
-    ],
-  );
-});
+    const texts = ['new', 'three', 'new', 'three', 'size', 'two', 'size'];
+    const out = await collect<ChunkPart, Out>(
+      await digester({ algorithm: 'sha256', dict }),
+      texts.map(text => chunkOf(Buffer.from(text), 0)),
+    );
+    t.same(
+      out.map(part => {
+        if (part.kind !== 'chunk') return part.kind;
+        const { ordinal, known, dictRow } = part.chunk;
+        return [ordinal, known, dictRow, part.bytes.length];
+      }),
+      [
+        [0, false, undefined, 3],
+        [1, true, 2, 0],
+        [0, true, undefined, 0],
+        [1, true, undefined, 0],
+        [2, false, undefined, 4],
+        [3, true, 1, 0],
+        [2, true, undefined, 0],
+      ],
+    );
+  },
+);
 
 t.test('chunks of the image below have the first ordinals', async t => {
-  const files = ['a', 'b', 'c'].flatMap(name => partsOf('file', name, { content: Buffer.from(name) }));
+  const files = ['a', 'b', 'c'].flatMap(name =>
+    partsOf('file', name, { content: Buffer.from(name) }),
+  );
   const { bootstrap } = await buildLayer(files);
   const ask = async (algorithm: 'sha256' | 'blake3'): Promise<unknown[]> => {
     const out = await collect<ChunkPart, Out>(
@@ -125,6 +133,18 @@ t.test('chunks of the image below have the first ordinals', async t => {
     );
     return out.map(part => part.kind === 'chunk' && [part.chunk.ordinal, part.chunk.known]);
   };
-  t.same(await ask('sha256'), [[2, true], [3, false], [0, true]]);
-  t.same(await ask('blake3'), [[3, false], [4, false], [5, false]], 'of another algorithm none is');
+  t.same(await ask('sha256'), [
+    [2, true],
+    [3, false],
+    [0, true],
+  ]);
+  t.same(
+    await ask('blake3'),
+    [
+      [3, false],
+      [4, false],
+      [5, false],
+    ],
+    'of another algorithm none is',
+  );
 });

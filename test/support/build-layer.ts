@@ -54,7 +54,9 @@ export const buildLayer = async (
   });
   const bytesOf = (artifact: SectionPart['artifact']): Buffer =>
     Buffer.concat(
-      out.flatMap(part => (part.kind === 'section' && part.artifact === artifact ? [part.bytes] : [])),
+      out.flatMap(part =>
+        part.kind === 'section' && part.artifact === artifact ? [part.bytes] : [],
+      ),
     );
   const bytes = bytesOf('bootstrap');
   const last = out.find(part => part.kind === 'image');
