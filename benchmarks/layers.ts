@@ -31,7 +31,7 @@ const fewFiles = (total: number, files: number): LayerShape => ({
   symlinks: 0,
   sizes: [
     [0, total / files / 4],
-    [1, (total / files) * 2.3],
+    [1, (total / files) * 2.4],
   ],
   random: 0.5,
   repeated: 0.4,

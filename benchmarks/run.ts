@@ -55,7 +55,10 @@ const options = (): Options => {
   const whole = values.only === undefined && values.scale === undefined;
   const runs = Number(values.runs ?? 3);
   const scale = Number(values.scale ?? 1);
-  if (!Number.isInteger(runs) || runs < 1 || !(scale > 0 && scale <= 1)) throw new Error(USAGE);
+  if (!Number.isInteger(runs) || runs < 1 || !(scale > 0 && scale <= 1)) {
+    process.stderr.write(USAGE);
+    process.exit(2);
+  }
   return {
     only: values.only?.split(',') ?? [],
     runs,

@@ -92,6 +92,11 @@ export const runCommand = async (
       await exportBlock({ ...options, verity, threads: values.threads }, context);
       break;
     }
+    case 'compact': {
+      const { compact } = await import('./compact.js');
+      await compact(invocation, context);
+      break;
+    }
     default:
       throw unsupported(invocation.command);
   }

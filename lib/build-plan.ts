@@ -136,7 +136,7 @@ export const planBuild = ({ values, explicit, source, kindOf }: BuildRequest): B
     fsVersion,
     chunkSize,
     batchSize,
-    compressor: conversion.compressor ?? cached ?? values.compressor,
+    compressor: cached ?? conversion.compressor ?? values.compressor,
     digester: conversion.digester ?? values.digester,
     features: {
       blobToc: values.features === 'blob-toc',

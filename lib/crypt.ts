@@ -73,7 +73,8 @@ const pad = (plain: Buffer): Buffer => {
 };
 
 /**
- * The bytes that were encrypted. CORRUPT for what is no data unit. With another key it is any bytes.
+ * The bytes that were encrypted. CORRUPT for what is no data unit. With another key it is any bytes;
+ * MISMATCH where it is seen that there are not `size` of them.
  *
  * @param size how many there must be, where that is known: tells what could be taken for padding
  */
@@ -82,7 +83,12 @@ export const decrypt = ({ key, iv }: Secret, stored: Buffer, size?: number): Buf
     throw new RafsError('CORRUPT', `${stored.length} encrypted bytes`);
   }
   const plain = createDecipheriv(ALGORITHM, key, iv).update(stored);
-  return size !== plain.length && isMistakable(plain) ? unpad(plain) : plain;
+  const bytes = size !== plain.length && isMistakable(plain) ? unpad(plain) : plain;
+  if (size !== undefined && bytes.length !== size) {
+    const what = `${stored.length} bytes do not decrypt to ${size}`;
+    throw new RafsError('MISMATCH', `${what}: they are altered, or the key is another`);
+  }
+  return bytes;
 };
 
 const unpad = (padded: Buffer): Buffer => {

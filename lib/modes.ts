@@ -136,7 +136,7 @@ export const CONVERSIONS: Readonly<Record<ConversionType, Conversion>> = {
     source: 'toc',
     chunkSize: 0x400000,
     blobCache: false,
-    rules: ['v6 only', 'no encryption', 'no inline meta', 'blob id'],
+    rules: ['v6 only', 'no encryption', 'blob id'],
   },
   'tar-tarfs': {
     source: 'tar',

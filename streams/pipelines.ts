@@ -8,8 +8,8 @@
  *     tarfs    source → (gunzip | unzstd) → tarfs-hasher → tar-demux → tarfs-mapper
  *                     → bootstrap-finalizer → artifact-writer
  *              tar-scan → tarfs-mapper → … the same
- *     zran     source → zran-demux → digester → reference-writer → bootstrap-finalizer
- *                     → artifact-writer
+ *     zran     source → zran-demux → hash-joiner → digester → reference-writer
+ *                     → bootstrap-finalizer → artifact-writer
  *              source → tarfs-hasher → tar-demux → chunker → digester → … the same, for a plain tar
  *              source → stargz-toc → bootstrap-finalizer → artifact-writer, for an eStargz TOC
  */
@@ -28,6 +28,7 @@ import { chunker } from './chunker.js';
 import { compressor } from './compressor.js';
 import { digester } from './digester.js';
 import { gunzip } from './gunzip.js';
+import { hashJoiner } from './hash-joiner.js';
 import { referenceWriter, type ReferenceWriterOptions } from './reference-writer.js';
 import { stargzToc, type StargzTocOptions } from './stargz-toc.js';
 import { tarDemux } from './tar-demux.js';
@@ -130,7 +131,7 @@ export const referenceFromTar = async (
   }
   const zran = options.compression === 'gzip';
   const chunks = zran
-    ? [zranDemux({ ...options, kept: options.cache ?? false })]
+    ? [zranDemux({ ...options, kept: options.cache ?? false }), hashJoiner()]
     : [
         tarfsHasher({ hashed: true, kept: false }),
         tarDemux<LayerPart>(),

@@ -89,12 +89,12 @@ export class TarScan extends Readable {
   #layer(): LayerPart {
     this.#checkUnchanged();
     const layer = { kind: 'layer', size: this.size } as const;
-    const hash = this.#hash;
-    if (!hash) {
-      this.once('end', () => this.destroy());
+    const ended = new Promise<void>(resolve => this.once('end', () => resolve()));
+    if (!this.#hash) {
+      void ended.then(() => this.destroy());
       return { ...layer, digest: undefined };
     }
-    const late = hash.digest.then(
+    const late = this.#hash.digest.then(
       digest => {
         this.#checkUnchanged();
         return digest;
@@ -103,8 +103,7 @@ export class TarScan extends Readable {
         throw this.#located(error);
       },
     );
-    const over = (): void => void this.destroy();
-    late.then(over, over);
+    void Promise.allSettled([ended, late]).then(() => this.destroy());
     return { ...layer, digest: undefined, late };
   }
 

@@ -1,7 +1,8 @@
 /**
- * zran-demux: a gzipped tar to entries, and to chunks that tell where in the gzip they lie.
+ * zran-demux: a gzipped tar to entries, and to chunks that tell where in the gzip they lie; in
+ * runs, with the hashes of their chunks.
  *
- * takes bytes; makes entry, chunk (hashed), end, context and, at the end, layer
+ * takes bytes; makes run and, at the end, layer
  * holds 4 slabs of 1 MiB (or of a chunk, if that is more), 1.5 MiB of the inflater, the dictionary
  *   of a context, and what a tar header may take
  *
@@ -10,17 +11,22 @@
  */
 import { createHash } from 'node:crypto';
 import { copyOf } from '../lib/allocate.js';
-import { checksumsIn, hashChunks } from '../lib/digest.js';
-import type { BytesPart, ChunkPart, HashedChunk, LayerPart } from '../lib/parts.js';
+import { hashChunks } from '../lib/digest.js';
+import type { BytesPart, LayerPart } from '../lib/parts.js';
 import { HashPool } from './hash-pool.js';
 import { Stage } from './stage.js';
 import { zranParser, type ZranPart } from './zran-parser.js';
 
-type Out = Exclude<ZranPart, { kind: 'chunk' }> | ChunkPart<HashedChunk> | LayerPart;
+/** Parts in their order, and the hashes of the chunks among them, as `hashChunks` makes them. */
+export interface RunPart {
+  kind: 'run';
+  parts: readonly ZranPart[];
+  hashes: Uint8Array;
+}
 
 const SLAB_SIZE = 0x100000;
 const SLABS = 4;
-const RUN_PARTS = 0x4000;
+const RUN_PARTS = 0x1000;
 const NO_BYTES = Buffer.alloc(0);
 
 export interface ZranDemuxOptions {
@@ -30,13 +36,6 @@ export interface ZranDemuxOptions {
   kept?: boolean;
 }
 
-/** Parts in their order; the bytes of its chunks lie in a slab, one behind the other. */
-interface Run {
-  parts: ZranPart[];
-  sizes: number[];
-  slab: Buffer | undefined;
-}
-
 export const zranDemux = ({ chunkSize, kept = false }: ZranDemuxOptions) => {
   const parser = zranParser({ chunkSize });
   const pool = new HashPool({
@@ -44,90 +43,78 @@ export const zranDemux = ({ chunkSize, kept = false }: ZranDemuxOptions) => {
     slabs: SLABS,
     slabSize: Math.max(SLAB_SIZE, chunkSize),
   });
-  const pending: { run: Run; hashes: Promise<Uint8Array>; ready: boolean }[] = [];
   const layer = createHash('sha256');
-  let size = 0;
-  let run: Run = { parts: [], sizes: [], slab: undefined };
+  let layerSize = 0;
+
+  // the run under way; the bytes of its chunks lie in the slab, one behind the other
+  let parts: ZranPart[] = [];
+  let sizes: number[] = [];
+  let slab: Buffer | undefined;
+  const pending: { run: Promise<RunPart>; ready: boolean }[] = [];
+
+  const runOf = (hashes: Uint8Array, of: readonly ZranPart[]): RunPart => ({
+    kind: 'run',
+    parts: of,
+    hashes,
+  });
 
   /** Has the chunks of the run hashed, and starts another. */
   const send = (): void => {
-    const { slab, sizes } = run;
     const hashes = slab ? pool.chunks(slab, sizes) : Promise.resolve(hashChunks(NO_BYTES, []));
-    const waiting = { run, hashes, ready: false };
+    const sent = parts;
+    const waiting = { run: hashes.then(made => runOf(made, sent)), ready: false };
     const settled = (): void => void (waiting.ready = true);
-    hashes.then(settled, settled); // whoever awaits it learns why it failed
+    waiting.run.then(settled, settled); // whoever awaits it learns why it failed
     pending.push(waiting);
-    run = { parts: [], sizes: [], slab: undefined };
+    parts = [];
+    sizes = [];
+    slab = undefined;
+    parser.setRoom(NO_BYTES);
   };
 
-  async function* first(): AsyncIterable<Out> {
-    const { run, hashes } = pending.shift()!;
-    yield* named(run, await hashes);
-  }
-
-  /** All that there is in the input so far. */
-  async function* parse(): AsyncIterable<Out> {
+  /** Goes on until it needs input; makes the runs that it has to wait for. */
+  async function* parse(): AsyncIterable<RunPart> {
     for (;;) {
       const part = parser.next();
       if (part === 'input') return;
       if (part === 'room') {
-        if (run.slab) send();
-        // every other slab is on its way: this one comes free when its hashes do
-        while (pending.length >= SLABS) yield* first();
-        run.slab = await pool.take();
-        parser.setRoom(run.slab);
+        if (slab) send();
+        // as many slabs as runs at most are on their way: then one is free
+        while (pending.length >= SLABS) yield await pending.shift()!.run;
+        slab = await pool.take();
+        parser.setRoom(slab);
         continue;
       }
       if (part.kind === 'chunk') {
-        run.sizes.push(part.bytes.length);
+        sizes.push(part.bytes.length);
         part.bytes = kept ? copyOf(part.bytes) : NO_BYTES;
       }
-      run.parts.push(part);
-      if (run.parts.length < RUN_PARTS) continue;
-      send();
-      parser.setRoom(NO_BYTES);
+      parts.push(part);
+      if (parts.length === RUN_PARTS) send();
     }
   }
 
-  return new Stage<BytesPart, Out>('zran-demux', {
-    async *batch(parts) {
-      for (const { bytes } of parts) {
+  return new Stage<BytesPart, RunPart | LayerPart>('zran-demux', {
+    async *batch(given) {
+      for (const { bytes } of given) {
         layer.update(bytes);
-        size += bytes.length;
+        layerSize += bytes.length;
         parser.feed(bytes);
         yield* parse();
       }
-      while (pending[0]?.ready) yield* first();
+      while (pending[0]?.ready) yield await pending.shift()!.run;
     },
     async *end() {
       const last = parser.end();
-      if (last) run.parts.push(last);
+      if (last) parts.push(last);
       if (pool.started) send();
-      while (pending.length > 0) yield* first();
+      while (pending.length > 0) yield await pending.shift()!.run;
       pool.close(); // what comes now needs its memory
-      yield* named(run, hashChunks(run.slab ?? NO_BYTES, run.sizes));
-      yield { kind: 'layer', size, digest: layer.digest('hex') };
+      yield runOf(hashChunks(slab ?? NO_BYTES, sizes), parts);
+      yield { kind: 'layer', size: layerSize, digest: layer.digest('hex') };
     },
     close() {
       pool.close();
     },
   });
 };
-
-/** The parts of a run, its chunks with their hashes. */
-function* named({ parts, sizes }: Run, hashes: Uint8Array): Iterable<Out> {
-  const checksums = checksumsIn(hashes);
-  const digests = Buffer.from(hashes.buffer, hashes.byteOffset, sizes.length * DIGEST_SIZE);
-  let at = 0;
-  for (const part of parts) {
-    if (part.kind !== 'chunk') {
-      yield part;
-      continue;
-    }
-    const digest = digests.subarray(at * DIGEST_SIZE, (at + 1) * DIGEST_SIZE);
-    yield { ...part, chunk: { ...part.chunk, digest, crc32: checksums[at]! } };
-    at++;
-  }
-}
-
-const DIGEST_SIZE = 32;

@@ -40,21 +40,33 @@ export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => 
   const steps = new GzipSteps({ boundaries: true });
   const tar = tarParser({ contents: false });
   const cutter = new ZranCutter(chunkSize);
+  const made: (EntryPart | EndPart)[] = [];
   let outOffset = 0;
+  let outEnd = 0; // where to stop next
+  let tarEnd = 0; // what the tar's parser has seen; behind it, it may have no use for some
   let room: Buffer = NO_BYTES; // what is left of it
 
-  /** Inflates the next `count` bytes. */
-  function* inflate(count: number, use: (piece: Buffer) => void): Iterable<'input'> {
-    let left = count;
-    while (left > 0) {
-      const piece = steps.next(left);
-      if (piece) {
-        left -= piece.length;
-        use(piece);
-        outOffset += piece.length;
-      } else yield 'input';
+  /** Inflates up to `outEnd` and has `use` look at what is made; false if it needs input before. */
+  const inflate = (use: (piece: Buffer) => void): boolean => {
+    while (outOffset < outEnd) {
+      const piece = steps.next(outEnd - outOffset);
+      if (!piece) return false;
+      use(piece);
+      outOffset += piece.length;
     }
-  }
+    return true;
+  };
+
+  const passOver = (): void => undefined;
+  const readTar = (bytes: Buffer): void => {
+    for (const part of tar.part({ kind: 'bytes', offset: outOffset, bytes })) {
+      if (part.kind !== 'data') made.push(part); // there are none: it passes content over
+    }
+  };
+  const keep = (piece: Buffer): void => {
+    room.set(piece, 0);
+    room = room.subarray(piece.length);
+  };
 
   function* chunksOf({ path, size, dataOffset }: Entry): Iterable<ZranPart | 'input' | 'room'> {
     if (size > 0 && dataOffset === undefined) {
@@ -67,35 +79,25 @@ export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => 
       const complete = cutter.begin(steps.position, steps.boundary!);
       if (complete) yield complete;
       const bytes = room.subarray(0, uncompressedSize);
-      let at = 0;
-      yield* inflate(uncompressedSize, piece => {
-        bytes.set(piece, at);
-        at += piece.length;
-      });
-      room = room.subarray(uncompressedSize);
+      outEnd = outOffset + uncompressedSize;
+      while (!inflate(keep)) yield 'input';
       const zran = cutter.end(steps.position);
       yield { kind: 'chunk', chunk: { fileOffset, uncompressedSize, zran }, bytes };
     }
   }
 
   function* parse(): Generator<ZranPart | 'input' | 'room', never> {
-    let passed = 0; // of the bytes that the tar's parser has no use for
-    const made: (EntryPart | EndPart)[] = [];
-    const read = (bytes: Buffer): void => {
-      for (const part of tar.part({ kind: 'bytes', offset: outOffset, bytes })) {
-        if (part.kind !== 'data') made.push(part); // there are none: it passes content over
-      }
-    };
     for (;;) {
-      yield* inflate(tar.skippable - passed, () => undefined);
-      passed = 0;
-      yield* inflate(tar.wanted, read);
-      for (const part of made.splice(0)) {
+      outEnd = tarEnd + tar.skippable;
+      while (!inflate(passOver)) yield 'input';
+      outEnd += tar.wanted;
+      while (!inflate(readTar)) yield 'input';
+      tarEnd = outEnd;
+      for (const part of made) {
         yield part;
-        if (part.kind !== 'entry' || part.entry.type !== 'file') continue;
-        yield* chunksOf(part.entry);
-        passed = part.entry.size;
+        if (part.kind === 'entry' && part.entry.type === 'file') yield* chunksOf(part.entry);
       }
+      made.length = 0;
     }
   }
   const parts = parse();

@@ -38,7 +38,7 @@ t.test('a chunk too small to begin a batch joins one that has begun', async t =>
   t.equal(batch.take()!.length, 20);
 });
 
-t.test('every chunk is found where it was put', async t => {
+t.test('every chunk is found where it was put', async () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 2047 }), { maxLength: 60 }), sizes => {
       const batch = new BatchBuffer(SIZE);

@@ -112,7 +112,7 @@ t.test('what types decide', async t => {
   t.equal(plan('-v 5 -D dir src').alignedChunk, false);
   t.equal(plan('-v 5 --aligned-chunk -D dir src').alignedChunk, true);
   t.equal(plan('-t tar-rafs --blob-cache-dir dir -B boot tar').compressor, 'none');
-  t.equal(plan('-t targz-ref --blob-cache-dir dir -B boot tar').compressor, 'gzip');
+  t.equal(plan('-t targz-ref --blob-cache-dir dir -B boot tar').compressor, 'none');
   t.equal(plan('-t tar-rafs --parent-bootstrap= -D dir tar').paths.parentBootstrap, undefined);
 });
 

@@ -70,7 +70,7 @@ t.test('short units are padded to 18 bytes, with an end that tells', async t => 
   }
 });
 
-t.test('what is encrypted comes back, whatever its size', async t => {
+t.test('what is encrypted comes back, whatever its size', async () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (array, told) => {
       const plain = Buffer.from(array);
@@ -131,4 +131,14 @@ t.test('what cannot be one unit is refused', async t => {
     { code: 'LIMIT', message: /16777217/ },
   );
   t.equal(encrypt(SECRET, large.subarray(1)).length, 0x1000000);
+});
+
+t.test('another number of bytes than there must be', async t => {
+  const stored = encrypt(SECRET, Buffer.alloc(5));
+  for (const size of [4, 6, 17, 19]) {
+    t.match(
+      failure(() => decrypt(SECRET, stored, size)),
+      { code: 'MISMATCH' },
+    );
+  }
 });

@@ -115,7 +115,6 @@ const REFUSED: Partial<Record<TypeName, Partial<Record<Change, string>>>> = {
   'estargztoc-ref': {
     v5: v6('estargztoc-ref'),
     encrypt: conflicts('estargztoc-ref', '--encrypt'),
-    inline: conflicts('estargztoc-ref', '--blob-inline-meta'),
   },
 };
 

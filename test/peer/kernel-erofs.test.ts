@@ -81,3 +81,57 @@ for (const name of LAYERS) {
     compare(t, tree, point, tar);
   });
 }
+
+t.test('three layers: Native and Tarfs mount alike, as the unpacked image', { skip }, async t => {
+  const directory = temporaryDirectory(t);
+  const at = (name: string): string => path.join(directory, name);
+  const mounted: string[] = [];
+  for (const [type, verity] of [
+    ['tar-rafs', []],
+    ['tar-tarfs', ['--verity']],
+  ] as const) {
+    const blobs = at(type);
+    fs.mkdirSync(blobs);
+    const boots: string[] = [];
+    for (const n of [0, 1, 2]) {
+      const id = String(n).repeat(64);
+      const tar = path.join(blobs, `${id}.source`);
+      fs.writeFileSync(tar, layerTar(`layer-${n}`));
+      const folder = at(`${type}-${n}`);
+      fs.mkdirSync(folder);
+      boots.push(path.join(folder, 'layer.boot'));
+      const argv = ['create', '-t', type, '-B', boots[n]!, '-D', blobs, '--blob-id', id];
+      await succeed(t, [...argv, '-l', 'error', tar]);
+      if (type === 'tar-tarfs') fs.copyFileSync(tar, path.join(blobs, id));
+    }
+    const image = at(`${type}.boot`);
+    // base names are all the same: ids are those in the bootstraps
+    const ids =
+      type === 'tar-rafs'
+        ? ['--original-blob-ids', boots.map((_, n) => String(n).repeat(64)).join(',')]
+        : [];
+    await succeed(t, ['merge', '-B', image, ...ids, '-l', 'error', ...boots]);
+    const disk = at(`${type}.disk`);
+    const argv = ['export', '--block', '-D', blobs, '-B', image, '-O', disk, ...verity];
+    await succeed(t, [...argv, '-l', 'error']);
+    const point = at(`${type}.mnt`);
+    mountErofs(t, point, disk);
+    mounted.push(point);
+  }
+  const [native, tarfs] = mounted.map(factsBelow);
+  t.ok(native!.size > 20, `${native!.size} names`);
+  t.same(tarfs, native);
+
+  const unpacked = at('unpacked.tar');
+  const argv = ['unpack', '-B', at('tar-rafs.boot'), '-D', at('tar-rafs'), '-l', 'error'];
+  await succeed(t, [...argv, '--output', unpacked]);
+  const tree = at('tree');
+  fs.mkdirSync(tree);
+  const attributes = ['--numeric-owner', '--xattrs', '--xattrs-include=*', '--transform', 's,^/,,'];
+  const extract = ['-xpf', unpacked, '-P', '--delay-directory-restore', ...attributes];
+  execFileSync('tar', [...extract, '-C', tree]);
+  const due = factsBelow(tree);
+  for (const facts of [due, native!]) facts.delete('.'); // a tar of a layer has no root
+  t.same([...native!.keys()].sort(), [...due.keys()].sort());
+  for (const [name, fact] of due) t.same(native!.get(name), fact, name);
+});

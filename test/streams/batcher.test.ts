@@ -87,7 +87,7 @@ t.test('nothing in, nothing out', async t => {
   t.equal(kinds(await run(partsOf([{ size: 0 }]))), '()');
 });
 
-t.test('every new chunk is in exactly one place, however slow the reader is', async t => {
+t.test('every new chunk is in exactly one place, however slow the reader is', async () => {
   const file = fc.record({
     size: fc.oneof(fc.nat(30), fc.nat(2 * B), fc.constantFrom(2047, 2048, CHUNK, CHUNK + 1)),
     known: fc.boolean(),

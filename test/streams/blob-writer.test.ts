@@ -321,7 +321,7 @@ for (const secret of [undefined, SECRET]) {
     t.ok(slice(3070, 4000).equals(Buffer.alloc(4000, 3)));
     t.ok(slice(7070, 20).equals(Buffer.alloc(20, 0xb1)));
 
-    const placed = out.flatMap(part => (part.kind === 'chunk' ? [part.chunk as PlacedChunk] : []));
+    const placed = out.flatMap(part => (part.kind === 'chunk' ? [part.chunk] : []));
     t.same(
       placed.map(chunk => [chunk.compressedOffset, chunk.compressedSize, chunk.uncompressedOffset]),
       [
@@ -397,7 +397,7 @@ t.test('18 bytes that would be taken for padded ones', async t => {
   t.ok(decompress('lz4_block', lz4, 40).equals(plain));
   const compressed = { ...packed(2, 40, 18).chunk, compressed: true };
   const out = await run({ kind: 'chunk', chunk: compressed, bytes: lz4 });
-  const placed = out.find(part => part.kind === 'chunk')!.chunk as PlacedChunk;
+  const placed = out.find(part => part.kind === 'chunk')!.chunk;
   t.match(placed, { compressed: false, compressedSize: 40 });
   t.ok(decrypt(SECRET, blobOf(out).subarray(0, 40)).equals(plain), 'stored as it was');
 });

@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import type { EndPart, EntryPart, LayerPart } from '../../lib/parts.js';
+import { gone } from '../../streams/gone.js';
 import type { Batch } from '../../streams/stage.js';
 import { tarDemux } from '../../streams/tar-demux.js';
 import type { TarScan } from '../../streams/tar-scan.js';
@@ -14,10 +16,12 @@ import { tarOf, type TarEntry } from '../support/tar.js';
 
 type Out = EntryPart | EndPart | LayerPart;
 
+const HEADERS = { hashed: false };
+
 const scanOf = (t: Test, tar: Buffer): TarScan => {
   const file = path.join(temporaryDirectory(t), 'tar');
   fs.writeFileSync(file, tar);
-  return openTarScan(file)!;
+  return openTarScan(file, HEADERS)!;
 };
 
 const partsOf = async (scan: TarScan): Promise<Out[]> => {
@@ -74,7 +78,7 @@ t.test('content is passed over', async t => {
     return got;
   }) as typeof read; // one of its signatures is what is called
   t.teardown(() => (fs.readSync = read));
-  const parts = await partsOf(openTarScan(file)!);
+  const parts = await partsOf(openTarScan(file, HEADERS)!);
   t.equal(parts.filter(({ kind }) => kind === 'entry').length, 2);
   t.ok(count > 0 && count < 100_000, `${count} bytes read`);
 });
@@ -100,27 +104,77 @@ t.test('a tar that is cut anywhere is refused, where it does not end between ent
   }
 });
 
-t.test('a tar that becomes shorter meanwhile is refused', async t => {
+t.test('a tar that changes meanwhile is refused', async t => {
   const file = path.join(temporaryDirectory(t), 'tar');
-  fs.writeFileSync(file, tarOf([{ name: 'a', content: Buffer.alloc(100_000, 1) }, { name: 'b' }]));
-  const scan = openTarScan(file)!;
-  fs.truncateSync(file, 50_000);
-  await t.rejects(partsOf(scan), { code: 'CORRUPT', message: /shorter/ });
+  const changes: [string, () => void][] = [
+    ['shorter', () => fs.truncateSync(file, 50_000)],
+    ['longer', () => fs.appendFileSync(file, Buffer.alloc(512))],
+    ['other bytes', () => fs.writeFileSync(file, Buffer.alloc(1), { flag: 'r+' })],
+  ];
+  for (const [name, change] of changes) {
+    fs.writeFileSync(file, tarOf([{ name: 'a', content: Buffer.alloc(100_000, 1) }]));
+    fs.utimesSync(file, 1, 1);
+    const scan = openTarScan(file, HEADERS)!;
+    scan.peek(512); // it is open, and nothing else was read
+    change();
+    await t.rejects(partsOf(scan), { code: 'CORRUPT' }, name);
+  }
+});
+
+t.test('the digest comes late, for a small tar and for one that needs a thread', async t => {
+  for (const size of [0, 1000, 5_000_000]) {
+    const directory = temporaryDirectory(t);
+    const file = path.join(directory, 'tar');
+    const tar = tarOf(size === 0 ? [] : [{ name: 'a', content: Buffer.alloc(size, 'content') }]);
+    fs.writeFileSync(file, tar);
+    const scan = openTarScan(file, { hashed: true })!;
+    const closed = new Promise(resolve => scan.once('close', resolve));
+    const layer = (await partsOf(scan)).at(-1);
+    t.match(layer, { kind: 'layer', size: tar.length, digest: undefined });
+    const late = layer?.kind === 'layer' ? await layer.late : undefined;
+    t.equal(late, createHash('sha256').update(tar).digest('hex'), `${size} bytes`);
+    await closed;
+    t.same(openBelow(directory), []);
+  }
+});
+
+t.test('a tar that changes while it is hashed is refused', async t => {
+  const file = path.join(temporaryDirectory(t), 'tar');
+  fs.writeFileSync(file, tarOf([{ name: 'a', content: Buffer.alloc(30_000_000, 1) }]));
+  fs.utimesSync(file, 1, 1);
+  const scan = openTarScan(file, { hashed: true })!;
+  const layer = (await partsOf(scan)).at(-1);
+  fs.writeFileSync(file, 'other', { flag: 'r+' });
+  const late = async (): Promise<void> => void (layer?.kind === 'layer' && (await layer.late));
+  await t.rejects(late, { code: 'CORRUPT' });
+});
+
+t.test('one that is destroyed stops hashing and gives its descriptor back', async t => {
+  const directory = temporaryDirectory(t);
+  const file = path.join(directory, 'tar');
+  fs.writeFileSync(file, tarOf([{ name: 'a', content: Buffer.alloc(30_000_000, 1) }]));
+  const scan = openTarScan(file, { hashed: true })!;
+  const layer = (await partsOf(scan)).at(-1);
+  await gone(scan);
+  t.same(openBelow(directory), []);
+  t.equal(layer?.kind, 'layer');
+  // done before, or given up: either way it is over
+  if (layer?.kind === 'layer') await layer.late?.catch(() => undefined);
 });
 
 t.test('only regular files; descriptors are given back', async t => {
   const directory = temporaryDirectory(t);
   const fifo = path.join(directory, 'fifo');
   makeFifo(fifo);
-  t.equal(openTarScan(fifo), undefined);
-  t.throws(() => openTarScan(path.join(directory, 'none')), { code: 'ENOENT' });
+  t.equal(openTarScan(fifo, HEADERS), undefined);
+  t.throws(() => openTarScan(path.join(directory, 'none'), HEADERS), { code: 'ENOENT' });
   const file = path.join(directory, 'tar');
   fs.writeFileSync(file, tarOf([{ name: 'a' }]));
-  const scan = openTarScan(file)!;
+  const scan = openTarScan(file, HEADERS)!;
   t.equal(scan.peek(3).toString('latin1'), 'a\0\0');
   await partsOf(scan);
   t.equal(scan.bytesRead, scan.size);
-  const other = openTarScan(file)!;
+  const other = openTarScan(file, HEADERS)!;
   other.destroy();
   await new Promise(resolve => other.once('close', resolve));
   t.same(openBelow(directory), []);

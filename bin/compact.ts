@@ -1,0 +1,226 @@
+/** compact: the same image, with blobs that have no unused chunks, and fewer of them. */
+import { statSync } from 'node:fs';
+import { dirname, join, parse } from 'node:path';
+import { blobElsewhere } from '../lib/blob-table.js';
+import { chunkDictPath } from '../lib/chunk-dict.js';
+import {
+  chunksToCopy,
+  hasAlignedChunks,
+  planAgain,
+  planCompaction,
+  renumberBlobs,
+  type CompactOptions,
+  type Rebuilding,
+} from '../lib/compact.js';
+import { settingsOf } from '../lib/compatibility.js';
+import { prepareCompressors } from '../lib/compress.js';
+import { prepareDigests } from '../lib/digest.js';
+import { located, RafsError } from '../lib/errors.js';
+import { loadedText, shown } from '../lib/inspect-text.js';
+import { BlobFeature } from '../lib/layout/blob.js';
+import { ChunkFlag } from '../lib/layout/v6.js';
+import { loadImage, type LowerImage } from '../lib/load-tree.js';
+import type { BlobInfo } from '../lib/parts.js';
+import { Windows } from '../streams/blob-reader.js';
+import { compactor } from '../streams/compactor.js';
+import { releaseFifo } from '../streams/fifo.js';
+import { openOutput, type Output } from '../streams/output.js';
+import type { RandomBytes } from '../streams/random-bytes.js';
+import type { Invocation } from './command-line.js';
+import type { CommandContext } from './command.js';
+import { openBlob } from './open-image.js';
+import { openLayer } from './open-layers.js';
+import { outputJson, writeOutputJson } from './output-json.js';
+import { stageImage } from './staged-image.js';
+
+type CompactInvocation = Extract<Invocation, { command: 'compact' }>;
+type Values = CompactInvocation['values'];
+
+export const compact = async (
+  { values }: CompactInvocation,
+  context: CommandContext,
+): Promise<void> => {
+  const target = values['output-bootstrap'] ?? defaultOutput(values.bootstrap);
+  let output: Output | undefined;
+  try {
+    const settled = settle(values);
+    output = await openOutput(target, { signal: context.signal });
+    const result = await compactImage(values, settled, output, context);
+    if (!result) {
+      context.log.info('compact: nothing to do');
+      return;
+    }
+    const { image, blobs } = result;
+    if (values['output-json'] === undefined) return;
+    const { version: fsVersion, compressor } = image.bootstrap;
+    const ids = blobs.map(({ id }) => shown(id));
+    const json = { bootstrap: target, blobs: ids, fsVersion, compressor };
+    writeOutputJson(values['output-json'], outputJson(json, { pretty: true }));
+  } finally {
+    if (output)
+      await output.abandon(); // unless it was finished
+    else await releaseFifo(target);
+  }
+};
+
+/** Where nobody says: the bootstrap's name with another extension. */
+export const defaultOutput = (bootstrap: string): string => {
+  const { dir, name } = parse(bootstrap);
+  return join(dir === '' ? dirname(bootstrap) : dir, `${name}.bootstrap.compact`);
+};
+
+const settle = (values: Values): CompactOptions => {
+  if (values['backend-type'] !== undefined) {
+    const type = values['backend-type'];
+    const why = `--backend-type ${type}: blobs are compacted where they are files, in --blob-dir`;
+    throw new RafsError('UNSUPPORTED', why);
+  }
+  const directory = values['blob-dir'];
+  if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new RafsError('UNSUPPORTED', `--blob-dir ${JSON.stringify(directory)} is no directory`);
+  }
+  return {
+    minUsedRatio: wholeNumber(values['min-used-ratio'], 0xffn),
+    compactBlobSize: wholeNumber(values['compact-blob-size']),
+    maxCompactSize: wholeNumber(values['max-compact-size']),
+    layersToCompact: wholeNumber(values['layers-to-compact']),
+  };
+};
+
+const wholeNumber = (text: string, most = 0xffff_ffff_ffff_ffffn): number => {
+  if (!/^\+?[0-9]+$/.test(text)) {
+    throw new RafsError('UNSUPPORTED', 'invalid digit found in string', { value: text });
+  }
+  const number = BigInt(text.replace('+', ''));
+  if (number > most) {
+    throw new RafsError('UNSUPPORTED', 'number too large to fit in target type', { value: text });
+  }
+  return Number(number);
+};
+
+/** The new image, complete and named; undefined where there was nothing to do. */
+const compactImage = async (
+  values: Values,
+  settled: CompactOptions,
+  output: Output,
+  context: CommandContext,
+): Promise<{ image: LowerImage; blobs: readonly BlobInfo[] } | undefined> => {
+  const directory = values['blob-dir'];
+  await Promise.all([prepareDigests(), prepareCompressors()]);
+  const { bootstrap } = await openLayer(values.bootstrap, 'load bootstrap');
+  context.log.info(loadedText(bootstrap));
+  const image = loadImage(bootstrap);
+  const before = image.blobs.finish(undefined);
+  const dictBlobs = await dictionaryBlobs(values['chunk-dict'], image);
+  const sources = new BlobSources(image, before, directory);
+  try {
+    const sizes = await Promise.all(
+      before.map(({ compressedSize }, i) => compressedSize || sources.sizeOf(i)),
+    );
+    const compaction = planCompaction(before, image.chunks, sizes, { ...settled, dictBlobs });
+    if (!compaction) return undefined;
+    return await stageImage(directory, context, async staged => {
+      const made: BlobInfo[] = [];
+      const aligned = hasAlignedChunks(image);
+      for (const item of compaction) {
+        if (typeof item === 'number') continue;
+        const like = before[item.from[0]!]!;
+        const blob = compactor({
+          chunks: image.chunks,
+          rows: chunksToCopy(image.chunks, item),
+          read: row => sources.read(row),
+          like: {
+            compressor: like.compressor,
+            digester: like.digester,
+            chunkSize: like.chunkSize,
+          },
+          fsVersion: bootstrap.version,
+          aligned,
+          checksums: (like.features & BlobFeature.CHUNK_INFO_V2) !== 0,
+          made: info => made.push(info),
+        });
+        await staged.addBlob(blob);
+        context.log.info(madeText(before, item, made.at(-1)!));
+      }
+      const blobs = renumberBlobs(image.chunks, compaction, before, made);
+      await staged.writeBootstrap(planAgain(image, blobs));
+      await staged.verify(blobs, directory);
+      await staged.publish(made, output);
+      return { image, blobs };
+    });
+  } finally {
+    await sources.close();
+  }
+};
+
+const madeText = (before: readonly BlobInfo[], { from }: Rebuilding, { id }: BlobInfo): string =>
+  `compact: blob ${id} is made of ${from.map(i => shown(before[i]!.id)).join(', ')}`;
+
+/** Ids of the blobs of the chunk dictionary, which has to be one for such images. */
+const dictionaryBlobs = async (
+  given: string | undefined,
+  { bootstrap }: LowerImage,
+): Promise<ReadonlySet<string>> => {
+  if (given === undefined) return new Set();
+  const dict = await openLayer(chunkDictPath(given), 'failed to open bootstrap file');
+  const [due, got] = [settingsOf(bootstrap), settingsOf(dict.bootstrap)];
+  if (due.version !== got.version) {
+    throw new RafsError('UNSUPPORTED', `a dictionary of RAFS v${got.version}, not v${due.version}`);
+  }
+  return new Set(dict.bootstrap.blobs.map(blob => blobElsewhere(blob).id));
+};
+
+/** The blobs of an image as files, opened when they are first read. */
+class BlobSources {
+  readonly #image: LowerImage;
+  readonly #blobs: readonly BlobInfo[];
+  readonly #directory: string;
+  readonly #open = new Map<number, Promise<RandomBytes>>();
+  readonly #windows = new Windows();
+
+  constructor(image: LowerImage, blobs: readonly BlobInfo[], directory: string) {
+    this.#image = image;
+    this.#blobs = blobs;
+    this.#directory = directory;
+  }
+
+  async sizeOf(blobIndex: number): Promise<number> {
+    return (await this.#source(blobIndex)).size;
+  }
+
+  /** A chunk of the table as it is stored. */
+  async read(row: number): Promise<{ bytes: Buffer; compressed: boolean }> {
+    const { chunks } = this.#image;
+    const blobIndex = chunks.blobIndex.get(row);
+    const offset = chunks.compressedOffset.get(row);
+    const size = chunks.compressedSize.get(row);
+    const blob = this.#blobs[blobIndex]!;
+    try {
+      if (size > blob.chunkSize) {
+        throw new RafsError('CORRUPT', `${size} bytes, over ${blob.chunkSize}`);
+      }
+      const bytes = await this.#windows.read(await this.#source(blobIndex), offset, size);
+      return { bytes, compressed: (chunks.flags.get(row) & ChunkFlag.COMPRESSED) !== 0 };
+    } catch (error) {
+      throw located(error, { blob: blob.id, chunk: chunks.index.get(row), offset });
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const opening of this.#open.values()) {
+      const source = await opening.catch(() => undefined); // whoever asked for it was told
+      await source?.close();
+    }
+  }
+
+  #source(blobIndex: number): Promise<RandomBytes> {
+    let opening = this.#open.get(blobIndex);
+    if (!opening) {
+      const { id } = this.#blobs[blobIndex]!;
+      const record = this.#image.bootstrap.blobs.find(blob => blob.id === id)!; // it was made of it
+      opening = openBlob(record, { blobDir: this.#directory });
+      this.#open.set(blobIndex, opening);
+    }
+    return opening;
+  }
+}

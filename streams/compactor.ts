@@ -1,0 +1,155 @@
+/**
+ * compactor: source of a new blob, made of chunks of other blobs as they are stored.
+ *
+ * makes section and finish, of the artifact 'blob'
+ * holds a batch of 512 KiB or of one chunk, 1 MiB of each of the blobs read last, four at most, and
+ *   the CI table, 16 or 24 bytes per chunk
+ *
+ * The rows of the chunk table get their new places as the chunks are read. Which blob a row is of
+ * is left to the caller: that is where its bytes are read from until all are.
+ */
+import { Readable } from 'node:stream';
+import { BlobFile } from '../lib/blob-file.js';
+import { alignUp } from '../lib/bytes.js';
+import type { ChunkTable } from '../lib/chunk-table.js';
+import { CiWriter } from '../lib/ci-writer.js';
+import { COMPRESSORS, compressorName } from '../lib/compress.js';
+import { RafsError } from '../lib/errors.js';
+import { BlobFeature, Section } from '../lib/layout/blob.js';
+import { ChunkFlag } from '../lib/layout/v6.js';
+import type { BlobInfo, FinishPart, PlacedChunk, SectionPart } from '../lib/parts.js';
+import type { Batch } from './stage.js';
+
+const CHUNK_ALIGN = 0x1000;
+const BATCH_BYTES = 0x80000;
+const NO_DIGEST = Buffer.alloc(32);
+
+/** The bytes of a chunk as the new blob is to have them. */
+export interface StoredBytes {
+  bytes: Buffer;
+  compressed: boolean;
+}
+
+export interface CompactorOptions {
+  chunks: ChunkTable;
+  /** of the chunk table, in the order in which they are to lie in the blob */
+  rows: Uint32Array;
+  read(row: number): Promise<StoredBytes>;
+  /** the new blob has these of another one */
+  like: Pick<BlobInfo, 'compressor' | 'digester' | 'chunkSize'>;
+  fsVersion: 5 | 6;
+  /** chunks start at multiples of 4 KiB of the uncompressed blob */
+  aligned: boolean;
+  /** chunks have checksums in the CI table */
+  checksums: boolean;
+  /** sections are followed by tar headers */
+  tarHeaders?: boolean;
+  /** further BlobFeature bits */
+  features?: number;
+  /** told what the blob is, before its finish */
+  made(blob: BlobInfo): void;
+}
+
+/** Needs `prepareCompressors`. LIMIT for more than the format can hold. */
+export const compactor = (options: CompactorOptions): Readable =>
+  Readable.from(batches(options), { objectMode: true, highWaterMark: 2 });
+
+async function* batches(options: CompactorOptions): AsyncIterable<Batch<SectionPart | FinishPart>> {
+  const { chunks, rows, read, like, fsVersion, aligned, checksums } = options;
+  const { tarHeaders = false, made } = options;
+  const features =
+    BlobFeature.CAP_TAR_TOC +
+    (fsVersion === 6 ? BlobFeature.ALIGNED : 0) +
+    (checksums ? BlobFeature.CHUNK_INFO_V2 : 0) +
+    (tarHeaders ? BlobFeature.HAS_TAR_HEADER : 0) +
+    (options.features ?? 0);
+  const file = new BlobFile();
+  const ci = new CiWriter(checksums ? 2 : 1);
+  let uncompressedSize = 0;
+  let batch: (SectionPart | FinishPart)[] = [];
+  let held = 0;
+
+  for (const [index, row] of rows.entries()) {
+    const { bytes, compressed } = await read(row);
+    const placed = place(chunks, row, {
+      index,
+      compressedOffset: file.position,
+      compressedSize: bytes.length,
+      uncompressedOffset: uncompressedSize,
+      compressed,
+    });
+    if (fsVersion === 6) ci.add(placed);
+    uncompressedSize += aligned
+      ? alignUp(placed.uncompressedSize, CHUNK_ALIGN)
+      : placed.uncompressedSize;
+    batch.push(file.append(bytes));
+    held += bytes.length;
+    if (held < BATCH_BYTES) continue;
+    yield batch;
+    batch = [];
+    held = 0;
+  }
+
+  const dataSize = file.position;
+  if (tarHeaders) batch.push(file.appendHeader(Section.BLOB, dataSize));
+  const ciOffset = file.position;
+  const table =
+    fsVersion === 6 && rows.length > 0
+      ? ci.finish({ compressor: compressorName(like.compressor), features, ciOffset })
+      : undefined;
+  if (table) {
+    batch.push(file.append(table.stored), file.append(table.header));
+    if (tarHeaders) {
+      batch.push(file.appendHeader(Section.META, table.stored.length + table.header.length));
+    }
+  }
+  const blob: BlobInfo = {
+    ...like,
+    id: file.digest().toString('hex'),
+    chunkCount: rows.length,
+    features,
+    compressedSize: file.position,
+    uncompressedSize,
+    tocSize: 0,
+    tocDigest: NO_DIGEST,
+    ciCompressor: COMPRESSORS[table?.compressor ?? 'none'],
+    ciOffset: table ? ciOffset : 0,
+    ciCompressedSize: table?.stored.length ?? 0,
+    ciUncompressedSize: table?.plain.length ?? 0,
+    metaDigest: NO_DIGEST,
+    metaSize: 0,
+  };
+  made(blob);
+  batch.push({ kind: 'finish', artifact: 'blob', name: blob.id });
+  yield batch;
+}
+
+type NewPlace = Pick<
+  PlacedChunk,
+  'index' | 'compressedOffset' | 'compressedSize' | 'uncompressedOffset' | 'compressed'
+>;
+
+/** Gives a row its new place; returns the chunk as a CI table takes it. */
+const place = (chunks: ChunkTable, row: number, at: NewPlace): PlacedChunk => {
+  const uncompressedSize = chunks.uncompressedSize.get(row);
+  if (!at.compressed && at.compressedSize !== uncompressedSize) {
+    throw new RafsError('CORRUPT', `${at.compressedSize} bytes, not ${uncompressedSize}`);
+  }
+  const flags = chunks.flags.get(row);
+  const kept = flags & ChunkFlag.HAS_CRC32;
+  chunks.index.data[row] = at.index;
+  chunks.compressedOffset.data[row] = at.compressedOffset;
+  chunks.compressedSize.data[row] = at.compressedSize;
+  chunks.uncompressedOffset.data[row] = at.uncompressedOffset;
+  chunks.flags.data[row] = kept | (at.compressed ? ChunkFlag.COMPRESSED : 0);
+  return {
+    ...at,
+    uncompressedSize,
+    digest: chunks.digest(row),
+    crc32: kept ? chunks.crc32.get(row) : 0,
+    fileOffset: 0,
+    ordinal: row,
+    known: false,
+    blobIndex: 0,
+  };
+};

@@ -1,0 +1,40 @@
+/**
+ * hash-joiner: runs of parts to the parts, the chunks among them with their hashes.
+ *
+ * takes run, makes entry, chunk (hashed), end and context, passes layer
+ * holds nothing
+ *
+ * A stage of its own since it waits for nothing: parts that go through an asynchronous stage one
+ * by one cost several times as much.
+ */
+import { checksumsIn } from '../lib/digest.js';
+import type { ChunkPart, HashedChunk, LayerPart } from '../lib/parts.js';
+import { Stage } from './stage.js';
+import type { RunPart } from './zran-demux.js';
+import type { ZranPart } from './zran-parser.js';
+
+type Out = Exclude<ZranPart, { kind: 'chunk' }> | ChunkPart<HashedChunk> | LayerPart;
+
+const DIGEST_SIZE = 32;
+
+export const hashJoiner = () =>
+  new Stage<RunPart | LayerPart, Out>('hash-joiner', {
+    part: part => (part.kind === 'run' ? joined(part) : [part]),
+  });
+
+function* joined({ parts, hashes }: RunPart): Iterable<Out> {
+  const checksums = checksumsIn(hashes);
+  const digests = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.length);
+  let at = 0;
+  for (const part of parts) {
+    if (part.kind !== 'chunk') {
+      yield part;
+      continue;
+    }
+    const { fileOffset, uncompressedSize, zran } = part.chunk;
+    const digest = digests.subarray(at * DIGEST_SIZE, (at + 1) * DIGEST_SIZE);
+    const crc32 = checksums[at++]!;
+    const chunk = { fileOffset, uncompressedSize, zran, digest, crc32 };
+    yield { kind: 'chunk', chunk, bytes: part.bytes };
+  }
+}
