@@ -139,7 +139,8 @@ export const tarParser = ({
   const sizeIn = (header: HeaderFields, offset: number, path: string, pax?: number): number => {
     const size = pax ?? header.size;
     if (size >= 0 && Number.isSafeInteger(size)) return size;
-    throw new RafsError('CORRUPT', `a tar header has a size of ${size}`, { path, offset });
+    const shown = Number.isNaN(size) ? 'no number' : String(size);
+    throw new RafsError('CORRUPT', `the size in a tar header is ${shown}`, { path, offset });
   };
 
   /** Headers that tell something of a later one. False if this is none of them. */
