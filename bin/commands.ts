@@ -97,8 +97,16 @@ export const runCommand = async (
       await compact(invocation, context);
       break;
     }
-    default:
-      throw unsupported(invocation.command);
+    case 'optimize': {
+      const { optimize } = await import('./optimize.js');
+      await optimize(invocation, context);
+      break;
+    }
+    case 'chunkdict generate': {
+      const { chunkdictGenerate } = await import('./chunkdict.js');
+      await chunkdictGenerate(invocation, context);
+      break;
+    }
   }
 };
 

@@ -15,20 +15,17 @@ import {
 import { settingsOf } from '../lib/compatibility.js';
 import { prepareCompressors } from '../lib/compress.js';
 import { prepareDigests } from '../lib/digest.js';
-import { located, RafsError } from '../lib/errors.js';
+import { RafsError } from '../lib/errors.js';
 import { loadedText, shown } from '../lib/inspect-text.js';
 import { BlobFeature } from '../lib/layout/blob.js';
-import { ChunkFlag } from '../lib/layout/v6.js';
 import { loadImage, type LowerImage } from '../lib/load-tree.js';
 import type { BlobInfo } from '../lib/parts.js';
-import { Windows } from '../streams/blob-reader.js';
 import { compactor } from '../streams/compactor.js';
 import { releaseFifo } from '../streams/fifo.js';
 import { openOutput, type Output } from '../streams/output.js';
-import type { RandomBytes } from '../streams/random-bytes.js';
+import { BlobSources } from './blob-sources.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
-import { openBlob } from './open-image.js';
 import { openLayer } from './open-layers.js';
 import { outputJson, writeOutputJson } from './output-json.js';
 import { stageImage } from './staged-image.js';
@@ -107,15 +104,16 @@ const compactImage = async (
 ): Promise<{ image: LowerImage; blobs: readonly BlobInfo[] } | undefined> => {
   const directory = values['blob-dir'];
   await Promise.all([prepareDigests(), prepareCompressors()]);
-  const { bootstrap } = await openLayer(values.bootstrap, 'load bootstrap');
+  const opened = await openLayer(values.bootstrap, 'load bootstrap');
+  const { bootstrap } = opened;
   context.log.info(loadedText(bootstrap));
   const image = loadImage(bootstrap);
   const before = image.blobs.finish(undefined);
   const dictBlobs = await dictionaryBlobs(values['chunk-dict'], image);
-  const sources = new BlobSources(image, before, directory);
+  const sources = new BlobSources(image, before, { blobDir: directory }, opened);
   try {
     const sizes = await Promise.all(
-      before.map(({ compressedSize }, i) => compressedSize || sources.sizeOf(i)),
+      before.map(async ({ compressedSize }, i) => compressedSize || sources.sizeOf(i)),
     );
     const compaction = planCompaction(before, image.chunks, sizes, { ...settled, dictBlobs });
     if (!compaction) return undefined;
@@ -128,7 +126,7 @@ const compactImage = async (
         const blob = compactor({
           chunks: image.chunks,
           rows: chunksToCopy(image.chunks, item),
-          read: row => sources.read(row),
+          read: row => sources.stored(row),
           like: {
             compressor: like.compressor,
             digester: like.digester,
@@ -144,7 +142,7 @@ const compactImage = async (
       }
       const blobs = renumberBlobs(image.chunks, compaction, before, made);
       await staged.writeBootstrap(planAgain(image, blobs));
-      await staged.verify(blobs, directory);
+      await staged.verify(blobs, { blobDir: directory });
       await staged.publish(made, output);
       return { image, blobs };
     });
@@ -169,58 +167,3 @@ const dictionaryBlobs = async (
   }
   return new Set(dict.bootstrap.blobs.map(blob => blobElsewhere(blob).id));
 };
-
-/** The blobs of an image as files, opened when they are first read. */
-class BlobSources {
-  readonly #image: LowerImage;
-  readonly #blobs: readonly BlobInfo[];
-  readonly #directory: string;
-  readonly #open = new Map<number, Promise<RandomBytes>>();
-  readonly #windows = new Windows();
-
-  constructor(image: LowerImage, blobs: readonly BlobInfo[], directory: string) {
-    this.#image = image;
-    this.#blobs = blobs;
-    this.#directory = directory;
-  }
-
-  async sizeOf(blobIndex: number): Promise<number> {
-    return (await this.#source(blobIndex)).size;
-  }
-
-  /** A chunk of the table as it is stored. */
-  async read(row: number): Promise<{ bytes: Buffer; compressed: boolean }> {
-    const { chunks } = this.#image;
-    const blobIndex = chunks.blobIndex.get(row);
-    const offset = chunks.compressedOffset.get(row);
-    const size = chunks.compressedSize.get(row);
-    const blob = this.#blobs[blobIndex]!;
-    try {
-      if (size > blob.chunkSize) {
-        throw new RafsError('CORRUPT', `${size} bytes, over ${blob.chunkSize}`);
-      }
-      const bytes = await this.#windows.read(await this.#source(blobIndex), offset, size);
-      return { bytes, compressed: (chunks.flags.get(row) & ChunkFlag.COMPRESSED) !== 0 };
-    } catch (error) {
-      throw located(error, { blob: blob.id, chunk: chunks.index.get(row), offset });
-    }
-  }
-
-  async close(): Promise<void> {
-    for (const opening of this.#open.values()) {
-      const source = await opening.catch(() => undefined); // whoever asked for it was told
-      await source?.close();
-    }
-  }
-
-  #source(blobIndex: number): Promise<RandomBytes> {
-    let opening = this.#open.get(blobIndex);
-    if (!opening) {
-      const { id } = this.#blobs[blobIndex]!;
-      const record = this.#image.bootstrap.blobs.find(blob => blob.id === id)!; // it was made of it
-      opening = openBlob(record, { blobDir: this.#directory });
-      this.#open.set(blobIndex, opening);
-    }
-    return opening;
-  }
-}

@@ -38,7 +38,7 @@ export const merge = async (
     const { patterns, warnings } = await readPatterns(values['prefetch-policy']);
     for (const warning of warnings) context.log.warn(warning);
     const known = knownBlobs(values, positionals);
-    const target = targetOf(values);
+    const target = bootstrapTarget(values);
     const writer = await openArtifacts({ bootstrap: target }, context.signal);
     unopened = undefined;
     try {
@@ -148,7 +148,8 @@ const measured = async (
 /** The table of contents of a blob has five entries. */
 const MAX_TOC = 0x1000;
 
-const targetOf = (values: Values): Target => {
+/** Where the bootstrap goes: a file, or a directory where it is named by its sha256. */
+export const bootstrapTarget = (values: Pick<Values, 'bootstrap' | 'blob-dir'>): Target => {
   const { bootstrap, 'blob-dir': directory } = values;
   if (bootstrap !== undefined) return { path: bootstrap };
   if (directory === undefined) {

@@ -16,6 +16,7 @@ import { separateBootstrap } from '../streams/bootstrap-finalizer.js';
 import type { Output } from '../streams/output.js';
 import { check } from './check.js';
 import type { CommandContext } from './command.js';
+import type { BlobPlace } from './open-image.js';
 
 export interface StagedImage {
   /** writes a blob that ends with the finish that names it */
@@ -23,9 +24,9 @@ export interface StagedImage {
   writeBootstrap(planned: PlannedBootstrap): Promise<void>;
   /**
    * Reads everything back: the tree, the tables, and every chunk of the blobs that are at hand, those
-   * that stay in `blobDir`. Fails as `check` does.
+   * that stay at `place`. Fails as `check` does.
    */
-  verify(blobs: readonly BlobInfo[], blobDir: string | undefined): Promise<void>;
+  verify(blobs: readonly BlobInfo[], place: BlobPlace): Promise<void>;
   /** Gives the blobs their names, then the bootstrap its own; nothing stays of it if that fails. */
   publish(made: readonly BlobInfo[], bootstrap: Output): Promise<void>;
 }
@@ -53,15 +54,12 @@ export const stageImage = async <T>(
         const writer = await openArtifacts({ bootstrap: { path: bootstrapPath } }, signal);
         await pipeline(Readable.from(bootstrapParts(pieces)), writer, { signal });
       },
-      async verify(blobs, sources) {
-        const names = blobs.flatMap(({ id, metaDigest }) => [
-          fileName(id),
-          metaDigest.toString('hex'),
-        ]);
-        for (const name of sources === undefined ? [] : new Set(names)) {
-          const source = resolve(sources!, name);
-          if (!existsSync(join(blobDir, name)) && existsSync(source)) {
-            await symlink(source, join(blobDir, name));
+      async verify(blobs, place) {
+        for (const { id, metaDigest } of blobs) {
+          for (const name of [fileName(id), metaDigest.toString('hex')]) {
+            const source = resolve(place.blobFile ?? join(place.blobDir ?? '', name));
+            const isHere = existsSync(join(blobDir, name));
+            if (!isHere && existsSync(source)) await symlink(source, join(blobDir, name));
           }
         }
         const quiet = { log, stdout: () => undefined };

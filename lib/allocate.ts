@@ -33,7 +33,20 @@ export const copyOf = (bytes: Buffer): Buffer => {
  */
 export const collectEvery = (size: number): void => {
   v8.setFlagsFromString('--expose-gc');
-  v8.setFlagsFromString('--semi-space-growth-factor=1');
   collect = vm.runInNewContext('gc') as () => void; // what the flag exposes
   limit = size;
+  keepYoungSpace();
+};
+
+/**
+ * To be called when a thread has started: V8 sets its flags anew for every thread, for all of them.
+ */
+export const keepYoungSpace = (): void => {
+  if (limit < Infinity) v8.setFlagsFromString('--semi-space-growth-factor=1');
+};
+
+/** Collects garbage now, where that is done at all: before something that takes much memory. */
+export const collectNow = (): void => {
+  sinceCollection = 0;
+  collect();
 };

@@ -57,6 +57,16 @@ export class CiWriter {
     this.#records.add(this.#scratch);
   }
 
+  /** Gives chunks the contexts that `numbers` has for those that they have; format 2. */
+  renumber(numbers: Uint32Array): void {
+    for (let at = 0; at < this.#records.length; at += ChunkInfoV2.size) {
+      const record = this.#records.view(at, ChunkInfoV2.size);
+      const { data, ...rest } = ChunkInfoV2.decode(record);
+      const index = numbers[data.index]!; // what was added with a context has one
+      ChunkInfoV2.encodeInto(record, 0, { ...rest, data: { ...data, index } });
+    }
+  }
+
   /**
    * @param options.ciOffset where the stored table will lie in the blob
    * @param options.contexts contexts one after another, then their dictionaries; where given, their

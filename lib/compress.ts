@@ -5,6 +5,7 @@
  * streaming encoders and other versions give others.
  */
 import { createRequire } from 'node:module';
+import { allocate } from './allocate.js';
 import { RafsError } from './errors.js';
 import { lz4Compress, lz4Decompress } from './lz4-block.js';
 import { u16, u32, u64, u8 } from './struct.js';
@@ -23,6 +24,8 @@ export const compressorName = (id: number): Compressor => {
 };
 
 const ZSTD_LEVEL = 3;
+/** Room for what is compressed that is kept for the next time. */
+const MOST_KEPT = 0x400000;
 const ZSTD_MAGIC = 0xfd2fb528;
 
 interface Zstd {
@@ -45,6 +48,11 @@ const nativeZstd = (): Zstd => {
     exact: true,
     compress(bytes) {
       const bound = compressBound(bytes.length);
+      if (bound > MOST_KEPT) {
+        // most of it is never touched: it takes as much memory as what comes out
+        const out = allocate(bound);
+        return out.subarray(0, encoder.compress(out, bytes, ZSTD_LEVEL));
+      }
       if (bound > scratch.length) scratch = Buffer.allocUnsafeSlow(bound);
       return Buffer.from(scratch.subarray(0, encoder.compress(scratch, bytes, ZSTD_LEVEL)));
     },

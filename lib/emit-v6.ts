@@ -2,6 +2,7 @@
 import { allocate } from './allocate.js';
 import { alignUp } from './bytes.js';
 import { inodeSize, type PlanV6 } from './bootstrap-v6.js';
+import { blobEntryOf } from './blob-entry.js';
 import { encodeDirents } from './dirents-v6.js';
 import { RafsError } from './errors.js';
 import {
@@ -9,7 +10,6 @@ import {
   CHUNK_FORMAT_INDEXES,
   ChunkIndexEntry,
   ChunkRecord,
-  Cipher,
   DeviceSlot,
   ExtendedInode,
   ExtendedSuperBlock,
@@ -19,8 +19,7 @@ import {
   SuperBlock,
   V6,
 } from './layout/v6.js';
-import { u32, u64 } from './struct.js';
-import type { BlobInfo } from './parts.js';
+import { u32 } from './struct.js';
 
 /** Bytes are made in pieces of this size. */
 const WINDOW = 0x40000;
@@ -76,37 +75,10 @@ export const head = (plan: PlanV6): Buffer => {
       blocks: Math.floor(blob.uncompressedSize / blockSize),
       mappedBlkaddr: plan.mappedBlkaddrs[i]!,
     });
-    BlobEntry.encodeInto(buf, plan.blobTableOffset + i * BlobEntry.size, blobEntry(blob, i));
+    BlobEntry.encodeInto(buf, plan.blobTableOffset + i * BlobEntry.size, blobEntryOf(blob, i));
   });
   plan.prefetchNids.forEach((nid, i) => u32.write(buf, plan.prefetchOffset + 4 * i, nid));
   return buf;
-};
-
-const blobEntry = (blob: BlobInfo, blobIndex: number) => {
-  const metaSize = Buffer.alloc(8);
-  u64.write(metaSize, 0, blob.metaSize);
-  const iv = blob.cipherIv;
-  return {
-    blobId: blob.id,
-    blobIndex,
-    chunkSize: blob.chunkSize,
-    chunkCount: blob.chunkCount,
-    compressor: blob.compressor,
-    digester: blob.digester,
-    features: blob.features,
-    compressedSize: blob.compressedSize,
-    uncompressedSize: blob.uncompressedSize,
-    tocSize: blob.tocSize,
-    ciCompressor: blob.ciCompressor,
-    ciOffset: blob.ciOffset,
-    ciCompressedSize: blob.ciCompressedSize,
-    ciUncompressedSize: blob.ciUncompressedSize,
-    tocDigest: blob.tocDigest,
-    metaDigest: blob.metaDigest,
-    metaSize: iv ? iv.subarray(0, 8) : metaSize,
-    cipherIv: iv ? iv.subarray(8) : Buffer.alloc(8),
-    cipher: iv ? Cipher.AES_128_XTS : Cipher.NONE,
-  };
 };
 
 /**

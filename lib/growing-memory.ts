@@ -32,6 +32,11 @@ export class GrowingMemory {
     this.#size += bytes.length;
   }
 
+  /** A view, void after the next addition. */
+  view(at: number, size: number): Buffer {
+    return this.#bytes.subarray(at, at + size);
+  }
+
   /** Everything behind `head`, which becomes part of it: a view, void after the next addition. */
   behind(head: Uint8Array): Buffer {
     this.#reserve(head.length);

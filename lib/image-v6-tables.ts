@@ -1,4 +1,5 @@
 /** The fixed places of a v6 bootstrap: superblocks, device slots, blob table, prefetch table. */
+import { blobOfEntry } from './blob-entry.js';
 import type { BlobRecord, Bootstrap, TablePlace } from './bootstrap.js';
 import { compressorName, type Compressor } from './compress.js';
 import { digesterName, type Digester } from './digest.js';
@@ -16,7 +17,7 @@ import {
   SuperFlag,
   V6,
 } from './layout/v6.js';
-import { u32, u64, type ValueOf } from './struct.js';
+import { u32, type ValueOf } from './struct.js';
 
 export interface Tables {
   flags: number;
@@ -209,26 +210,8 @@ const readBlobs = (
     checkBlob(entry, i, chunkSize, tarfs);
     blobs.push({
       index: i,
-      id: entry.blobId,
+      ...blobOfEntry(entry),
       storedId: entry.blobId,
-      chunkSize: entry.chunkSize,
-      chunkCount: entry.chunkCount,
-      compressor: entry.compressor,
-      digester: entry.digester,
-      features: entry.features,
-      compressedSize: entry.compressedSize,
-      uncompressedSize: entry.uncompressedSize,
-      tocSize: entry.tocSize,
-      tocDigest: entry.tocDigest,
-      ciCompressor: entry.ciCompressor,
-      ciOffset: entry.ciOffset,
-      ciCompressedSize: entry.ciCompressedSize,
-      ciUncompressedSize: entry.ciUncompressedSize,
-      metaDigest: entry.metaDigest,
-      // an encrypted blob keeps half of its IV in this field
-      ...(entry.cipher === Cipher.NONE
-        ? { metaSize: u64.read(entry.metaSize, 0) }
-        : { metaSize: 0, cipherIv: Buffer.concat([entry.metaSize, entry.cipherIv]) }),
       cipher: entry.cipher,
       mappedBlkaddr: 0,
       readaheadOffset: 0,

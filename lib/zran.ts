@@ -121,6 +121,21 @@ export class ZranTable {
     this.#dictionaries.add(dictionary);
   }
 
+  /** A table of those contexts alone that `used` has a 1 for, and their numbers in it. */
+  only(used: Uint8Array): { table: ZranTable; numbers: Uint32Array } {
+    const table = new ZranTable();
+    const numbers = new Uint32Array(this.count);
+    for (let i = 0; i < this.count; i++) {
+      if (!used[i]) continue;
+      numbers[i] = table.count;
+      const record = this.#records.view(i * ZranContext.size, ZranContext.size);
+      const { dictOffset, dictSize, ...context } = ZranContext.decode(record);
+      const dictionary = this.#dictionaries.view(dictOffset, dictSize);
+      table.add({ kind: 'context', context, dictionary });
+    }
+    return { table, numbers };
+  }
+
   /** All of it, once, behind what `head` has: there may be too much of it to have it twice. */
   behind(head: Buffer): Buffer {
     const records = this.#records.view(0, this.#records.length);

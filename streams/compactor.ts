@@ -34,7 +34,7 @@ export interface CompactorOptions {
   chunks: ChunkTable;
   /** of the chunk table, in the order in which they are to lie in the blob */
   rows: Uint32Array;
-  read(row: number): Promise<StoredBytes>;
+  read: (row: number) => Promise<StoredBytes>;
   /** the new blob has these of another one */
   like: Pick<BlobInfo, 'compressor' | 'digester' | 'chunkSize'>;
   fsVersion: 5 | 6;
@@ -47,7 +47,7 @@ export interface CompactorOptions {
   /** further BlobFeature bits */
   features?: number;
   /** told what the blob is, before its finish */
-  made(blob: BlobInfo): void;
+  made: (blob: BlobInfo) => void;
 }
 
 /** Needs `prepareCompressors`. LIMIT for more than the format can hold. */

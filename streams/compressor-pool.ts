@@ -1,5 +1,6 @@
 /** Worker threads that compress slabs of shared memory, started when the first slab is full. */
 import { Worker } from 'node:worker_threads';
+import { keepYoungSpace } from '../lib/allocate.js';
 import { compressBound, type Compressor } from '../lib/compress.js';
 
 export interface PoolOptions {
@@ -87,6 +88,7 @@ export class CompressorPool {
         workerData: this.#options.compressor,
       });
       const jobs: Waiting[] = [];
+      worker.on('online', keepYoungSpace);
       worker.on('message', (stored: readonly number[]) => jobs.shift()!.resolve(stored));
       worker.on('error', error => this.#fail(error));
       worker.on('exit', code => {

@@ -62,12 +62,11 @@ export const digester = async ({ algorithm, lower, dict = NO_DICT }: DigesterOpt
       }
       const { bytes } = part;
       const chunk = hashed(part.chunk, bytes);
-      const named = name(chunk.digest, chunk.uncompressedSize);
-      yield {
-        kind: 'chunk',
-        chunk: { ...chunk, ...named },
-        bytes: named.known ? NO_BYTES : bytes,
-      };
+      const { ordinal, known, dictRow } = name(chunk.digest, chunk.uncompressedSize);
+      // to spread one object, first, is cheap; to spread another behind it is not
+      const named: NamedChunk = { ...chunk, ordinal, known };
+      if (dictRow !== undefined) named.dictRow = dictRow;
+      yield { kind: 'chunk', chunk: named, bytes: known ? NO_BYTES : bytes };
     },
   });
 };

@@ -1,12 +1,14 @@
 /**
- * Threads that make sha256 digests of slabs of shared memory. The slabs are a fixed number: they
- * bound the memory, and whoever fills them waits for a free one.
+ * Threads that make sha256 digests of slabs. The slabs are a fixed number: they bound the memory,
+ * and whoever fills them waits for a free one. They are handed over to the thread and back, and not
+ * shared with it: to copy into shared memory takes about twice as long.
  */
 import { Worker } from 'node:worker_threads';
+import { keepYoungSpace } from '../lib/allocate.js';
 
 /** What a thread is told; without a slab, to give the digest of all that it had in one run. */
 export interface HashJob {
-  slab?: SharedArrayBuffer;
+  slab?: ArrayBuffer;
   /** bytes in the slab */
   size: number;
   /** a digest for each run of this many bytes; without it, they belong to the one long run */
@@ -17,6 +19,7 @@ export interface HashJob {
 
 /** Digests one after another: of the blocks or chunks, or of the long run at its end. */
 export interface HashAnswer {
+  slab?: ArrayBuffer;
   digests: Uint8Array<ArrayBuffer> | undefined;
 }
 
@@ -27,7 +30,6 @@ export interface HashPoolOptions {
 }
 
 interface Waiting {
-  slab: SharedArrayBuffer | undefined;
   resolve(digests: Uint8Array): void;
   reject(error: Error): void;
 }
@@ -38,7 +40,7 @@ export class HashPool {
   readonly slabSize: number;
   readonly #options: HashPoolOptions;
   readonly #threads: { worker: Worker; jobs: Waiting[] }[] = [];
-  readonly #free: SharedArrayBuffer[] = [];
+  readonly #free: ArrayBuffer[] = [];
   #made = 0;
   #wake: (() => void) | undefined;
   #failure: Error | undefined;
@@ -54,13 +56,13 @@ export class HashPool {
     return this.#threads.length > 0;
   }
 
-  /** A slab to fill, when one is free. One call at a time. */
+  /** A slab to fill, when one is free. One call at a time. It is void once it was sent. */
   take(): Buffer | Promise<Buffer> {
     const free = this.#free.pop();
     if (free) return Buffer.from(free);
     if (this.#made < this.#options.slabs) {
       this.#made++;
-      return Buffer.from(new SharedArrayBuffer(this.slabSize));
+      return Buffer.from(new ArrayBuffer(this.slabSize));
     }
     return this.#waitForSlab();
   }
@@ -94,10 +96,11 @@ export class HashPool {
     return this.#send(slab, { size, chunkSizes });
   }
 
-  close(): void {
+  /** Ends the threads; resolves when they are gone. */
+  async close(): Promise<void> {
     this.#closed = true;
-    for (const { worker } of this.#threads) void worker.terminate();
     this.#wake?.();
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
   }
 
   #send(bytes: Buffer | undefined, job: HashJob): Promise<Uint8Array> {
@@ -107,19 +110,21 @@ export class HashPool {
         reject(this.#failure);
         return;
       }
-      const slab = bytes?.buffer as SharedArrayBuffer | undefined; // as take() made it
+      const slab = bytes?.buffer as ArrayBuffer | undefined; // as take() made it
       const idlest = this.#threads.reduce((a, b) => (b.jobs.length < a.jobs.length ? b : a));
-      idlest.jobs.push({ slab, resolve, reject });
-      idlest.worker.postMessage({ ...job, ...(slab ? { slab } : {}) } satisfies HashJob);
+      idlest.jobs.push({ resolve, reject });
+      if (slab) idlest.worker.postMessage({ ...job, slab } satisfies HashJob, [slab]);
+      else idlest.worker.postMessage(job);
     });
   }
 
   #start(): void {
     const worker = new Worker(new URL('./hash-worker.js', import.meta.url));
     const jobs: Waiting[] = [];
-    worker.on('message', ({ digests }: HashAnswer) => {
+    worker.on('online', keepYoungSpace);
+    worker.on('message', ({ slab, digests }: HashAnswer) => {
       const job = jobs.shift()!;
-      if (job.slab) this.#free.push(job.slab);
+      if (slab) this.#free.push(slab);
       this.#wake?.();
       job.resolve(digests ?? NO_DIGESTS);
     });

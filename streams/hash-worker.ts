@@ -1,4 +1,4 @@
-/** The thread behind hash-pool: sha256 of bytes in shared memory, in one run or piece by piece. */
+/** The thread behind hash-pool: sha256 of slabs, in one run or piece by piece. */
 import { createHash } from 'node:crypto';
 import { parentPort } from 'node:worker_threads';
 import { hashChunks } from '../lib/digest.js';
@@ -14,16 +14,10 @@ port.on('message', ({ slab, size, blockSize, chunkSizes }: HashJob) => {
     return;
   }
   const bytes = Buffer.from(slab, 0, size);
-  if (chunkSizes !== undefined) {
-    const digests = hashChunks(bytes, chunkSizes);
-    port.postMessage({ digests } satisfies HashAnswer, [digests.buffer]);
-    return;
-  }
-  if (blockSize === undefined) {
-    running.update(bytes);
-    port.postMessage({ digests: undefined } satisfies HashAnswer);
-    return;
-  }
-  const digests = blockDigests(bytes, blockSize);
-  port.postMessage({ digests } satisfies HashAnswer, [digests.buffer]);
+  let digests: HashAnswer['digests'];
+  if (chunkSizes !== undefined) digests = hashChunks(bytes, chunkSizes);
+  else if (blockSize !== undefined) digests = blockDigests(bytes, blockSize);
+  else running.update(bytes);
+  const handedOver = digests ? [slab, digests.buffer] : [slab];
+  port.postMessage({ slab, digests } satisfies HashAnswer, handedOver);
 });

@@ -10,6 +10,7 @@
  * The table is compressed in one run, as nydus-image does: at the end it is there as it is and
  * compressed, and only then.
  */
+import { collectNow } from '../lib/allocate.js';
 import { BlobFile } from '../lib/blob-file.js';
 import {
   cachedChunkInfo,
@@ -19,7 +20,7 @@ import {
 } from '../lib/blob-sections.js';
 import { alignUp } from '../lib/bytes.js';
 import { CiWriter, type ChunkInfoExtra } from '../lib/ci-writer.js';
-import { ByteArena } from '../lib/columns.js';
+import { ByteArena, Column } from '../lib/columns.js';
 import { COMPRESSORS, prepareCompressors, type Compressor } from '../lib/compress.js';
 import { DIGESTERS, type Digester } from '../lib/digest.js';
 import { RafsError } from '../lib/errors.js';
@@ -82,7 +83,8 @@ export const referenceWriter = async ({
   await prepareCompressors();
   const file = new BlobFile();
   const ci = new CiWriter(2);
-  const contexts = zran ? new ZranTable() : undefined;
+  let contexts = zran ? new ZranTable() : undefined;
+  const used = new Column(Uint8Array); // whether a context has a chunk of its own
   const digests = new ByteArena();
   const tarHeaders = inlineMeta || blobToc;
   const features =
@@ -125,21 +127,17 @@ export const referenceWriter = async ({
     };
     uncompressedOffset += alignUp(uncompressedSize, CHUNK_ALIGN);
     ci.add(placed, inGzip && inContext(inGzip));
+    if (inGzip) {
+      while (used.length <= inGzip.context) used.push(0);
+      used.data[inGzip.context] = 1;
+    }
     if (blobToc) digests.add(digest);
     return placed;
   };
 
   /** The tables of a layer that has chunks. */
   function* tables({ size, digest }: LayerPart): Generator<SectionPart, BlobInfo> {
-    const table = ci.finish({
-      compressor: 'zstd',
-      features,
-      ciOffset: file.position,
-      contextCount: contexts?.count ?? 0,
-      ...(contexts ? { join: records => contexts.behind(records) } : {}),
-    });
-    if (cache) yield* cachedChunkInfo(table);
-    const ciPlace: CiPlace = yield* chunkInfoSections(file, table, { tarHeaders });
+    const ciPlace = yield* chunkInfo();
     if (blobToc) yield* digestSections(file, digests.view(0, digests.length));
     let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: ZERO_DIGEST };
     if (blobToc && !inlineMeta) {
@@ -161,6 +159,32 @@ export const referenceWriter = async ({
       metaDigest: inlineMeta ? ZERO_DIGEST : file.digest(),
       metaSize: inlineMeta ? 0 : file.position,
     };
+  }
+
+  /**
+   * Leaves out contexts in which there are none but chunks that were there before. Readers refuse a
+   * table of more contexts than chunks, which nydus-image makes of files that are there repeatedly.
+   */
+  const dropUnused = (all: ZranTable): void => {
+    const { table, numbers } = all.only(used.data);
+    ci.renumber(numbers);
+    contexts = table;
+  };
+
+  function* chunkInfo(): Generator<SectionPart, CiPlace> {
+    collectNow(); // what is dead by now is not to be there beside the table
+    if (contexts && contexts.count > chunkCount) dropUnused(contexts);
+    const all = contexts;
+    const table = ci.finish({
+      compressor: 'zstd',
+      features,
+      ciOffset: file.position,
+      contextCount: all?.count ?? 0,
+      ...(all ? { join: records => all.behind(records) } : {}),
+    });
+    contexts = undefined; // nor is the table to be there beside the bootstrap
+    if (cache) yield* cachedChunkInfo(table);
+    return yield* chunkInfoSections(file, table, { tarHeaders });
   }
 
   return new Stage<In, Out>('reference-writer', {

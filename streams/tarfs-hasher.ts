@@ -68,7 +68,7 @@ export const tarfsHasher = ({ hashed, kept }: TarfsHasherOptions) => {
       yield { kind: 'layer', size, digest: hashed ? await digest() : undefined };
     },
     close() {
-      pool.close();
+      void pool.close();
     },
   });
 };

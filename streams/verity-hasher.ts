@@ -4,7 +4,7 @@
  * takes and passes bytes and hole; makes bytes, and verity at the end
  * holds 2 slabs of 1 MiB per thread and two more; of the tree 16 MiB, and a page in 128 beyond that
  *
- * Blocks are hashed on all cores, in slabs of shared memory; the digests are put in order here. The
+ * Blocks are hashed on all cores, in slabs; the digests are put in order here. The
  * tree is stored from the top down, so its lowest level waits in a spool.
  */
 import { availableParallelism } from 'node:os';
@@ -123,7 +123,7 @@ export const verityHasher = ({
       yield { kind: 'verity', root };
     },
     close() {
-      pool.close();
+      void pool.close();
       void spool.close().catch(() => undefined); // of a file that has no name
     },
   });

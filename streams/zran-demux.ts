@@ -10,7 +10,7 @@
  * which takes about as long as to inflate it here. A layer that fits one slab is hashed here.
  */
 import { createHash } from 'node:crypto';
-import { copyOf } from '../lib/allocate.js';
+import { collectNow, copyOf } from '../lib/allocate.js';
 import { hashChunks } from '../lib/digest.js';
 import type { BytesPart, LayerPart } from '../lib/parts.js';
 import { HashPool } from './hash-pool.js';
@@ -27,6 +27,8 @@ export interface RunPart {
 const SLAB_SIZE = 0x100000;
 const SLABS = 4;
 const RUN_PARTS = 0x1000;
+/** Of the gzip: what was used up is dead, and makes several times as much work as it has bytes. */
+const COLLECT_EVERY = 0x800000;
 const NO_BYTES = Buffer.alloc(0);
 
 export interface ZranDemuxOptions {
@@ -45,6 +47,7 @@ export const zranDemux = ({ chunkSize, kept = false }: ZranDemuxOptions) => {
   });
   const layer = createHash('sha256');
   let layerSize = 0;
+  let sinceCollection = 0;
 
   // the run under way; the bytes of its chunks lie in the slab, one behind the other
   let parts: ZranPart[] = [];
@@ -99,6 +102,11 @@ export const zranDemux = ({ chunkSize, kept = false }: ZranDemuxOptions) => {
       for (const { bytes } of given) {
         layer.update(bytes);
         layerSize += bytes.length;
+        sinceCollection += bytes.length;
+        if (sinceCollection > COLLECT_EVERY) {
+          collectNow();
+          sinceCollection = 0;
+        }
         parser.feed(bytes);
         yield* parse();
       }
@@ -109,12 +117,12 @@ export const zranDemux = ({ chunkSize, kept = false }: ZranDemuxOptions) => {
       if (last) parts.push(last);
       if (pool.started) send();
       while (pending.length > 0) yield await pending.shift()!.run;
-      pool.close(); // what comes now needs its memory
+      await pool.close(); // what comes now needs its memory
       yield runOf(hashChunks(slab ?? NO_BYTES, sizes), parts);
       yield { kind: 'layer', size: layerSize, digest: layer.digest('hex') };
     },
     close() {
-      pool.close();
+      void pool.close();
     },
   });
 };

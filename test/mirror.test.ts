@@ -73,6 +73,9 @@ const TESTED_IN = new Map(
       ...['lib/merge.ts', 'lib/name-tree.ts', 'lib/overlay.ts', 'lib/zran.ts'],
       ...['streams/reference-writer.ts', 'streams/zran-demux.ts'],
     ],
+    'test/bin/compact.test.ts': [
+      ...['bin/blob-sources.ts', 'bin/staged-image.ts', 'streams/compactor.ts'],
+    ],
     'test/e2e/interrupted.test.ts': ['streams/gone.ts'],
     'test/streams/hash-pool.test.ts': ['streams/hash-worker.ts'],
   }).flatMap(([test, paths]) => paths.map(path => [path, test] as const)),

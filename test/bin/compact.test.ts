@@ -101,7 +101,7 @@ t.test('random stacks: the tree, every byte and every digest stay', async t => {
         const now = imageAt(out);
         const ids = now.blobs.map(({ id }) => id);
         t.same(await contentsOf(now, folder), contents, 'the files are what they were');
-        t.same(JSON.parse(fs.readFileSync(json, 'utf8')).blobs, ids);
+        t.match(JSON.parse(fs.readFileSync(json, 'utf8')), { blobs: ids });
         t.ok(
           after.every(name => ['out.boot', 'out.json', ...ids].includes(name)),
           'nothing else is left',
@@ -166,7 +166,7 @@ t.test('a blob that is not what it should be: nothing is named, nothing is lost'
     if (damage === 'gone') fs.unlinkSync(blob);
     else if (damage === 'cut') fs.writeFileSync(blob, bytes.subarray(0, 3));
     else {
-      for (let i = 0; i < bytes.length - 0x1200; i++) bytes[i]! ^= 0x55;
+      bytes[2]! ^= 0x55;
       fs.writeFileSync(blob, bytes);
     }
     const before = filesBelow(folder);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { blobElsewhere } from '../../lib/blob-table.js';
 import type { Bootstrap } from '../../lib/bootstrap.js';
-import { RafsError } from '../../lib/errors.js';
+import type { RafsError } from '../../lib/errors.js';
 import { parseBootstrap } from '../../lib/image.js';
 import { loadImage } from '../../lib/load-tree.js';
 import { Merger, type OwnBlob } from '../../lib/merge.js';

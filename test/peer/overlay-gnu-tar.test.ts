@@ -16,6 +16,8 @@ const isGnuTar = (spawnSync('tar', ['--version']).stdout?.toString() ?? '').incl
 const skip = !isGnuTar && 'needs GNU tar';
 
 const OPAQUE = '.wh..wh..opq';
+/** Times of directories too, whatever comes after them. */
+const AS_IT_IS = ['--numeric-owner', '--delay-directory-restore'];
 const NAMES = ['a', 'b', 'c', 'dir', 'lib'];
 
 /** Entries of a layer: parents first, and all names of a file with the same attributes. */
@@ -75,17 +77,20 @@ const applyLayer = (
       fs.rmSync(at(path.join(directory, name)), { recursive: true, force: true });
   }
   for (const entry of entries) {
-    const there = fs.lstatSync(at(entry.name.replace(/\/$/, '')), { throwIfNoEntry: false });
+    const there = lstat(at(entry.name));
     if (there && !(there.isDirectory() && entry.type === '5')) {
-      fs.rmSync(at(entry.name.replace(/\/$/, '')), { recursive: true });
+      fs.rmSync(at(entry.name).replace(/\/$/, ''), { recursive: true });
     }
   }
   const exclude = lowest ? [] : ['--exclude=.wh.*'];
-  execFileSync('tar', ['-xpf', tar, '--numeric-owner', ...exclude, '-C', root]);
+  execFileSync('tar', ['-xpf', tar, ...AS_IT_IS, ...exclude, '-C', root]);
 };
 
+const lstat = (file: string): fs.Stats | undefined =>
+  fs.lstatSync(file.replace(/\/$/, ''), { throwIfNoEntry: false });
+
 const list = (directory: string): string[] =>
-  fs.lstatSync(directory, { throwIfNoEntry: false })?.isDirectory()
+  fs.existsSync(directory) && fs.lstatSync(directory).isDirectory()
     ? fs.readdirSync(directory)
     : [];
 
@@ -102,7 +107,7 @@ const extracted = async (t: Test, boot: string, blobDir: string): Promise<string
   await succeed(t, ['unpack', '-l', 'warn', boot, '--blob-dir', blobDir, '--output', tar]);
   fs.mkdirSync(path.join(work, 'tree'));
   // it says that it takes a slash from the targets of hardlinks
-  execFileSync('tar', ['-xpf', tar, '--numeric-owner', '-C', path.join(work, 'tree')], {
+  execFileSync('tar', ['-xpf', tar, ...AS_IT_IS, '-C', path.join(work, 'tree')], {
     stdio: 'ignore',
   });
   return path.join(work, 'tree');

@@ -210,6 +210,35 @@ t.test('whiteouts are dropped when asked, with what is below them', async t => {
   );
 });
 
+t.test('of a whiteout that acts on a parent comes only that it is there', async t => {
+  const root = tree(t, {
+    'd/.wh.gone': 'content',
+    '.wh.dir/below': 'content',
+    '.wh.linked': 'needed',
+    kept: 'kept',
+  });
+  fs.symlinkSync('to', `${root}/.wh.link`);
+  fs.linkSync(`${root}/.wh.linked`, `${root}/other`);
+  for (const prefetch of [[], ['.wh.dir/below', 'd/.wh.gone']]) {
+    const found = await walk(root, { bareWhiteouts: 'oci', prefetch });
+    const told = found.map(
+      ({ entry, content }) => `${entry.path} ${entry.type} ${content.toString()}`,
+    );
+    t.same(told.sort(), [
+      ' directory ',
+      '.wh.dir file ',
+      '.wh.link file ',
+      // its other name is the same file
+      '.wh.linked file needed',
+      'd directory ',
+      'd/.wh.gone file ',
+      'kept file kept',
+      'other hardlink ',
+    ]);
+  }
+  t.equal((await walk(root, { bareWhiteouts: 'none' })).length, 9);
+});
+
 t.test('overlayfs whiteouts', { skip: !isRoot && 'needs root' }, async t => {
   const root = tree(t, { 'opaque/kept': '', file: '' });
   execFileSync('mknod', [`${root}/gone`, 'c', '0', '0']);

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import t from 'tap';
+import { checksumsIn, crc32cPlain } from '../../lib/digest.js';
 import { blockDigests } from '../../lib/verity.js';
 import { HashPool } from '../../streams/hash-pool.js';
 
@@ -14,7 +15,7 @@ t.test('the long run is one digest, in the order of the updates', async t => {
     pool.update(slab, bytes.length);
   }
   t.equal(Buffer.from(await pool.digest()).toString('hex'), hash.digest('hex'));
-  pool.close();
+  await pool.close();
 });
 
 t.test('blocks of many slabs on several threads', async t => {
@@ -29,7 +30,7 @@ t.test('blocks of many slabs on several threads', async t => {
     answers.push(pool.blocks(slab, bytes.length, 512));
   }
   t.same(await Promise.all(answers), due);
-  pool.close();
+  await pool.close();
 });
 
 t.test('no more slabs than it may have', async t => {
@@ -43,7 +44,29 @@ t.test('no more slabs than it may have', async t => {
   });
   await new Promise(resolve => setTimeout(resolve, 20));
   t.notOk(taken, 'waits for one of the two');
-  pool.update(slabs[0]!, 512);
-  t.equal((await third).buffer, slabs[0]!.buffer);
-  pool.close();
+  const answer = pool.blocks(slabs[0]!, 512, 512);
+  t.equal(slabs[0]!.length, 0, 'what was sent is not here any more');
+  await answer;
+  t.equal((await third).length, 512);
+  await pool.close();
+});
+
+t.test('chunks that lie one behind another', async t => {
+  const pool = new HashPool({ threads: 1, slabs: 2, slabSize: 10_000 });
+  const slab = await pool.take();
+  const bytes = randomBytes(9_001);
+  slab.set(bytes);
+  const sizes = [1, 4096, 0, 4904];
+  const hashes = await pool.chunks(slab, sizes);
+  t.equal(hashes.length, sizes.length * 36);
+  const checksums = checksumsIn(hashes);
+  let from = 0;
+  sizes.forEach((size, i) => {
+    const chunk = bytes.subarray(from, from + size);
+    const digest = createHash('sha256').update(chunk).digest();
+    t.ok(digest.equals(hashes.subarray(i * 32, (i + 1) * 32)), `digest of ${size} bytes`);
+    t.equal(checksums[i], crc32cPlain(chunk), `checksum of ${size} bytes`);
+    from += size;
+  });
+  await pool.close();
 });
