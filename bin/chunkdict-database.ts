@@ -264,7 +264,7 @@ class Row {
   }
 
   fail(column: string): RafsError {
-    const at = { table: this.#table, row: String(this.#values['id']), column };
+    const at = { table: this.#table, row: String(this.#values.id), column };
     return new RafsError('CORRUPT', 'a value that makes no sense', at);
   }
 }

@@ -75,7 +75,7 @@ interface Source {
 
 const openSources = async (
   paths: readonly string[],
-  { stdout }: CommandContext,
+  context: CommandContext,
 ): Promise<Source[]> => {
   await prepareDigests();
   const opened: (readonly [file: string, bootstrap: Bootstrap])[] = [];
@@ -84,7 +84,7 @@ const openSources = async (
   if (opened.some(([, bootstrap]) => bootstrap.version !== version)) {
     for (const [file, bootstrap] of opened) {
       const name = JSON.stringify(file);
-      await stdout(`Bootstrap path ${name} has version V${bootstrap.version}\n`);
+      await context.stdout(`Bootstrap path ${name} has version V${bootstrap.version}\n`);
     }
     const message = 'Bootstrap versions are inconsistent, cannot use chunkdict.';
     throw new RafsError('UNSUPPORTED', message);

@@ -240,7 +240,7 @@ const runBuild = async (
         ...options,
         blobId: build.blobId!, // planBuild has seen that there is one, and a size
         blobSize: build.blobDataSize!,
-        warn: log.warn,
+        warn: message => log.warn(message),
       });
     } else if (input instanceof Source) {
       const compression = sniff(await input.peek(SNIFFED_SIZE));

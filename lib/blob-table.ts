@@ -1,5 +1,6 @@
 /** The blobs of an image that is being made, in the order in which it first needs them. */
 import type { BlobRecord } from './bootstrap.js';
+import type { ChunkTable } from './chunk-table.js';
 import { RafsError } from './errors.js';
 import { BlobFeature } from './layout/blob.js';
 import type { BlobInfo } from './parts.js';
@@ -46,13 +47,27 @@ export class BlobTable {
     return this.#ownIndex;
   }
 
-  /** All blobs; the one that was made takes the place kept for it. */
-  finish(own: BlobInfo | undefined): BlobInfo[] {
-    if (own) this.#blobs[this.ownIndex] = own;
+  /**
+   * All blobs; the one that was made takes the place kept for it. A layer may make again a blob
+   * that an image below has, of chunks that nothing there refers to: the table has it once, and
+   * `chunks` are moved to it.
+   */
+  finish(own: BlobInfo | undefined, chunks?: ChunkTable): BlobInfo[] {
+    const twin = own && this.#indexes.get(own.id);
+    if (chunks && twin !== undefined) this.#merge(this.ownIndex, twin, chunks);
+    else if (own) this.#blobs[this.ownIndex] = own;
     return this.#blobs.map(blob => {
       if (!blob) throw new Error('the blob of new chunks was not made');
       return blob;
     });
+  }
+
+  /** Drops the blob at `index` in favour of the one at `twin`. */
+  #merge(index: number, twin: number, chunks: ChunkTable): void {
+    const moved = (old: number): number => (old > index ? old - 1 : old);
+    this.#blobs.splice(index, 1);
+    this.#ownIndex = moved(twin);
+    chunks.mapBlobs(old => (old === index ? this.#ownIndex : moved(old)));
   }
 
   #add(blob: BlobInfo | undefined): number {

@@ -76,6 +76,13 @@ export class ChunkTable {
     return this.#push(chunk, blobIndex, other.flags.get(row), other.crc32.get(row));
   }
 
+  /** Gives every chunk's blob another index. */
+  mapBlobs(map: (index: number) => number): void {
+    for (let row = 0; row < this.count; row++) {
+      this.blobIndex.data[row] = map(this.blobIndex.get(row));
+    }
+  }
+
   #push(chunk: Place, blobIndex: number, flags: number, crc32: number): number {
     const row = this.count;
     this.blobIndex.push(blobIndex);

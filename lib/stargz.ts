@@ -77,7 +77,7 @@ class Fields {
   }
 
   xattrs(): Map<string, Buffer> {
-    const value = this.#fields['xattrs'] ?? {};
+    const value = this.#fields.xattrs ?? {};
     if (typeof value !== 'object') throw corrupt("'xattrs' is no object");
     const pairs = Object.entries(value as Record<string, unknown>); // null has none
     return new Map(

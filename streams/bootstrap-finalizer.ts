@@ -163,7 +163,7 @@ export const bootstrapFinalizer = ({
     },
     async *end() {
       const { blob, file, layer, lateId } = ended!;
-      const table = blobs.finish(blob);
+      const table = blobs.finish(blob, chunks);
       sizeDirectories(tree); // v5 has them as they are in this layer, v6 as they will be
       if (lower) layOver(tree, 0, root, whiteoutSpec);
       const plan = planBootstrap(tree, chunks, table, { ...settled, prefetch });

@@ -49,7 +49,8 @@ t.test('versions are in the order of the numbers in their tags', async t => {
     v9: ['a', 'b', 'c'],
   };
   const { chosen } = choose(image('app', versions), ['a', 'b', 'c', 'x', 'y', 'z']);
-  t.same(chosen, ['b', 'c']);
+  // no choice helps v10 and v11: then it is the highest threshold, and only c scores more
+  t.same(chosen, ['c']);
 });
 
 t.test('what most images share, once they have enough versions', async t => {

@@ -10,7 +10,7 @@ import type { Digester } from '../../lib/digest.js';
 import { parseBootstrap } from '../../lib/image.js';
 import { loadImage } from '../../lib/load-tree.js';
 import { Merger } from '../../lib/merge.js';
-import type { FinishPart, ImagePart, SectionPart } from '../../lib/parts.js';
+import type { Entry, FinishPart, ImagePart, SectionPart } from '../../lib/parts.js';
 import { blobWriter } from '../../streams/blob-writer.js';
 import { bootstrapFinalizer } from '../../streams/bootstrap-finalizer.js';
 import { chunker } from '../../streams/chunker.js';
@@ -151,6 +151,13 @@ const seen = (bootstrap: Bootstrap): string[] => {
   });
 };
 
+/**
+ * Names of one file share its inode in v6: a layer's own bootstrap gives 'b' the attributes that
+ * its other name had, also where that is a whiteout and not there once layers are laid over others.
+ */
+const isLinkedWhiteout = ({ type, path, target }: Entry): boolean =>
+  type === 'hardlink' && [path, target].some(name => /(?:^|\/)\.wh\.[^/]*$/.test(name ?? ''));
+
 for (const fsVersion of [6, 5] as const) {
   t.test(`layers built on one another are their merge, v${fsVersion}`, async t => {
     await fc.assert(
@@ -159,7 +166,9 @@ for (const fsVersion of [6, 5] as const) {
         let chained: Bootstrap | undefined;
         for (const [n, entries] of stack.entries()) {
           const model = new NaiveTree();
-          const parts = partsOfEntries(entries.filter(entry => model.insert(entry) !== 'CORRUPT'));
+          const parts = partsOfEntries(
+            entries.filter(entry => !isLinkedWhiteout(entry) && model.insert(entry) !== 'CORRUPT'),
+          );
           const { bootstrap } = await buildLayer(parts, { fsVersion });
           merger.add({
             bootstrap,
@@ -184,6 +193,20 @@ for (const fsVersion of [6, 5] as const) {
 
 const fileOf = (name: string, text: string) =>
   partsOf('file', name, { content: Buffer.from(text) });
+
+t.test('a blob that is made again is in the table once', async t => {
+  // the first "a" is stored and replaced: nothing below refers to its chunk
+  const lower = await buildLayer([...fileOf('a', 'one'), ...fileOf('a', '')]);
+  const built = await buildLayer(fileOf('a', 'one'), { lower: loadImage(lower.bootstrap) });
+  t.same(
+    built.bootstrap.blobs.map(({ id }) => id),
+    lower.bootstrap.blobs.map(({ id }) => id),
+  );
+  const digests = [...walk(built.bootstrap)].flatMap(({ inode }) =>
+    [...built.bootstrap.chunks(inode)].map(({ digest }) => digest.toString('hex')),
+  );
+  t.same(digests, [sha256(Buffer.from('one'))]);
+});
 
 t.test('nothing is stored that the image below or a dictionary has', async t => {
   const lower = await buildLayer([...fileOf('a', 'one'), ...fileOf('b', 'two')]);
