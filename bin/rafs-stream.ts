@@ -32,8 +32,8 @@ const print = (text: string): Promise<void> =>
     process.stdout.write(text, error => (error ? reject(error) : resolve()));
   });
 
-/** Bytes that may be allocated between two collections: 10 ms of work for 50 ms of them. */
-const COLLECT_EVERY = 0x2000000;
+/** Bytes that may be allocated between two collections of garbage. */
+const COLLECT_EVERY = 0x1000000;
 
 /** How long a command that was stopped may take to clean up. */
 const GRACE_MS = 1000;

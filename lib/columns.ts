@@ -2,6 +2,8 @@
  * Growing columns of numbers and bytes. A layer may have a million inodes and chunks: held as
  * objects they take gigabytes, held as columns about a hundred bytes each.
  */
+import { account } from './allocate.js';
+
 type Numbers = Uint8Array | Uint16Array | Uint32Array | Float64Array;
 
 /** A typed array that grows by half. Read and write `data` directly below `length`. */
@@ -25,6 +27,7 @@ export class Column<A extends Numbers> {
   }
 
   #grow(): void {
+    account(this.data.byteLength);
     const grown = new this.#make(this.data.length + (this.data.length >> 1) + 1);
     grown.set(this.data);
     this.data = grown;
@@ -92,6 +95,7 @@ export class ByteArena {
     this.#length += size;
     if (this.#length > this.#bytes.length) {
       const room = Math.max(this.#length, this.#bytes.length + (this.#bytes.length >> 1));
+      account(this.#bytes.length);
       const grown = Buffer.allocUnsafeSlow(room);
       this.#bytes.copy(grown, 0, 0, at);
       this.#bytes = grown;

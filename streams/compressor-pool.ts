@@ -12,13 +12,24 @@ export interface PoolOptions {
 
 /** Memory for a run of chunks: their bytes, and what they are compressed to. */
 export interface Slab {
+  readonly id: number;
   readonly plain: SharedArrayBuffer;
   readonly packed: SharedArrayBuffer;
 }
 
 /** What a worker is told: the slab, and the sizes of the chunks in it. It answers stored sizes. */
-export interface Job extends Slab {
+export interface Job {
+  readonly id: number;
+  /** the first time that this thread is given it: shared memory is dear to hand over */
+  readonly slab?: Slab;
   readonly sizes: readonly number[];
+}
+
+interface Thread {
+  readonly worker: Worker;
+  readonly jobs: Waiting[];
+  /** ids of the slabs that it has */
+  readonly slabs: Set<number>;
 }
 
 interface Waiting {
@@ -26,12 +37,15 @@ interface Waiting {
   reject(error: Error): void;
 }
 
+/** A thread makes nothing but short lists: a heap of the usual size would take more than its slabs. */
+const HEAP_LIMITS = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64, stackSizeMb: 1 };
+
 export class CompressorPool {
   readonly slabSize: number;
   readonly #options: PoolOptions;
   readonly #free: Slab[] = [];
   #made = 0;
-  readonly #workers: { worker: Worker; jobs: Waiting[] }[] = [];
+  readonly #workers: Thread[] = [];
   #failure: Error | undefined;
   #closed = false;
 
@@ -52,8 +66,8 @@ export class CompressorPool {
   take(): Slab {
     const free = this.#free.pop();
     if (free) return free;
-    this.#made++;
     return {
+      id: this.#made++,
       plain: new SharedArrayBuffer(this.slabSize),
       packed: new SharedArrayBuffer(compressBound(this.slabSize)),
     };
@@ -73,7 +87,10 @@ export class CompressorPool {
       }
       const idlest = this.#workers.reduce((a, b) => (b.jobs.length < a.jobs.length ? b : a));
       idlest.jobs.push({ resolve, reject });
-      idlest.worker.postMessage({ ...slab, sizes } satisfies Job);
+      const { id } = slab;
+      const job: Job = idlest.slabs.has(id) ? { id, sizes } : { id, slab, sizes };
+      idlest.slabs.add(id);
+      idlest.worker.postMessage(job);
     });
   }
 
@@ -86,6 +103,7 @@ export class CompressorPool {
     for (let i = 0; i < this.#options.workers; i++) {
       const worker = new Worker(new URL('./compressor-worker.js', import.meta.url), {
         workerData: this.#options.compressor,
+        resourceLimits: HEAP_LIMITS,
       });
       const jobs: Waiting[] = [];
       worker.on('online', keepYoungSpace);
@@ -94,7 +112,7 @@ export class CompressorPool {
       worker.on('exit', code => {
         if (!this.#closed) this.#fail(new Error(`compressor thread ended with ${code}`));
       });
-      this.#workers.push({ worker, jobs });
+      this.#workers.push({ worker, jobs, slabs: new Set() });
     }
   }
 

@@ -19,11 +19,11 @@ t.test('answers each job in its order, and leaves the slab as it is', async t =>
       if (answers.length === 3) resolve();
     });
   });
-  const jobs = [1, 2, 3].map(seed => {
-    const bytes = wordyBytes(5000, seed);
-    const slab = { plain: new SharedArrayBuffer(8192), packed: new SharedArrayBuffer(9000) };
+  const jobs = [1, 2, 3].map(id => {
+    const bytes = wordyBytes(5000, id);
+    const slab = { id, plain: new SharedArrayBuffer(8192), packed: new SharedArrayBuffer(9000) };
     bytes.copy(Buffer.from(slab.plain));
-    worker.postMessage({ ...slab, sizes: [2000, 3000] } satisfies Job);
+    worker.postMessage({ id, slab, sizes: [2000, 3000] } satisfies Job);
     return { ...slab, bytes };
   });
   await done;
