@@ -43,7 +43,7 @@ export class FileHash {
           try {
             resolve(checked(answer, size));
           } catch (error) {
-            reject(error as Error); // thrown by checked()
+            reject(error instanceof Error ? error : new Error(String(error)));
           }
         });
         worker.once('error', reject);
