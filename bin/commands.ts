@@ -81,7 +81,7 @@ export const runCommand = async (
     case 'export': {
       const { exportBlock } = await import('./export.js');
       const { values } = invocation;
-      const { verity } = values;
+      const { verity, threads, compressor } = values;
       const options = defined({
         bootstrap: values.bootstrap,
         localfsDir: values['localfs-dir'],
@@ -89,7 +89,12 @@ export const runCommand = async (
         output: values.output,
         outputJson: values['output-json'],
       });
-      await exportBlock({ ...options, verity, threads: values.threads }, context);
+      await exportBlock({ ...options, verity, threads, compressor }, context);
+      break;
+    }
+    case 'nbd': {
+      const { nbd } = await import('./nbd.js');
+      await nbd(invocation.values, context);
       break;
     }
     case 'compact': {

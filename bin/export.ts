@@ -2,18 +2,23 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { blockMap } from '../lib/block-map.js';
+import type { PackingName } from '../lib/compressed-erofs.js';
 import { located, placeOf, RafsError } from '../lib/errors.js';
 import { flagNames } from '../lib/inspect-text.js';
+import { BlobFeature } from '../lib/layout/blob.js';
 import { planVerity, verityOptions, HASH_BLOCK, type VerityPlan } from '../lib/verity.js';
 import { blockImage } from '../streams/block-image.js';
+import { compressedImage, type CompressedImageOptions } from '../streams/compressed-image.js';
 import { releaseFifo } from '../streams/fifo.js';
 import { ImageWriter } from '../streams/image-writer.js';
 import { openOutput } from '../streams/output.js';
+import type { RandomBytes } from '../streams/random-bytes.js';
 import { verityHasher } from '../streams/verity-hasher.js';
 import type { CommandContext } from './command.js';
-import { openBlob, openImage, type BlobPlace } from './open-image.js';
+import { openBlob, openImage, openTables, type BlobPlace, type Image } from './open-image.js';
 import { writeOutputJson } from './output-json.js';
 import { versionId } from './version.js';
 
@@ -25,6 +30,8 @@ export interface ExportOptions {
   config?: string;
   /** file, FIFO or '-'; unless given, in `localfsDir` */
   output?: string;
+  /** of EROFS itself; with none, data lie where the bootstrap maps them */
+  compressor: 'none' | PackingName;
   verity: boolean;
   /** at most so many work, and never more than there are cores */
   threads: number;
@@ -75,36 +82,73 @@ const write = async (
   bootstrapPath: string,
   place: BlobPlace,
   target: string,
-  { verity, threads }: ExportOptions,
+  { verity, threads, compressor }: ExportOptions,
   { log, signal }: CommandContext,
 ): Promise<Exported> => {
   const output = await openOutput(target, { signal });
+  let disk: Disk | undefined;
   try {
-    const { bootstrap, image } = await openImage(bootstrapPath);
-    log.info(`RAFS features: ${flagNames(bootstrap.flags)}`);
-    const map = blockMap(bootstrap, image.length);
-    const source = blockImage({
-      bootstrap,
-      image,
-      map,
-      open: index => openBlob(bootstrap.blobs[index]!, place),
-    });
+    const image = await openImage(bootstrapPath);
+    log.info(`RAFS features: ${flagNames(image.bootstrap.flags)}`);
+    const directory = spoolDirectory(target);
+    disk = await (compressor === 'none'
+      ? plainDisk(image, place)
+      : compressedDisk(image, place, { packing: compressor, directory, signal }));
+    const { size, blockSize, parts } = disk;
     const writer = new ImageWriter(output);
-    const plan = planVerity(map.size, map.blockSize);
+    const plan = planVerity(size, blockSize);
     if (verity) {
       const width = Math.min(threads, MOST_THREADS, availableParallelism());
-      const hasher = verityHasher({ plan, threads: width, directory: spoolDirectory(target) });
-      await pipeline(source, hasher, writer, { signal });
+      const hasher = verityHasher({ plan, threads: width, directory });
+      await pipeline(parts, hasher, writer, { signal });
     } else {
-      await pipeline(source, writer, { signal });
+      await pipeline(parts, writer, { signal });
     }
     await output.finish();
-    const { size, blockSize } = map;
     const result = { size: verity ? plan.size : size, blockSize, blocks: size / blockSize };
     return verity ? { ...result, verity: { plan, root: writer.root! } } : result; // as it has ended
   } catch (error) {
     await output.abandon();
     throw error;
+  } finally {
+    await disk?.close();
+  }
+};
+
+/** What is written. */
+interface Disk {
+  size: number;
+  blockSize: number;
+  parts: Readable;
+  close(): Promise<void>;
+}
+
+const plainDisk = async ({ bootstrap, image }: Image, place: BlobPlace): Promise<Disk> => {
+  const map = blockMap(bootstrap, image.length);
+  const open = (index: number): Promise<RandomBytes> => openBlob(bootstrap.blobs[index]!, place);
+  const { size, blockSize } = map;
+  const parts = blockImage({ bootstrap, image, map, open });
+  return { size, blockSize, parts, close: async () => undefined };
+};
+
+const compressedDisk = async (
+  image: Image,
+  place: BlobPlace,
+  options: Pick<CompressedImageOptions, 'packing' | 'directory' | 'signal'>,
+): Promise<Disk> => {
+  const { bootstrap } = image;
+  const blobs = new Map<number, RandomBytes>();
+  const tables = new Map<number, RandomBytes>();
+  try {
+    for (const blob of bootstrap.blobs) {
+      blobs.set(blob.index, await openBlob(blob, place));
+      // chunks of a gzip layer cannot be found without
+      if (!(blob.features & BlobFeature.ZRAN)) continue;
+      tables.set(blob.index, await openTables(blob, place, image));
+    }
+    return await compressedImage({ bootstrap, blobs, tables, ...options });
+  } finally {
+    for (const source of [...blobs.values(), ...tables.values()]) await source.close();
   }
 };
 

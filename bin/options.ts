@@ -336,6 +336,11 @@ export const COMMANDS = {
         defaultText: 'in --localfs-dir, the name of the bootstrap and .disk',
         about: 'File for the image',
       },
+      compressor: {
+        values: ['none', 'lz4', 'zstd'],
+        default: 'none',
+        about: 'Compress as EROFS does, instead of laying data where the bootstrap maps them',
+      },
       threads: {
         number: {
           low: 1,
@@ -352,6 +357,27 @@ export const COMMANDS = {
         about: 'Append the hash tree of dm-verity and print the options to set it up',
       },
       'output-json': OUTPUT_JSON,
+    },
+  },
+  nbd: {
+    about: 'Serve the disk image of a bootstrap and its blobs to NBD clients, until stopped',
+    options: {
+      bootstrap: { short: 'B', required: true, about: 'Bootstrap of the image' },
+      'blob-dir': { short: 'D', required: true, about: 'Directory with the blobs' },
+      socket: {
+        requiredUnless: ['port'],
+        conflicts: ['port'],
+        about: 'Unix socket to make and listen on',
+      },
+      port: {
+        number: wholeNumber(0, 0xffff),
+        about: 'TCP port of 127.0.0.1 to listen on; 0 takes one that is free',
+      },
+      'cache-size': {
+        number: wholeNumber(0, 2 ** 40),
+        default: '67108864',
+        about: 'Unpacked chunks to keep in memory, in bytes',
+      },
     },
   },
   optimize: {

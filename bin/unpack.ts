@@ -9,6 +9,7 @@ import { BlobFeature } from '../lib/layout/blob.js';
 import type { BytesPart } from '../lib/parts.js';
 import { blobReader } from '../streams/blob-reader.js';
 import { chunkVerifier } from '../streams/chunk-verifier.js';
+import { lingerFifo } from '../streams/fifo.js';
 import { openOutput, type Output } from '../streams/output.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
 import type { Batch } from '../streams/stage.js';
@@ -55,6 +56,7 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
     );
     await output.finish();
   } catch (error) {
+    lingerFifo(options.output);
     await output.abandon();
     throw error;
   } finally {

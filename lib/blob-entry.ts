@@ -1,5 +1,5 @@
 /** A blob and its entry in a v6 blob table: one in terms of the other. */
-import type { BlobEntry} from './layout/v6.js';
+import type { BlobEntry } from './layout/v6.js';
 import { Cipher } from './layout/v6.js';
 import type { BlobInfo } from './parts.js';
 import { u64, type ValueOf } from './struct.js';

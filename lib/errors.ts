@@ -6,6 +6,7 @@ export const EXIT = {
   CORRUPT: 1, // breaks the format
   MISMATCH: 1, // digest or size differs from what the metadata says
   LIMIT: 1, // does not fit the format
+  BACKEND: 1, // a storage does not give what it was asked for
 } as const;
 
 export type Code = keyof typeof EXIT;

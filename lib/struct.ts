@@ -1,5 +1,5 @@
 /**
- * Declarative codec for fixed-size little-endian records.
+ * Declarative codec for fixed-size records. Integers are little-endian unless their field says not.
  *
  * A record is declared once, as the list of its fields in their order on disk; reader and writer
  * use that declaration. Integers are read and written nowhere else.
@@ -60,6 +60,37 @@ export const u64: Field<number> = {
     if (!(value >= 0 && Number.isSafeInteger(value))) throw unfit(value, 53);
     buf.writeUInt32LE(value >>> 0, at);
     buf.writeUInt32LE(Math.floor(value / 2 ** 32), at + 4);
+  },
+};
+
+/** Big-endian, as protocols have them. */
+export const u16be: Field<number> = {
+  size: 2,
+  read: (buf, at) => buf.readUInt16BE(at),
+  write(buf, at, value) {
+    if ((value & 0xffff) !== value) throw unfit(value, 16);
+    buf.writeUInt16BE(value, at);
+  },
+};
+export const u32be: Field<number> = {
+  size: 4,
+  read: (buf, at) => buf.readUInt32BE(at),
+  write(buf, at, value) {
+    if (value >>> 0 !== value) throw unfit(value, 32);
+    buf.writeUInt32BE(value, at);
+  },
+};
+export const u64be: Field<number> = {
+  size: 8,
+  read(buf, at) {
+    const value = buf.readUInt32BE(at) * 2 ** 32 + buf.readUInt32BE(at + 4);
+    if (value > Number.MAX_SAFE_INTEGER) throw corrupt(`${value} is over 2^53 - 1`);
+    return value;
+  },
+  write(buf, at, value) {
+    if (!(value >= 0 && Number.isSafeInteger(value))) throw unfit(value, 53);
+    buf.writeUInt32BE(Math.floor(value / 2 ** 32), at);
+    buf.writeUInt32BE(value >>> 0, at + 4);
   },
 };
 

@@ -10,7 +10,7 @@
  */
 import { Readable } from 'node:stream';
 import type { MappedBlob, BlockMap } from '../lib/block-map.js';
-import type { Bootstrap, StoredChunk } from '../lib/bootstrap.js';
+import type { BlobRecord, Bootstrap, StoredChunk } from '../lib/bootstrap.js';
 import { ChunkIndex } from '../lib/chunk-index.js';
 import type { ChunkInfo } from '../lib/ci-table.js';
 import { prepareCompressors } from '../lib/compress.js';
@@ -107,18 +107,24 @@ async function* tarOf({ blob, size }: MappedBlob, source: RandomBytes): AsyncIte
   }
 }
 
+/** UNSUPPORTED for blobs whose chunks are not in them. */
+export const requireStored = ({ id, features }: BlobRecord): void => {
+  const at = { blob: id };
+  if (features & (BlobFeature.ZRAN | BlobFeature.SEPARATE)) {
+    throw new RafsError('UNSUPPORTED', 'export of a layer that is referred to where it lies', at);
+  }
+  if (features & BlobFeature.EXTERNAL) {
+    throw new RafsError('UNSUPPORTED', 'export of an external blob', at);
+  }
+};
+
 /** The chunks of a blob, each at its uncompressed offset. */
 async function* chunksOf(
   { blob, size }: MappedBlob,
   source: RandomBytes,
   digests: Digests,
 ): AsyncIterable<DiskPart> {
-  if (blob.features & (BlobFeature.ZRAN | BlobFeature.SEPARATE)) {
-    throw new RafsError('UNSUPPORTED', 'export of a layer that is referred to where it lies');
-  }
-  if (blob.features & BlobFeature.EXTERNAL) {
-    throw new RafsError('UNSUPPORTED', 'export of an external blob');
-  }
+  requireStored(blob);
   const table = await readChunkInfo(source, blob);
   const reader = new ChunkReader(blob, source, new Windows());
   let end = 0;
@@ -152,8 +158,8 @@ function* zeros(size: number): Iterable<DiskPart> {
   }
 }
 
-/** What the bootstrap knows of the chunks of its blobs. */
-class Digests {
+/** What the bootstrap knows of the chunks of its blobs: 8 bytes are held for each. */
+export class Digests {
   readonly #image: Buffer;
   readonly #bootstrap: Bootstrap;
   #index: ChunkIndex | undefined;
@@ -177,6 +183,7 @@ class Digests {
     return { ...place, fileOffset: 0, blobIndex, index, digest: record?.digest ?? NO_DIGEST };
   }
 
+  /** MISMATCH where bytes are not those of the chunk; needs `prepareDigests`. */
   verify(digester: number, { digest: due, crc32 }: StoredChunk, bytes: Buffer): void {
     if (!due.equals(NO_DIGEST)) {
       const name = digesterName(digester);

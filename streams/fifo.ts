@@ -2,11 +2,12 @@
  * FIFOs without blocking: opened with O_NONBLOCK and handed to a socket, so that a peer that is
  * late or silent costs no thread of the pool. Four blocking opens would stop all file access.
  */
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const { O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
+const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 
 /** Whether the path leads to a FIFO; false where nothing is there. */
 export const isFifo = (path: string): boolean => {
@@ -98,6 +99,32 @@ export const releaseSourceFifo = async (path: string, timeoutMs = RELEASE_MS): P
     return false;
   } finally {
     if (fd !== undefined) fs.closeSync(fd);
+  }
+};
+
+/** How many seconds a FIFO stays open behind a command that fails. */
+const LINGER_SECONDS = 1;
+
+/**
+ * Before failing: keeps the FIFO's writing end open until after this process has ended. Clients of
+ * unpack wait for the end of the FIFO and for an exit status, and take the first of them that comes:
+ * an end before the status makes them take half a layer for a whole one.
+ * Never fails; does nothing to what is not a FIFO.
+ */
+export const lingerFifo = (path: string): void => {
+  if (!isFifo(path)) return;
+  try {
+    const fd = fs.openSync(path, O_RDWR | O_NONBLOCK); // waits for nobody
+    try {
+      const stdio = ['ignore', fd, 'ignore'] as const;
+      const child = spawn('sleep', [`${LINGER_SECONDS}`], { stdio: [...stdio], detached: true });
+      child.on('error', () => undefined); // without it the end comes at once
+      child.unref();
+    } finally {
+      fs.closeSync(fd);
+    }
+  } catch {
+    // as without it
   }
 };
 

@@ -17,7 +17,7 @@ const commands = Object.entries(COMMANDS) as [string, CommandRow][];
 t.test('all commands are there', async t => {
   t.strictSame(Object.keys(COMMANDS).sort(), [
     ...['check', 'chunkdict generate', 'compact', 'create', 'export', 'inspect', 'merge'],
-    ...['optimize', 'stat', 'unpack'],
+    ...['nbd', 'optimize', 'stat', 'unpack'],
   ]);
   for (const [name] of commands) {
     if (name.includes(' ')) t.ok(Object.hasOwn(GROUPS, name.split(' ')[0]!), name);

@@ -9,8 +9,11 @@ import {
   struct,
   text,
   u16,
+  u16be,
   u32,
+  u32be,
   u64,
+  u64be,
   u8,
   type Field,
 } from '../../lib/struct.js';
@@ -278,4 +281,32 @@ t.test('bytes that are read do not change with their source', async t => {
   const { raw } = One.decode(buf);
   buf.fill('x');
   t.equal(raw.toString(), 'abcd');
+});
+
+t.test('big-endian integers are the bytes the other way round', async t => {
+  const Big = struct('Big', 14, { a: u16be, b: u32be, c: u64be });
+  const hex = '0102030405060007080910111213';
+  const value = { a: 0x0102, b: 0x03040506, c: 0x0007_0809_1011_1213 };
+  t.equal(Big.encode(value).toString('hex'), hex);
+  t.same(Big.decode(Buffer.from(hex, 'hex')), value);
+  const Little = struct('Little', 14, { c: u64, b: u32, a: u16 });
+  fc.assert(
+    fc.property(
+      fc.record({
+        a: fc.nat(0xffff),
+        b: fc.integer({ min: 0, max: 0xffff_ffff }),
+        c: fc.maxSafeNat(),
+      }),
+      value => {
+        const bytes = Big.encode(value);
+        t.same(Big.decode(bytes), value);
+        t.same(Little.decode(Buffer.from(bytes).reverse()), value);
+      },
+    ),
+    { numRuns: 50 },
+  );
+  t.throws(() => Big.decode(Buffer.alloc(14, 0xff)), { code: 'CORRUPT', at: { field: 'c' } });
+  for (const over of [{ a: 0x10000 }, { b: 2 ** 32 }, { b: -1 }, { c: 2 ** 53 }, { c: 0.5 }]) {
+    t.throws(() => Big.encode({ ...value, ...over }), { code: 'LIMIT' });
+  }
 });
