@@ -22,6 +22,7 @@ import { meter } from '../streams/meter.js';
 import {
   nativeFromDirectory,
   nativeFromTar,
+  storedPool,
   referenceFromStargzToc,
   referenceFromTar,
   run,
@@ -200,6 +201,13 @@ const openBase = async (build: BuildOptions): Promise<Base> => {
 /** What makes a layer of a tar, by the mode. */
 const FROM_TAR = { native: nativeFromTar, zran: referenceFromTar, tarfs: tarfsFromTar } as const;
 
+/** Buffers to use again in a Native build: of the source, and for what is stored. */
+const pools = (build: BuildOptions, input: Source, writer: ArtifactWriter) => {
+  if (build.mode !== 'native' || build.paths.blobCacheDir !== undefined) return {};
+  writer.written = storedPool(build);
+  return { reads: input.usePool(), stored: writer.written };
+};
+
 const runBuild = async (
   build: BuildOptions,
   input: Readable,
@@ -244,7 +252,11 @@ const runBuild = async (
       });
     } else if (input instanceof Source) {
       const compression = sniff(await input.peek(SNIFFED_SIZE));
-      stages = await FROM_TAR[build.mode]({ ...options, compression });
+      stages = await FROM_TAR[build.mode]({
+        ...options,
+        compression,
+        ...pools(build, input, writer),
+      });
     } else if (input instanceof TarScan) {
       stages = tarfsFromScan(options);
     } else {

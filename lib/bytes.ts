@@ -13,6 +13,12 @@ export class ByteQueue {
   #head = 0; // index of the first piece still in use
   #start = 0; // first byte still in use of that piece
   #length = 0;
+  readonly #join: (size: number, last: Buffer) => Buffer;
+
+  /** @param join makes the buffer that pieces are joined in, the last of which it is told */
+  constructor(join: (size: number, last: Buffer) => Buffer = allocate) {
+    this.#join = join;
+  }
 
   get length(): number {
     return this.#length;
@@ -34,7 +40,7 @@ export class ByteQueue {
       this.#advance(size);
       return view;
     }
-    const joined = allocate(size);
+    const joined = this.#join(size, this.#pieceAt(size - 1));
     let at = 0;
     while (at < size) {
       const piece = this.#pieces[this.#head]!;
@@ -50,6 +56,14 @@ export class ByteQueue {
   takeSome(most: number): Buffer {
     const first = this.#pieces[this.#head];
     return first ? this.take(Math.min(most, first.length - this.#start)) : Buffer.alloc(0);
+  }
+
+  /** The piece that has a byte, by its place in the queue. */
+  #pieceAt(place: number): Buffer {
+    let index = this.#head;
+    let rest = place + this.#start;
+    while (rest >= this.#pieces[index]!.length) rest -= this.#pieces[index++]!.length;
+    return this.#pieces[index]!;
   }
 
   #advance(count: number): void {

@@ -135,7 +135,7 @@ const sha256 = async file => {
 const gnuTar = /GNU tar/.test(spawnSync('tar', ['--version'], { encoding: 'utf8' }).stdout ?? '');
 
 const main = async () => {
-  const ready = install() || build();
+  const ready = install() || (await build());
   if (ready !== 0) return ready;
   rmSync(DEMO, { recursive: true, force: true });
   mkdirSync(DEMO);

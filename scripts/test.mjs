@@ -84,7 +84,7 @@ const runForLog = async args => {
 
 const main = async () => {
   for (const file of [OUTPUT, COUNTS]) rmSync(file, { force: true });
-  const ready = install() || build();
+  const ready = install() || (await build());
   if (ready !== 0) {
     process.stderr.write('Not built, so not tested.\n');
     return ready;

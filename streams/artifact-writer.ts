@@ -9,6 +9,7 @@
  */
 import { Writable } from 'node:stream';
 import { located } from '../lib/errors.js';
+import type { BufferPool } from '../lib/buffer-pool.js';
 import type { Artifact, BuiltImage, FinishPart, ImagePart, SectionPart } from '../lib/parts.js';
 import {
   discardOutput,
@@ -41,6 +42,8 @@ export class ArtifactWriter extends Writable {
   image: BuiltImage | undefined;
   /** where the artifacts are, once the writer has finished */
   readonly paths: { [A in Artifact]?: string } = {};
+  /** what bytes of sections may come from; told of those that are written */
+  written: BufferPool | undefined;
   #open: ReadonlyMap<Artifact, Open>;
 
   constructor(open: ReadonlyMap<Artifact, Open>) {
@@ -80,6 +83,7 @@ export class ArtifactWriter extends Writable {
       const buffers = run;
       run = [];
       if (artifact && buffers.length > 0) await this.#append(artifact, buffers);
+      if (this.written) for (const bytes of buffers) this.written.reached(bytes);
     };
     for (const part of batch) {
       if (part.kind === 'section') {

@@ -136,7 +136,7 @@ export const bootstrapFinalizer = ({
   }
 
   return new Stage<In, Out>('bootstrap-finalizer', {
-    part(part) {
+    each(part, push) {
       switch (part.kind) {
         case 'entry':
           entry = part.entry;
@@ -158,9 +158,8 @@ export const bootstrapFinalizer = ({
           break;
         case 'section':
         case 'finish':
-          return [part];
+          push(part);
       }
-      return undefined;
     },
     async *end() {
       const { blob, file, layer, lateId } = ended!;

@@ -4,47 +4,63 @@
  * takes data, makes chunk, passes everything else
  * holds one chunk
  */
+import type { Flow } from '../lib/buffer-pool.js';
 import { ByteQueue } from '../lib/bytes.js';
 import { RafsError } from '../lib/errors.js';
 import type { ChunkPart, DataPart, EndPart, Entry, EntryPart, LayerPart } from '../lib/parts.js';
 import { Stage } from './stage.js';
 
-/** @param options.chunkSize bytes of every chunk but a file's last: a power of two */
-export const chunker = ({ chunkSize }: { chunkSize: number }) => {
-  const queue = new ByteQueue();
+export interface ChunkerOptions {
+  /** bytes of every chunk but a file's last: a power of two */
+  chunkSize: number;
+  /** for chunks that came in pieces */
+  flow?: Flow | undefined;
+}
+
+export const chunker = ({ chunkSize, flow }: ChunkerOptions) => {
+  const queue = new ByteQueue(flow && ((size, last) => flow.join(size, last)));
   let entry: Entry | undefined;
   let fileOffset = 0;
 
   const cut = (size: number): ChunkPart => {
-    const chunk = { fileOffset, uncompressedSize: size };
+    // with room for what later stages say of it: an object that grows is a slow one
+    const chunk = {
+      fileOffset,
+      uncompressedSize: size,
+      digest: undefined,
+      crc32: 0,
+      ordinal: 0,
+      known: false,
+      compressed: false,
+    };
     fileOffset += size;
     return { kind: 'chunk', chunk, bytes: queue.take(size) };
   };
 
   type Passed = EntryPart | EndPart | LayerPart;
   return new Stage<Passed | DataPart, Passed | ChunkPart>('chunker', {
-    *part(part) {
+    each(part, push) {
       switch (part.kind) {
         case 'entry':
           entry = part.entry;
           fileOffset = 0;
-          yield part;
+          push(part);
           break;
         case 'data':
           queue.push(part.bytes);
-          while (queue.length >= chunkSize) yield cut(chunkSize);
+          while (queue.length >= chunkSize) push(cut(chunkSize));
           break;
         case 'end':
-          if (queue.length > 0) yield cut(queue.length);
+          if (queue.length > 0) push(cut(queue.length));
           if (fileOffset !== entry!.size) {
             throw new RafsError('CORRUPT', `got ${fileOffset} bytes of ${entry!.size}`, {
               path: entry!.path,
             });
           }
-          yield part;
+          push(part);
           break;
         default:
-          yield part;
+          push(part);
       }
     },
   });

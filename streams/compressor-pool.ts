@@ -1,4 +1,4 @@
-/** Worker threads that compress slabs of shared memory, started when the first slab is full. */
+/** Worker threads that compress slabs of shared memory, started when there is work for them. */
 import { Worker } from 'node:worker_threads';
 import { keepYoungSpace } from '../lib/allocate.js';
 import { compressBound, type Compressor } from '../lib/compress.js';
@@ -27,6 +27,8 @@ export interface Job {
 
 interface Thread {
   readonly worker: Worker;
+  /** it has compressed something: it will not get faster */
+  warm: boolean;
   readonly jobs: Waiting[];
   /** ids of the slabs that it has */
   readonly slabs: Set<number>;
@@ -79,7 +81,7 @@ export class CompressorPool {
 
   /** Compresses the chunks at the start of a slab; the stored size of each, 0 for one that stays. */
   compress(slab: Slab, sizes: readonly number[]): Promise<readonly number[]> {
-    if (!this.started) this.#start();
+    if (this.#isShort()) this.#start();
     return new Promise((resolve, reject) => {
       if (this.#failure) {
         reject(this.#failure);
@@ -94,26 +96,38 @@ export class CompressorPool {
     });
   }
 
+  /** Ends the threads and lets go of the slabs. */
   close(): void {
     this.#closed = true;
     for (const { worker } of this.#workers) void worker.terminate();
+    this.#free.length = 0;
+  }
+
+  /**
+   * Whether a thread more would be of use: where all are at work and yet no slab is left, reading
+   * waits for compressing. A thread costs as much to start as it does to compress some megabytes.
+   */
+  #isShort(): boolean {
+    if (this.#workers.length === this.#options.workers) return false;
+    return this.#workers.every(({ warm }) => warm) && (!this.started || this.freeSlabs === 0);
   }
 
   #start(): void {
-    for (let i = 0; i < this.#options.workers; i++) {
-      const worker = new Worker(new URL('./compressor-worker.js', import.meta.url), {
-        workerData: this.#options.compressor,
-        resourceLimits: HEAP_LIMITS,
-      });
-      const jobs: Waiting[] = [];
-      worker.on('online', keepYoungSpace);
-      worker.on('message', (stored: readonly number[]) => jobs.shift()!.resolve(stored));
-      worker.on('error', error => this.#fail(error));
-      worker.on('exit', code => {
-        if (!this.#closed) this.#fail(new Error(`compressor thread ended with ${code}`));
-      });
-      this.#workers.push({ worker, jobs, slabs: new Set() });
-    }
+    const worker = new Worker(new URL('./compressor-worker.js', import.meta.url), {
+      workerData: this.#options.compressor,
+      resourceLimits: HEAP_LIMITS,
+    });
+    const thread: Thread = { worker, warm: false, jobs: [], slabs: new Set() };
+    worker.on('online', keepYoungSpace);
+    worker.on('message', (stored: readonly number[]) => {
+      thread.warm = true;
+      thread.jobs.shift()!.resolve(stored);
+    });
+    worker.on('error', error => this.#fail(error));
+    worker.on('exit', code => {
+      if (!this.#closed) this.#fail(new Error(`compressor thread ended with ${code}`));
+    });
+    this.#workers.push(thread);
   }
 
   #fail(error: Error): void {

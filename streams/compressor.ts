@@ -9,7 +9,8 @@
  * back-pressure. A layer that fits one slab is compressed here: starting a thread takes longer.
  */
 import { availableParallelism } from 'node:os';
-import { copyOf } from '../lib/allocate.js';
+import { allocate } from '../lib/allocate.js';
+import { PooledCopies, type BufferPool, type Flow } from '../lib/buffer-pool.js';
 import { compress, compressInto, prepareCompressors, type Compressor } from '../lib/compress.js';
 import type {
   BatchPart,
@@ -20,7 +21,7 @@ import type {
   PackedChunk,
 } from '../lib/parts.js';
 import { CompressorPool, type Slab } from './compressor-pool.js';
-import { Stage } from './stage.js';
+import { Stage, type Push } from './stage.js';
 
 type In = EntryPart | ChunkPart<NamedChunk> | BatchPart | EndPart;
 type Out = EntryPart | ChunkPart<PackedChunk> | BatchPart | EndPart;
@@ -34,7 +35,23 @@ export interface CompressorOptions {
   chunkSize: number;
   /** threads that compress; 0 compresses in this one. The output does not depend on it. */
   workers?: number;
+  /** that the bytes of chunks come with; told of those that were copied. Only where threads compress */
+  flow?: Flow | undefined;
+  /** of buffers of SLAB_SIZE or the chunk size, for stored bytes. Only where threads compress */
+  stored?: BufferPool | undefined;
 }
+
+/** Whether threads compress, and bytes do not go on as they came. */
+export const usesThreads = ({
+  compressor,
+  workers,
+}: {
+  compressor: Compressor;
+  workers: number | undefined;
+}): boolean => compressor !== 'none' && workers !== 0;
+
+/** Bytes of the slabs, and of what a buffer for stored bytes must hold. */
+export const slabSizeOf = (chunkSize: number): number => Math.max(SLAB_SIZE, chunkSize);
 
 /** What is compressed as one: a batch, or a new chunk that is not in one. */
 type UnitPart = ChunkPart<NamedChunk> | BatchPart;
@@ -54,12 +71,14 @@ export const compressor = async ({
   compressor: algorithm,
   chunkSize,
   workers = Math.min(availableParallelism(), 16),
+  flow,
+  stored,
 }: CompressorOptions) => {
   await prepareCompressors();
-  if (algorithm === 'none' || workers === 0) {
+  if (!usesThreads({ compressor: algorithm, workers })) {
     return new Stage<In, Out>('compressor', {
-      *part(part) {
-        yield isUnit(part) ? pack(part, compress(algorithm, part.bytes)) : asIs(part);
+      each(part, push) {
+        push(isUnit(part) ? pack(part, compress(algorithm, part.bytes)) : asIs(part));
       },
     });
   }
@@ -68,10 +87,12 @@ export const compressor = async ({
     compressor: algorithm,
     workers,
     slabs: 2 * workers + 1,
-    slabSize: Math.max(SLAB_SIZE, chunkSize),
+    slabSize: slabSizeOf(chunkSize),
   });
   const pending: { run: Run; stored: Promise<readonly number[]>; ready: boolean }[] = [];
   let run: Run | undefined;
+  const copies = stored && new PooledCopies(stored);
+  const room = copies ? (size: number): Buffer => copies.room(size) : allocate;
 
   const send = (full: Run): void => {
     const waiting = { run: full, stored: pool.compress(full.slab, full.sizes), ready: false };
@@ -80,14 +101,14 @@ export const compressor = async ({
     pending.push(waiting);
   };
 
-  async function* first(): AsyncIterable<Out> {
+  const first = async (push: Push<Out>): Promise<void> => {
     const waiting = pending.shift()!;
-    yield* unpack(waiting.run, await waiting.stored);
+    unpack(waiting.run, await waiting.stored, room, push);
     pool.free(waiting.run.slab);
-  }
+  };
 
   return new Stage<In, Out>('compressor', {
-    async *batch(parts) {
+    async all(parts, push) {
       for (const part of parts) {
         const unit = isUnit(part) ? part : undefined;
         const size = unit ? unit.bytes.length : 0;
@@ -96,7 +117,7 @@ export const compressor = async ({
           run = undefined;
         }
         if (!run) {
-          while (pool.freeSlabs === 0) yield* first();
+          while (pool.freeSlabs === 0) await first(push);
           run = { parts: [], sizes: [], used: 0, slab: pool.take() };
         }
         run.parts.push(part);
@@ -104,17 +125,31 @@ export const compressor = async ({
         unit.bytes.copy(Buffer.from(run.slab.plain), run.used);
         run.sizes.push(size);
         run.used += size;
+        flow?.reached(unit.bytes);
         unit.bytes = NO_BYTES;
       }
-      while (pending[0]?.ready) yield* first();
+      while (pending[0]?.ready) await first(push);
     },
     async *end() {
       if (run && pool.started) {
         send(run);
         run = undefined;
       }
-      while (pending.length > 0) yield* first();
-      if (run) yield* unpack(run, compressHere(algorithm, run));
+      while (pending.length > 0) {
+        const made: Out[] = [];
+        await first(part => made.push(part));
+        yield* made;
+      }
+      if (run) {
+        const made: Out[] = [];
+        unpack(run, compressHere(algorithm, run), room, part => made.push(part));
+        yield* made;
+      }
+      // what is to come takes memory of its own
+      run = undefined;
+      pool.close();
+      flow?.clear();
+      stored?.clear();
     },
     close() {
       pool.close();
@@ -141,43 +176,58 @@ const compressHere = (algorithm: Compressor, { slab, sizes }: Run): number[] => 
  * The parts of a run with their stored bytes.
  *
  * @param stored size of each unit as it is stored, 0 where it stays as it was
+ * @param room makes a buffer for them: the slab will be used again
  */
-function* unpack(run: Run, stored: readonly number[]): Iterable<Out> {
-  // the slab will be used again: one copy of what is stored compressed serves the whole run
-  const total = stored.reduce((sum, size) => sum + size, 0);
-  const bytes = copyOf(Buffer.from(run.slab.packed, 0, total));
+const unpack = (
+  run: Run,
+  stored: readonly number[],
+  room: (size: number) => Buffer,
+  push: Push<Out>,
+): void => {
+  let packed = 0;
+  let kept = 0; // bytes of what is not compressed
+  for (let i = 0; i < stored.length; i++) {
+    packed += stored[i]!;
+    if (stored[i] === 0) kept += run.sizes[i]!;
+  }
+  const bytes = room(packed + kept);
+  bytes.set(new Uint8Array(run.slab.packed, 0, packed));
   const plain = Buffer.from(run.slab.plain);
   let next = 0;
   let packedAt = 0;
+  let keptAt = packed;
   let plainAt = 0;
   for (const part of run.parts) {
     if (!isUnit(part)) {
-      yield asIs(part);
-    } else {
-      const size = run.sizes[next]!;
-      const storedSize = stored[next++]!;
-      if (storedSize > 0) {
-        yield pack(part, bytes.subarray(packedAt, packedAt + storedSize));
-        packedAt += storedSize;
-      } else {
-        const own = copyOf(plain.subarray(plainAt, plainAt + size));
-        yield pack({ ...part, bytes: own }, undefined);
-      }
-      plainAt += size;
+      push(asIs(part));
+      continue;
     }
+    const size = run.sizes[next]!;
+    const storedSize = stored[next++]!;
+    if (storedSize > 0) {
+      push(pack(part, bytes.subarray(packedAt, packedAt + storedSize)));
+      packedAt += storedSize;
+    } else {
+      plain.copy(bytes, keptAt, plainAt, plainAt + size);
+      part.bytes = bytes.subarray(keptAt, keptAt + size);
+      push(pack(part, undefined));
+      keptAt += size;
+    }
+    plainAt += size;
   }
-}
+};
 
-/** The part with its stored bytes. */
-const pack = (part: UnitPart, packed: Buffer | undefined): Out =>
-  part.kind === 'batch'
-    ? { ...part, bytes: packed ?? part.bytes }
-    : {
-        kind: 'chunk',
-        chunk: { ...part.chunk, compressed: packed !== undefined },
-        bytes: packed ?? part.bytes,
-      };
+/** The part with its stored bytes, which is the same part: it is ours. */
+const pack = (part: UnitPart, packed: Buffer | undefined): Out => {
+  if (packed) part.bytes = packed;
+  return part.kind === 'batch' ? part : packedChunk(part, packed !== undefined);
+};
 
 /** A part that has nothing to compress. */
-const asIs = (part: In): Out =>
-  part.kind === 'chunk' ? { ...part, chunk: { ...part.chunk, compressed: false } } : part;
+const asIs = (part: In): Out => (part.kind === 'chunk' ? packedChunk(part, false) : part);
+
+const packedChunk = (part: ChunkPart<NamedChunk>, compressed: boolean): ChunkPart<PackedChunk> => {
+  const packed = part as ChunkPart<PackedChunk>; // from here on
+  packed.chunk.compressed = compressed;
+  return packed;
+};

@@ -33,7 +33,7 @@ export interface DigesterOptions {
 /** Resolves when the digests are ready. A known chunk goes on without its bytes. */
 export const digester = async ({ algorithm, lower, dict = NO_DICT }: DigesterOptions) => {
   await prepareDigests();
-  const seen = lower ? knownChunks(lower, algorithm) : new DigestIndex();
+  let seen = lower ? knownChunks(lower, algorithm) : new DigestIndex();
   const ordinals = new Uint32Array(dict.count); // by row of the dictionary, plus one
 
   const name = (
@@ -48,28 +48,35 @@ export const digester = async ({ algorithm, lower, dict = NO_DICT }: DigesterOpt
     return { ordinal, known: true, dictRow };
   };
 
-  const hashed = (chunk: Chunk | HashedChunk, bytes: Buffer): HashedChunk =>
-    'digest' in chunk
-      ? chunk
-      : { ...chunk, digest: digest(algorithm, bytes), crc32: crc32c(bytes) };
-
   type In = EntryPart | ChunkPart<Chunk | HashedChunk> | EndPart;
   return new Stage<In, EntryPart | ChunkPart<NamedChunk> | EndPart>('digester', {
-    *part(part) {
+    each(part, push) {
       if (part.kind !== 'chunk') {
-        yield part;
+        push(part);
         return;
       }
-      const { bytes } = part;
-      const chunk = hashed(part.chunk, bytes);
+      // the chunk is ours: it becomes a named one here, field by field
+      const named = part as ChunkPart<NamedChunk>;
+      const { chunk, bytes } = named;
+      if (!isHashed(part.chunk)) {
+        chunk.digest = digest(algorithm, bytes);
+        chunk.crc32 = crc32c(bytes);
+      }
       const { ordinal, known, dictRow } = name(chunk.digest, chunk.uncompressedSize);
-      // to spread one object, first, is cheap; to spread another behind it is not
-      const named: NamedChunk = { ...chunk, ordinal, known };
-      if (dictRow !== undefined) named.dictRow = dictRow;
-      yield { kind: 'chunk', chunk: named, bytes: known ? NO_BYTES : bytes };
+      chunk.ordinal = ordinal;
+      chunk.known = known;
+      if (dictRow !== undefined) chunk.dictRow = dictRow;
+      if (known) named.bytes = NO_BYTES;
+      push(named);
+    },
+    end() {
+      seen = new DigestIndex(); // what is to come takes memory of its own
     },
   });
 };
+
+const isHashed = (chunk: Chunk | HashedChunk): chunk is HashedChunk =>
+  'digest' in chunk && chunk.digest !== undefined;
 
 const NO_DICT = new ChunkDict([]);
 

@@ -1,6 +1,7 @@
 /** Decompression of gzip sources. */
 import { Worker } from 'node:worker_threads';
 import { copyOf } from '../lib/allocate.js';
+import { PooledCopies, type BufferPool } from '../lib/buffer-pool.js';
 import { RafsError } from '../lib/errors.js';
 import { GzipSteps } from '../lib/gzip-steps.js';
 import type { BytesPart } from '../lib/parts.js';
@@ -13,14 +14,24 @@ import { Stage } from './stage.js';
  */
 export class GzipDecoder {
   readonly #steps = new GzipSteps();
+  readonly #copyOf: (bytes: Buffer) => Buffer;
+
+  readonly #most: number;
+
+  /** @param pool that pieces are from; they have buffers of their own without it */
+  constructor(pool?: BufferPool) {
+    this.#most = pool?.size ?? Infinity;
+    const copies = pool && new PooledCopies(pool);
+    this.#copyOf = copies ? bytes => copies.copyOf(bytes) : copyOf;
+  }
 
   /** Makes of the next bytes what there is in them, in pieces of 1 MiB at most. */
   *push(bytes: Uint8Array): Iterable<Buffer> {
     this.#steps.feed(bytes);
     for (;;) {
-      const piece = this.#steps.next(Infinity);
+      const piece = this.#steps.next(this.#most);
       if (!piece) return;
-      yield copyOf(piece);
+      yield this.#copyOf(piece);
     }
   }
 
@@ -40,18 +51,27 @@ const PARTS_AHEAD = 2;
  * holds 1.5 MiB: input not used yet, and the window; with a worker, four pieces of 1 MiB and three
  * parts of the source besides
  *
- * @param worker inflate in a thread: a tenth more work in all, but hardly any on this thread
  */
-export const gunzip = ({ worker = false }: { worker?: boolean } = {}): Stage<
+export const gunzip = ({ worker = false, reads, pieces }: GunzipOptions = {}): Stage<
   BytesPart,
   BytesPart
-> => (worker ? workerGunzip() : plainGunzip());
+> => (worker ? workerGunzip() : plainGunzip(reads, pieces));
 
-const plainGunzip = (): Stage<BytesPart, BytesPart> => {
-  const decoder = new GzipDecoder();
+export interface GunzipOptions {
+  /** inflate in a thread: a tenth more work in all, but hardly any on this thread */
+  worker?: boolean;
+  /** what the source has its buffers from; not for a worker */
+  reads?: BufferPool | undefined;
+  /** for what is made; not for a worker */
+  pieces?: BufferPool | undefined;
+}
+
+const plainGunzip = (reads?: BufferPool, pieces?: BufferPool): Stage<BytesPart, BytesPart> => {
+  const decoder = new GzipDecoder(pieces);
   let offset = 0;
   return new Stage('gunzip', {
     *part(part) {
+      reads?.reached(part.bytes);
       for (const bytes of decoder.push(part.bytes)) {
         yield { kind: 'bytes', offset, bytes };
         offset += bytes.length;

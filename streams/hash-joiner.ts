@@ -9,7 +9,7 @@
  */
 import { checksumsIn } from '../lib/digest.js';
 import type { ChunkPart, HashedChunk, LayerPart } from '../lib/parts.js';
-import { Stage } from './stage.js';
+import { Stage, type Push } from './stage.js';
 import type { RunPart } from './zran-demux.js';
 import type { ZranPart } from './zran-parser.js';
 
@@ -19,22 +19,34 @@ const DIGEST_SIZE = 32;
 
 export const hashJoiner = () =>
   new Stage<RunPart | LayerPart, Out>('hash-joiner', {
-    part: part => (part.kind === 'run' ? joined(part) : [part]),
+    each(part, push) {
+      if (part.kind === 'run') join(part, push);
+      else push(part);
+    },
   });
 
-function* joined({ parts, hashes }: RunPart): Iterable<Out> {
+const join = ({ parts, hashes }: RunPart, push: Push<Out>): void => {
   const checksums = checksumsIn(hashes);
   const digests = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.length);
   let at = 0;
   for (const part of parts) {
     if (part.kind !== 'chunk') {
-      yield part;
+      push(part);
       continue;
     }
     const { fileOffset, uncompressedSize, zran } = part.chunk;
     const digest = digests.subarray(at * DIGEST_SIZE, (at + 1) * DIGEST_SIZE);
     const crc32 = checksums[at++]!;
-    const chunk = { fileOffset, uncompressedSize, zran, digest, crc32 };
-    yield { kind: 'chunk', chunk, bytes: part.bytes };
+    const chunk = {
+      fileOffset,
+      uncompressedSize,
+      zran,
+      digest,
+      crc32,
+      // what the digester will say of it
+      ordinal: 0,
+      known: false,
+    };
+    push({ kind: 'chunk', chunk, bytes: part.bytes });
   }
-}
+};

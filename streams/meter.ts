@@ -8,8 +8,8 @@ import { Stage } from './stage.js';
 
 export const meter = (counters: { files: number }) =>
   new Stage<{ kind: string }, { kind: string }>('meter', {
-    batch(parts) {
-      for (const part of parts) if (part.kind === 'entry') counters.files++;
-      return parts;
+    each(part, push) {
+      if (part.kind === 'entry') counters.files++;
+      push(part);
     },
   });

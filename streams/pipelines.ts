@@ -16,6 +16,7 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import chain from 'stream-chain';
+import { BufferPool, Flow } from '../lib/buffer-pool.js';
 import type { Compression } from '../lib/compression.js';
 import { LEAST_SEALED_BATCH } from '../lib/crypt.js';
 import type { Digester } from '../lib/digest.js';
@@ -25,7 +26,7 @@ import { batcher } from './batcher.js';
 import { blobWriter, type BlobWriterOptions } from './blob-writer.js';
 import { bootstrapFinalizer, type FinalizerOptions } from './bootstrap-finalizer.js';
 import { chunker } from './chunker.js';
-import { compressor } from './compressor.js';
+import { compressor, slabSizeOf, usesThreads } from './compressor.js';
 import { digester } from './digester.js';
 import { gunzip } from './gunzip.js';
 import { hashJoiner } from './hash-joiner.js';
@@ -44,36 +45,69 @@ export type NativeOptions = BlobWriterOptions &
     batchSize?: number;
     /** threads that compress */
     workers?: number | undefined;
+    /** of a source that takes its buffers from there */
+    reads?: BufferPool | undefined;
+    /** for stored bytes, which the sink says are written; see `storedPool` */
+    stored?: BufferPool | undefined;
     /** counts what passes, for progress */
     meter?: Duplex;
   };
 
+interface Pools {
+  reads?: BufferPool | undefined;
+  pieces?: BufferPool | undefined;
+}
+
 /** Stages that undo the compression of a source, which its first bytes tell. */
-const EXPAND: Readonly<Record<Compression, () => Duplex[]>> = {
+const EXPAND: Readonly<Record<Compression, (pools?: Pools) => Duplex[]>> = {
   none: () => [],
-  gzip: () => [gunzip()],
-  zstd: () => [unzstd()],
+  gzip: pools => [gunzip(pools)],
+  zstd: pools => [unzstd(pools)],
 };
+
+/** Bytes of a piece of an expanded source. */
+const PIECE_SIZE = 0x80000;
 
 /** A tar, compressed or not, to a Native blob and bootstrap. */
 export const nativeFromTar = async (
   options: NativeOptions & { compression: Compression },
-): Promise<Duplex> =>
-  compose([...EXPAND[options.compression](), tarDemux(), ...(await native(options))]);
+): Promise<Duplex> => {
+  const { compression, reads, chunkSize } = options;
+  const pieces = compression === 'none' ? reads : new BufferPool(PIECE_SIZE);
+  const flow = pieces && recycles(options) ? new Flow(pieces, chunkSize) : undefined;
+  return compose([
+    ...EXPAND[compression](flow && { reads, pieces }),
+    tarDemux(),
+    ...(await native(options, flow)),
+  ]);
+};
+
+/**
+ * Whether bytes of chunks are copied by the compressor and then nobody's: a batch keeps them, and
+ * what is not compressed in threads goes on as it came.
+ */
+const recycles = ({ batchSize = 0, compressor, workers }: NativeOptions): boolean =>
+  batchSize === 0 && usesThreads({ compressor, workers });
 
 /** The entries of a directory to a Native blob and bootstrap. */
 export const nativeFromDirectory = async (options: NativeOptions): Promise<Duplex> =>
   compose(await native(options));
 
-const native = async (options: NativeOptions): Promise<Duplex[]> => [
+/** A pool for the stored bytes of a build, to be shared by its stages and its sink. */
+export const storedPool = ({ chunkSize }: { chunkSize: number }): BufferPool =>
+  new BufferPool(slabSizeOf(chunkSize));
+
+const native = async (options: NativeOptions, flow?: Flow): Promise<Duplex[]> => [
   ...(options.meter ? [options.meter] : []),
-  chunker(options),
+  chunker({ chunkSize: options.chunkSize, flow }),
   await digester({ ...options, algorithm: options.digester }),
   ...batching(options),
   await compressor({
     compressor: options.compressor,
     chunkSize: options.chunkSize,
     ...(options.workers === undefined ? {} : { workers: options.workers }),
+    flow,
+    stored: options.stored,
   }),
   blobWriter({ ...options, batched: (options.batchSize ?? 0) > 0 }),
   bootstrapFinalizer(options),

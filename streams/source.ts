@@ -10,14 +10,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import tty from 'node:tty';
 import { promisify } from 'node:util';
 import { allocate } from '../lib/allocate.js';
+import { BufferPool } from '../lib/buffer-pool.js';
 import { located } from '../lib/errors.js';
 import type { BytesPart } from '../lib/parts.js';
 import { adopt } from './fifo.js';
 
 const close = promisify(fs.close);
 
-/** Pieces of something open, in order; every piece is a new buffer. */
+/** Pieces of something open, in order; every piece is a new buffer, unless there is a pool. */
 interface Pieces {
+  /** where buffers are taken from, if they are ours to take */
+  pool?: BufferPool;
   /** undefined at the end */
   next(): Promise<Buffer | undefined>;
   /** gives the descriptor back, once no read is under way */
@@ -38,6 +41,15 @@ export class Source extends Readable {
     this.#path = path;
     this.#pieces = pieces;
     this.size = size;
+  }
+
+  /**
+   * From now on takes buffers from a pool, for whoever says which of them are free again. That is
+   * for files: from a pipe buffers come as they are.
+   */
+  usePool(): BufferPool {
+    this.#pieces.pool ??= new BufferPool(PIECE_SIZE);
+    return this.#pieces.pool;
   }
 
   /** bytes passed on so far */
@@ -131,6 +143,7 @@ const READS_AHEAD = 2;
 
 /** Pieces of a regular file, read ahead by position. Closes the descriptor it is given. */
 export class FilePieces implements Pieces {
+  pool?: BufferPool;
   #fd: number;
   #at = 0;
   #end: number;
@@ -146,7 +159,7 @@ export class FilePieces implements Pieces {
   async next(): Promise<Buffer | undefined> {
     while (this.#ahead.length < READS_AHEAD && this.#at < this.#end && !this.#closing) {
       const wanted = Math.min(PIECE_SIZE, this.#end - this.#at);
-      const bytes = readFully(this.#fd, wanted, this.#at);
+      const bytes = readFully(this.#fd, wanted, this.#at, this.pool?.take() ?? allocate(wanted));
       bytes.catch(() => undefined); // seen when its turn comes, if it comes
       this.#ahead.push({ wanted, bytes });
       this.#at += wanted;
@@ -175,9 +188,8 @@ export class FilePieces implements Pieces {
 }
 
 /** `size` bytes at `position`, fewer only at the end of the file. */
-const readFully = (fd: number, size: number, position: number): Promise<Buffer> =>
+const readFully = (fd: number, size: number, position: number, buffer: Buffer): Promise<Buffer> =>
   new Promise((resolve, reject) => {
-    const buffer = allocate(size);
     const read = (at: number): void =>
       fs.read(fd, buffer, at, size - at, position + at, (error, count) => {
         if (error) reject(error);
@@ -189,6 +201,7 @@ const readFully = (fd: number, size: number, position: number): Promise<Buffer> 
 
 /** Pieces of a device, or of a file that is not ours to position. */
 class SequentialPieces implements Pieces {
+  pool?: BufferPool;
   #fd: number;
   #reading: Promise<Buffer | undefined> | undefined;
   #closing: Promise<void> | undefined;
@@ -203,7 +216,7 @@ class SequentialPieces implements Pieces {
   }
 
   async #read(): Promise<Buffer | undefined> {
-    const buffer = allocate(PIECE_SIZE);
+    const buffer = this.pool?.take() ?? allocate(PIECE_SIZE);
     while (!this.#closing) {
       try {
         const count = await readSome(this.#fd, buffer);

@@ -19,7 +19,7 @@ import {
   paxSparseMap,
   type SparseMap,
 } from '../lib/sparse.js';
-import { Stage } from './stage.js';
+import { Stage, type Push } from './stage.js';
 
 export interface TarDemuxOptions {
   /** largest sparse file that is expanded, in bytes: a few bytes of tar may ask for any size */
@@ -30,10 +30,15 @@ export interface TarDemuxOptions {
   empty?: boolean;
 }
 
+export type TarPart = EntryPart | DataPart | EndPart;
+
 /** The handlers of tar-demux, for a source that leaves out of a tar what is passed over. */
 export interface TarParser {
-  /** A part may start up to `skippable` bytes behind the end of the one before. */
-  part(part: BytesPart): Iterable<EntryPart | DataPart | EndPart>;
+  /**
+   * A part may start up to `skippable` bytes behind the end of the one before. What is returned is
+   * the rest, from a sparse file on: its holes may be of any size. With `contents` off there is none.
+   */
+  part(part: BytesPart, push: Push<TarPart>): void | Iterable<TarPart>;
   end(): void;
   /** how many of the next bytes are of no use */
   readonly skippable: number;
@@ -88,7 +93,11 @@ export const tarDemux = <Other extends { kind: string } = never>(options: TarDem
   const parser = tarParser(options);
   return new Stage<BytesPart | Other, EntryPart | DataPart | EndPart | Other>('tar-demux', {
     // what is no bytes part is of another type: a generic union is not narrowed
-    part: part => (part.kind === 'bytes' ? parser.part(part as BytesPart) : [part as Other]),
+    each(part, push) {
+      if (part.kind === 'bytes') return parser.part(part as BytesPart, push);
+      push(part as Other);
+      return undefined;
+    },
     end: () => parser.end(),
   });
 };
@@ -265,15 +274,96 @@ export const tarParser = ({
     return content(entry, size - map.size, 'sparse');
   };
 
-  /** What ends a file: the hole behind its last byte, its end, and its padding skipped. */
-  function* finish(): Iterable<DataPart | EndPart> {
-    if (body === 'sparse') yield* dataOf(expander!.end());
+  /** What ends a file: its end, and its padding skipped. */
+  const finish = (push: Push<DataPart | EndPart>): void => {
     expander = undefined;
-    yield END;
+    push(END);
     left = padding;
     padding = 0;
     body = left > 0 ? 'skip' : 'header';
+  };
+
+  /** Content of a sparse file with its holes, then what comes behind it. */
+  function* sparseContent(
+    pieces: Iterable<Buffer>,
+    bytes: Buffer,
+    offset: number,
+    at: number,
+    push: Push<TarPart>,
+  ): Iterable<TarPart> {
+    for (const piece of pieces) yield { kind: 'data', bytes: piece };
+    if (left === 0) {
+      for (const piece of expander!.end()) yield { kind: 'data', bytes: piece };
+      finish(push);
+    }
+    const rest = parse(bytes, offset, at, push);
+    if (rest) yield* rest;
   }
+
+  /** Reads from `at` on what lies at `offset` in the tar. */
+  const parse = (
+    bytes: Buffer,
+    offset: number,
+    from: number,
+    push: Push<TarPart>,
+  ): Iterable<TarPart> | undefined => {
+    let at = from;
+    while (at < bytes.length) {
+      let entry: Entry | undefined;
+      if (body === 'header') {
+        let block = bytes;
+        let blockAt = at;
+        if (have > 0 || bytes.length - at < BLOCK_SIZE) {
+          const size = Math.min(BLOCK_SIZE - have, bytes.length - at);
+          bytes.copy(head, have, at, at + size);
+          have += size;
+          at += size;
+          if (have < BLOCK_SIZE) return undefined;
+          have = 0;
+          block = head;
+          blockAt = 0;
+        } else {
+          at += BLOCK_SIZE;
+        }
+        started = true;
+        const headerOffset = offset + at - BLOCK_SIZE;
+        if (!isHeader(block, blockAt, headerOffset)) continue;
+        entry = readEntry(block, blockAt, headerOffset);
+      } else {
+        const size = Math.min(left, bytes.length - at);
+        const piece = bytes.subarray(at, at + size);
+        at += size;
+        left -= size;
+        switch (body) {
+          case 'content':
+            push({ kind: 'data', bytes: piece });
+            if (left === 0) finish(push);
+            continue;
+          case 'sparse':
+            return sparseContent(expander!.push(piece), bytes, offset, at, push);
+          case 'skip':
+            if (left === 0) body = 'header';
+            continue;
+          case 'meta':
+            piece.copy(meta, meta.length - left - size);
+            if (left > 0) continue;
+            body = 'header';
+            try {
+              entry = metaDone(meta.subarray(0, metaSize));
+            } catch (error) {
+              throw located(error, metaPlace);
+            }
+        }
+      }
+      if (entry === undefined) continue;
+      push({ kind: 'entry', entry });
+      if (left > 0) continue;
+      // reading the entry has told what comes now
+      if ((body as Body) === 'sparse') return sparseContent([], bytes, offset, at, push);
+      finish(push);
+    }
+    return undefined;
+  };
 
   return {
     get skippable() {
@@ -285,7 +375,7 @@ export const tarParser = ({
       return body === 'header' ? BLOCK_SIZE - have : left;
     },
 
-    *part({ offset, bytes }) {
+    part({ offset, bytes }, push) {
       const skipped = offset - position;
       if (skipped > 0 && body === 'skip') {
         if (skipped > left) throw new Error(`bytes left out before ${offset} are needed`);
@@ -293,60 +383,7 @@ export const tarParser = ({
         if (left === 0) body = 'header';
       }
       position = offset + bytes.length;
-      let at = 0;
-      while (at < bytes.length) {
-        let entry: Entry | undefined;
-        if (body === 'header') {
-          let block = bytes;
-          let blockAt = at;
-          if (have > 0 || bytes.length - at < BLOCK_SIZE) {
-            const size = Math.min(BLOCK_SIZE - have, bytes.length - at);
-            bytes.copy(head, have, at, at + size);
-            have += size;
-            at += size;
-            if (have < BLOCK_SIZE) return;
-            have = 0;
-            block = head;
-            blockAt = 0;
-          } else {
-            at += BLOCK_SIZE;
-          }
-          started = true;
-          const headerOffset = offset + at - BLOCK_SIZE;
-          if (!isHeader(block, blockAt, headerOffset)) continue;
-          entry = readEntry(block, blockAt, headerOffset);
-        } else {
-          const size = Math.min(left, bytes.length - at);
-          const piece = bytes.subarray(at, at + size);
-          at += size;
-          left -= size;
-          switch (body) {
-            case 'content':
-              yield { kind: 'data', bytes: piece };
-              if (left === 0) yield* finish();
-              continue;
-            case 'sparse':
-              yield* dataOf(expander!.push(piece));
-              if (left === 0) yield* finish();
-              continue;
-            case 'skip':
-              if (left === 0) body = 'header';
-              continue;
-            case 'meta':
-              piece.copy(meta, meta.length - left - size);
-              if (left > 0) continue;
-              body = 'header';
-              try {
-                entry = metaDone(meta.subarray(0, metaSize));
-              } catch (error) {
-                throw located(error, metaPlace);
-              }
-          }
-        }
-        if (entry === undefined) continue;
-        yield { kind: 'entry', entry };
-        if (left === 0) yield* finish();
-      }
+      return parse(bytes, offset, 0, push);
     },
 
     end() {
@@ -376,10 +413,6 @@ const isHeader = (block: Buffer, at: number, offset: number): boolean => {
     throw located(error, { offset });
   }
 };
-
-function* dataOf(pieces: Iterable<Buffer>): Iterable<DataPart> {
-  for (const bytes of pieces) yield { kind: 'data', bytes };
-}
 
 /** A long name of GNU tar ends at its first NUL. */
 const textOf = (bytes: Buffer): string => {

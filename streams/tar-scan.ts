@@ -127,7 +127,7 @@ export class TarScan extends Readable {
       if (bytes.length === 0 && offset < this.size) {
         throw new RafsError('CORRUPT', 'the tar changed while it was read', { offset });
       }
-      for (const part of this.#parser.part({ kind: 'bytes', offset, bytes })) batch.push(part);
+      this.#parser.part({ kind: 'bytes', offset, bytes }, part => batch.push(part));
       this.#position = offset + bytes.length;
       if (this.#position < this.size) continue;
       this.#parser.end();

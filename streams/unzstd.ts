@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { Duplex, Readable, pipeline, type Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { allocate } from '../lib/allocate.js';
+import type { BufferPool } from '../lib/buffer-pool.js';
 import { RafsError } from '../lib/errors.js';
 import type { BytesPart } from '../lib/parts.js';
 import { ZstdFrames, type FramePiece } from '../lib/zstd-frames.js';
@@ -31,6 +32,13 @@ const failure = (error: unknown, offset: number): RafsError => {
   return new RafsError(code, `zstd: ${message}`, { offset });
 };
 
+export interface UnzstdOptions {
+  /** what the source has its buffers from */
+  reads?: BufferPool | undefined;
+  /** for what is made; buffers of 512 KiB of their own without it */
+  pieces?: BufferPool | undefined;
+}
+
 /**
  * unzstd: the plain bytes of a zstd source of any number of frames; skippable ones are left out.
  *
@@ -40,9 +48,9 @@ const failure = (error: unknown, offset: number): RafsError => {
  * fails with CORRUPT for damaged and cut frames; UNSUPPORTED for larger windows, for frames that
  * need a dictionary, and where neither zstd-napi nor Node can decode zstd.
  */
-export const unzstd = (): Duplex => {
+export const unzstd = ({ reads, pieces }: UnzstdOptions = {}): Duplex => {
   const binding = nativeBinding();
-  if (binding) return nativeUnzstd(binding);
+  if (binding) return nativeUnzstd(binding, reads, pieces);
   const create = nodeDecoder();
   if (create) return nodeUnzstd(create);
   throw new RafsError(
@@ -53,10 +61,15 @@ export const unzstd = (): Duplex => {
 };
 
 /** With libzstd itself, on this thread. */
-const nativeUnzstd = (binding: Binding): Stage<BytesPart, BytesPart> => {
+const nativeUnzstd = (
+  binding: Binding,
+  reads?: BufferPool,
+  pieces?: BufferPool,
+): Stage<BytesPart, BytesPart> => {
+  const newPiece = (): Buffer => pieces?.take() ?? allocate(PIECE_SIZE);
   const decoder = new binding.DCtx();
   decoder.setParameter(binding.DParameter.windowLogMax, WINDOW_LOG_MAX);
-  let piece = allocate(PIECE_SIZE);
+  let piece = newPiece();
   let filled = 0;
   let offset = 0; // in the plain stream
   let used = 0; // bytes of the source
@@ -71,6 +84,7 @@ const nativeUnzstd = (binding: Binding): Stage<BytesPart, BytesPart> => {
 
   return new Stage<BytesPart, BytesPart>('unzstd', {
     *part({ bytes }) {
+      reads?.reached(bytes);
       let at = 0;
       let full = false; // then the decoder may hold more
       while (at < bytes.length || (full && !complete)) {
@@ -85,10 +99,10 @@ const nativeUnzstd = (binding: Binding): Stage<BytesPart, BytesPart> => {
         used += read;
         filled += made;
         if (made > 0 || read > 0) complete = left === 0;
-        full = filled === PIECE_SIZE;
+        full = filled === piece.length;
         if (!full) continue;
         yield emit(piece);
-        piece = allocate(PIECE_SIZE);
+        piece = newPiece();
       }
     },
     *end() {

@@ -59,9 +59,9 @@ export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => 
 
   const passOver = (): void => undefined;
   const readTar = (bytes: Buffer): void => {
-    for (const part of tar.part({ kind: 'bytes', offset: outOffset, bytes })) {
+    tar.part({ kind: 'bytes', offset: outOffset, bytes }, part => {
       if (part.kind !== 'data') made.push(part); // there are none: it passes content over
-    }
+    });
   };
   const keep = (piece: Buffer): void => {
     room.set(piece, 0);

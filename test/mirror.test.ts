@@ -61,6 +61,7 @@ const isTypesOnly = async (path: string): Promise<boolean> => {
 /** Files that so far are tested through the commands that use them, and where. */
 const TESTED_IN = new Map(
   Object.entries({
+    'test/bin/rafs-stream.test.ts': ['bin/main.ts'],
     'test/golden/cases.test.ts': [
       ...['bin/merge.ts', 'bin/open-layers.ts', 'bin/read-patterns.ts'],
       ...['lib/blob-sections.ts', 'lib/blob-table.ts', 'lib/chunk-dict.ts', 'lib/compatibility.ts'],

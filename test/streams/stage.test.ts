@@ -15,7 +15,7 @@ interface Part {
 }
 
 /** How a stage makes its parts. */
-const KINDS = ['generator', 'array', 'async', 'slow', 'batch'] as const;
+const KINDS = ['generator', 'array', 'async', 'slow', 'batch', 'each', 'all'] as const;
 type Kind = (typeof KINDS)[number];
 
 /** Where a stage fails. */
@@ -106,6 +106,25 @@ const stageOf = (plan: Plan, name: string, closed: () => void): Stage<Part, Part
       return new Stage<Part, Part>(name, {
         async *batch(parts) {
           for (const part of parts) yield* work(part);
+        },
+        end,
+        close,
+      });
+    case 'each':
+      return new Stage<Part, Part>(name, {
+        each(part, push) {
+          for (const one of work(part)) push(one);
+        },
+        end,
+        close,
+      });
+    case 'all':
+      return new Stage<Part, Part>(name, {
+        async all(parts, push) {
+          for (const part of parts) {
+            await turn();
+            for (const one of work(part)) push(one);
+          }
         },
         end,
         close,

@@ -1,0 +1,98 @@
+/** The program: finds the command, runs it, turns an error into one line and an exit status. */
+import path from 'node:path';
+import tty from 'node:tty';
+import { collectEvery } from '../lib/allocate.js';
+import { describe, exitStatus, RafsError } from '../lib/errors.js';
+import { abandonAll } from '../streams/output.js';
+import { parseCommandLine, type Invocation, type Printout } from './command-line.js';
+import { colored, highlight } from './color.js';
+import { runCommand } from './commands.js';
+import { createLog, type Log } from './log.js';
+import { UsageError } from './option-rules.js';
+import { COMMANDS, GROUPS, PIPE_ARGV } from './options.js';
+import { releaseFifos } from './release-fifos.js';
+
+/** Without a command, a tar on standard input becomes a blob on standard output. */
+const parse = (argv: readonly string[], prog: string): Invocation | Printout => {
+  const names = new Set([...Object.keys(COMMANDS), ...Object.keys(GROUPS), 'help']);
+  const asks = argv.some(arg => names.has(arg) || /^(?:-h|--help|-V|--version)$/.test(arg));
+  // under its other name the program behaves like the one of that name
+  if (asks || prog === 'nydus-image') return parseCommandLine(argv, prog);
+  if (tty.isatty(0)) return parseCommandLine(argv.length === 0 ? ['--help'] : argv, prog);
+  if (tty.isatty(1)) {
+    throw new RafsError('USAGE', 'a blob is not for a terminal: redirect standard output');
+  }
+  return parseCommandLine([...PIPE_ARGV, ...argv], prog);
+};
+
+/** Resolves when standard output has room again, so that a slow reader holds us back. */
+const print = (text: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    process.stdout.write(text, error => (error ? reject(error) : resolve()));
+  });
+
+/** Bytes that may be allocated between two collections of garbage. */
+const COLLECT_EVERY = 0x800000;
+
+/** How long a command that was stopped may take to clean up. */
+const GRACE_MS = 1000;
+
+const fail = (text: string): void => {
+  process.stderr.write(colored(process.stderr.isTTY) ? highlight(text) : text);
+};
+
+const lineOf = (error: unknown): string => `Error: ${describe(error)}\n`;
+
+const main = async (): Promise<number> => {
+  collectEvery(COLLECT_EVERY);
+  const prog = path.basename(process.argv[1] ?? 'rafs-stream').replace(/\.js$/, '');
+  let log: Log | undefined;
+  const stop = new AbortController();
+  let stopped = 0;
+  const onSignal = (signal: NodeJS.Signals, number: number) => (): void => {
+    if (stopped) process.exit(stopped); // asked twice
+    stopped = 128 + number;
+    stop.abort(new Error(`stopped by ${signal}`));
+    // one that does not look at the signal, or waits for a peer: files go with the process
+    setTimeout(() => {
+      fail(lineOf(stop.signal.reason));
+      process.exit(stopped);
+    }, GRACE_MS).unref();
+  };
+  process.on('SIGINT', onSignal('SIGINT', 2));
+  process.on('SIGTERM', onSignal('SIGTERM', 15));
+  process.on('SIGHUP', onSignal('SIGHUP', 1));
+  process.on('exit', abandonAll);
+  try {
+    const parsed = parse(process.argv.slice(2), prog);
+    if ('print' in parsed) {
+      const stream = process[parsed.stream];
+      stream.write(colored(stream.isTTY) ? highlight(parsed.print) : parsed.print);
+      return parsed.exit;
+    }
+    const { globals } = parsed;
+    log = createLog({ level: globals['log-level'], file: globals['log-file'] });
+    await runCommand(parsed, {
+      log,
+      progress: globals.progress,
+      signal: stop.signal,
+      stdout: print,
+    });
+    return 0;
+  } catch (error) {
+    if (log && error instanceof RafsError && error.code === 'INCONSISTENT') {
+      // clients look for this record
+      log.error(`message:${describe(error)}`);
+      return exitStatus(error);
+    }
+    if (error instanceof UsageError) {
+      fail(error.message);
+      await releaseFifos(process.argv.slice(2));
+    } else fail(lineOf(stopped ? stop.signal.reason : error));
+    return stopped || exitStatus(error);
+  } finally {
+    log?.close();
+  }
+};
+
+process.exitCode = await main();
