@@ -95,7 +95,8 @@ export class Merger {
       fsVersion: last.version,
       compressor: last.compressor,
       digester: last.digester,
-      chunkSize: this.#chunkSize ?? DEFAULT_CHUNK_SIZE,
+      // a parent may have lost the blobs that it has its chunk size from
+      chunkSize: this.#chunkSize ?? this.#parent?.chunkSize ?? DEFAULT_CHUNK_SIZE,
       explicitUidGid: hasExplicitOwners(last.flags),
       encrypted: this.#encrypted,
       tarfs: last.tarfs,

@@ -120,7 +120,7 @@ export const requireStored = ({ id, features }: BlobRecord): void => {
 
 /** The chunks of a blob, each at its uncompressed offset. */
 async function* chunksOf(
-  { blob, size }: MappedBlob,
+  { blob, offset, size }: MappedBlob,
   source: RandomBytes,
   digests: Digests,
 ): AsyncIterable<DiskPart> {
@@ -136,7 +136,7 @@ async function* chunksOf(
         const where = `lies at ${uncompressedOffset}, not between ${end} and ${size}`;
         throw new RafsError('CORRUPT', where);
       }
-      yield* zeros(uncompressedOffset - end);
+      yield* zeros(offset + end, offset + uncompressedOffset);
       const chunk = digests.chunk(blob.index, index, info);
       const bytes = await reader.read(chunk);
       digests.verify(blob.digester, chunk, bytes);
@@ -146,15 +146,23 @@ async function* chunksOf(
       throw located(error, { chunk: index, offset: info.compressedOffset });
     }
   }
-  yield* zeros(size - end);
+  yield* zeros(offset + end, offset + size);
 }
 
 const ZEROS = Buffer.alloc(0x10000);
+/** Builders leave less than a block between chunks; here is room for the largest chunk there is. */
+const MOST_ZEROS = 0x1000000;
 
-/** Zeros that need not start or end at a block. */
-function* zeros(size: number): Iterable<DiskPart> {
-  for (let left = size; left > 0; left -= ZEROS.length) {
-    yield { kind: 'bytes', bytes: ZEROS.subarray(0, left) };
+/**
+ * Zeros between two places of the device that need not be at a block. Pieces end where an image
+ * can have holes. CORRUPT for more than a blob can need.
+ */
+function* zeros(from: number, to: number): Iterable<DiskPart> {
+  if (to - from > MOST_ZEROS) throw new RafsError('CORRUPT', `${to - from} bytes without a chunk`);
+  for (let at = from; at < to;) {
+    const bytes = ZEROS.subarray(0, Math.min(to - at, ZEROS.length - (at % ZEROS.length)));
+    yield { kind: 'bytes', bytes };
+    at += bytes.length;
   }
 }
 

@@ -79,7 +79,6 @@ const TESTED_IN = new Map(
     ],
     'test/e2e/interrupted.test.ts': ['streams/gone.ts'],
     'test/streams/file-hash.test.ts': ['streams/file-hash-worker.ts'],
-    'test/e2e/zran.test.ts': ['streams/zran-reader.ts'],
     'test/streams/hash-pool.test.ts': ['streams/hash-worker.ts'],
   }).flatMap(([test, paths]) => paths.map(path => [path, test] as const)),
 );

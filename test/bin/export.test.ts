@@ -2,10 +2,14 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import { walk } from '../../lib/bootstrap.js';
+import { digest, prepareDigests } from '../../lib/digest.js';
+import { parseBootstrap } from '../../lib/image.js';
 import { cli, hasFailed, succeed } from '../support/cli.js';
 import { makeFifo, shell, temporaryDirectory } from '../support/fs.js';
 import { golden, goldenBlob, goldenPath } from '../support/golden.js';
 import { layerTar } from '../support/layers.js';
+import { tarOf } from '../support/tar.js';
 
 const QUIET = ['-l', 'error'];
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
@@ -99,6 +103,101 @@ t.test('chunks of a Native image', async t => {
   const inline = ['export', '--block', '-D', directory, '-B', inlined, ...QUIET, '-O', disk];
   await succeed(t, inline);
   t.ok(fs.statSync(disk).size > 0x80000);
+});
+
+/** Every chunk of the image lies on the disk where its blob is mapped, by its digest; their number. */
+const chunksOn = async (t: Test, disk: string, boot: string): Promise<number> => {
+  await prepareDigests();
+  const bytes = fs.readFileSync(disk);
+  const image = fs.readFileSync(boot);
+  t.ok(bytes.subarray(0, image.length).equals(image), 'starts with the bootstrap');
+  const bootstrap = parseBootstrap(image);
+  let count = 0;
+  for (const { path, inode } of walk(bootstrap)) {
+    if (inode.type !== 'file') continue;
+    for (const chunk of bootstrap.chunks(inode)) {
+      const { blobIndex, uncompressedOffset, uncompressedSize } = chunk;
+      const at = bootstrap.blobs[blobIndex]!.mappedBlkaddr * bootstrap.blockSize;
+      const there = bytes.subarray(at + uncompressedOffset).subarray(0, uncompressedSize);
+      t.ok(digest('blake3', there).equals(chunk.digest), path);
+      count++;
+    }
+  }
+  return count;
+};
+
+t.test('several layers, each of another compressor; what is zero takes no room', async t => {
+  const directory = temporaryDirectory(t);
+  const at = (name: string): string => path.join(directory, name);
+  const holes = tarOf([
+    // chunks that are nearly zeros, and not one chunk
+    ...Array.from({ length: 24 }, (_, i) => ({
+      name: `zeros${i}`,
+      content: Buffer.concat([Buffer.alloc(1, i + 1), Buffer.alloc(0xfffff)]),
+    })),
+    { name: 'odd', content: Buffer.concat([Buffer.alloc(0x1234, 1), Buffer.alloc(0x40_0000)]) },
+  ]);
+  const boots: string[] = [];
+  for (const [n, [tar, ...options]] of (
+    [
+      [layerTar('kinds'), '--compressor', 'none'],
+      [layerTar('loose'), '--compressor', 'lz4_block'],
+      [layerTar('layer-0'), '--compressor', 'zstd'],
+      [layerTar('layer-1'), '--compressor', 'zstd', '--batch-size', '0x20000'],
+      [holes, '--compressor', 'zstd'],
+    ] as const
+  ).entries()) {
+    const boot = at(`layer-${n}.boot`);
+    const id = String(n).repeat(64);
+    const create = ['create', '-t', 'tar-rafs', '-B', boot, '-D', directory, '--blob-id', id];
+    await succeed(t, [...create, ...options, ...QUIET, '-'], { stdin: tar });
+    boots.push(boot);
+  }
+  const ids = boots.map((_, n) => String(n).repeat(64)).join();
+  await succeed(t, ['merge', '-B', at('boot'), '--original-blob-ids', ids, ...QUIET, ...boots]);
+  const argv = ['export', '--block', '-D', directory, '-B', at('boot'), ...QUIET];
+  fs.writeFileSync(at('disk'), Buffer.alloc(0x400_0000, 1)); // longer than the image
+  await succeed(t, [...argv, '--verity', '-O', at('disk'), '-J', at('json')]);
+  const { blobs } = parseBootstrap(fs.readFileSync(at('boot')));
+  t.same(blobs.map(({ id }) => id[0]).sort(), ['0', '1', '2', '3', '4']);
+  const count = await chunksOn(t, at('disk'), at('boot'));
+  t.ok(count > 40, `${count} chunks`);
+  const { size, blocks } = fs.statSync(at('disk'));
+  t.match(JSON.parse(fs.readFileSync(at('json'), 'utf8')), { size }, 'nothing is left behind it');
+  t.ok(blocks * 512 < size - 0x100_0000, `${blocks * 512} bytes of room for ${size}`);
+  const { stdout } = await succeed(t, [...argv, '-O', '-']);
+  t.ok(stdout.equals(fs.readFileSync(at('disk')).subarray(0, stdout.length)), 'streamed');
+});
+
+t.test('several tars, whose zeros take no room', async t => {
+  const directory = temporaryDirectory(t);
+  const at = (name: string): string => path.join(directory, name);
+  const tars = [
+    layerTar('layer-0'),
+    tarOf([{ name: 'zeros', content: Buffer.alloc(0x100_0000) }]),
+    layerTar('layer-2'),
+  ];
+  const boots: string[] = [];
+  for (const [n, tar] of tars.entries()) {
+    const id = String(n).repeat(64);
+    fs.writeFileSync(at(id), tar);
+    const create = ['create', '-t', 'tar-tarfs', '-B', at(`${n}.boot`), '-D', directory];
+    await succeed(t, [...create, '--blob-id', id, ...QUIET, at(id)]);
+    boots.push(at(`${n}.boot`));
+  }
+  await succeed(t, ['merge', '-B', at('boot'), ...QUIET, ...boots]);
+  const argv = ['export', '--block', '-D', directory, '-B', at('boot'), ...QUIET];
+  await succeed(t, [...argv, '-O', at('disk')]);
+  const disk = fs.readFileSync(at('disk'));
+  const { blobs } = parseBootstrap(fs.readFileSync(at('boot')));
+  t.equal(blobs.length, tars.length);
+  for (const { id, mappedBlkaddr } of blobs) {
+    const tar = tars[Number(id[0])]!;
+    const there = disk.subarray(mappedBlkaddr * 512).subarray(0, tar.length);
+    t.ok(there.equals(tar), `tar ${id[0]}`);
+  }
+  const { size, blocks } = fs.statSync(at('disk'));
+  t.ok(blocks * 512 < size - 0xf0_0000, `${blocks * 512} bytes of room for ${size}`);
 });
 
 t.test('a blob cache entry says where things are, in both generations', async t => {

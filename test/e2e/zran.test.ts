@@ -1,4 +1,4 @@
-/** Images of gzip layers that stay as they are: read back through their contexts. */
+/** Images of layers that stay as they are: gzips are read back through their contexts. */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -10,7 +10,7 @@ import { cli, hasFailed, succeed } from '../support/cli.js';
 import { recordedIo } from '../support/command-io.js';
 import { temporaryDirectory } from '../support/fs.js';
 import { failureOf } from '../support/golden.js';
-import { layerPath, madeTar } from '../support/layers.js';
+import { layerPath, layerTar, madeTar } from '../support/layers.js';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -40,12 +40,15 @@ const LAYERS = new Map<string, () => Buffer>([
   ...['layer-0', 'sample', 'gz-fixed', 'gz-huffman', 'gz-members', 'gz-stored'].map(
     name => [name, () => fs.readFileSync(layerPath(`${name}.tar.gz`))] as const,
   ),
+  // chunks of a plain tar lie in it as they are, and have no contexts
+  ['plain', () => layerTar('sample')],
+  ['plain kinds', () => layerTar('kinds')],
   // dozens of contexts
   ['made', () => gzipSync(madeTar('debian', { scale: 0.1, seed: 1 }), { level: 6 })],
 ]);
 
 for (const [name, bytes] of LAYERS) {
-  t.test(`${name}: read through the contexts it is what a Native image has`, async t => {
+  t.test(`${name}: read where it lies it is what a Native image has`, async t => {
     const layer = bytes();
     const zran = await build(t, layer, 'targz-ref');
     const native = await build(t, layer, 'targz-rafs');

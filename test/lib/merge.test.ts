@@ -33,6 +33,9 @@ const merged = (
   return { image: parseBootstrap(bytes), blobs, bytes };
 };
 
+const file = (path: string, size = 4096) => entryOf('file', path, { size });
+const directory = (path: string) => entryOf('directory', path);
+
 const stack = fc.array(layerEntries, { minLength: 1, maxLength: 5 });
 
 /** Blobs of the chunks that are left, in the order in which the walk of an image first meets them. */
@@ -96,12 +99,17 @@ t.test('the lowest layers as a parent give the same image', async () => {
       const both = merged(upper, parent ? { parent: loadImage(parent) } : {});
       return both.bytes.equals(whole.bytes);
     }),
-    { numRuns: 200 },
+    {
+      numRuns: 200,
+      examples: [
+        // the only blob is lost below the cut, and above it
+        [[[file('c', 1)], [file('c', 0)], []], 2],
+        [[[], [file('a')], [], [file('a', 0)], []], 4],
+        [[[], [file('a')], [file('a', 0)]], 1],
+      ],
+    },
   );
 });
-
-const file = (path: string, size = 4096) => entryOf('file', path, { size });
-const directory = (path: string) => entryOf('directory', path);
 
 const lowest = (): LayerImage => layerImage([directory('a'), file('a/x'), file('b')], 0);
 

@@ -14,6 +14,9 @@ import { randomBytes } from '../support/random.js';
 const home = temporaryDirectory(t);
 const missing = buildClient(home);
 const skip = missing ?? false;
+
+/** It builds the client first, and every answer is a process or more. */
+t.setTimeout(900_000);
 const client = new GoClient(home);
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');

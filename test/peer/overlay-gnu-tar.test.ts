@@ -10,89 +10,11 @@ import { succeed } from '../support/cli.js';
 import { factsBelow, mountErofs, withoutErofs } from '../support/erofs-tools.js';
 import { isRoot, temporaryDirectory } from '../support/fs.js';
 import { numbers } from '../support/random.js';
-import { tarOf, type TarEntry } from '../support/tar.js';
+import { tarOf } from '../support/tar.js';
+import { applyLayer, AS_IT_IS, layerOf, randomSteps } from '../support/tar-stacks.js';
 
 const isGnuTar = (spawnSync('tar', ['--version']).stdout?.toString() ?? '').includes('GNU tar');
 const skip = !isGnuTar && 'needs GNU tar';
-
-const OPAQUE = '.wh..wh..opq';
-/** Times of directories too, whatever comes after them. */
-const AS_IT_IS = ['--numeric-owner', '--delay-directory-restore'];
-const NAMES = ['a', 'b', 'c', 'dir', 'lib'];
-
-/** Entries of a layer: parents first, and all names of a file with the same attributes. */
-const randomLayer = (next: (limit: number) => number, whiteouts: boolean): TarEntry[] => {
-  const common = (): Pick<TarEntry, 'uid' | 'gid' | 'mtime'> => ({
-    uid: isRoot ? next(3) * 1000 : process.getuid!(),
-    gid: isRoot ? next(3) : process.getgid!(),
-    mtime: 1_000_000_000 + next(1_000_000),
-  });
-  const entries: TarEntry[] = [{ name: './', type: '5', mode: 0o755, ...common() }];
-  const directories = [''];
-  const files: TarEntry[] = [];
-  const taken = new Set<string>();
-  for (let n = next(25) + 1; n > 0; n--) {
-    const parent = directories[next(directories.length)]!;
-    const plain = NAMES[next(NAMES.length)]!;
-    const kind = next(10);
-    const name = `${parent}${whiteouts && kind === 0 ? `.wh.${plain}` : plain}`;
-    if (taken.has(name)) continue;
-    taken.add(name);
-    if (whiteouts && kind === 0) entries.push({ name, ...common() });
-    else if (whiteouts && kind === 1) {
-      if (!taken.has(parent + OPAQUE)) entries.push({ name: parent + OPAQUE, ...common() });
-      taken.delete(name);
-      taken.add(parent + OPAQUE);
-    } else if (kind < 5) {
-      entries.push({ name: `${name}/`, type: '5', mode: 0o700 + next(64), ...common() });
-      directories.push(`${name}/`);
-    } else if (kind < 8) {
-      const content = Buffer.alloc([0, 10, 5000, 70_000][next(4)]!, `${next(3)}`);
-      const file = { name, mode: 0o600 + next(64), content, ...common() };
-      entries.push(file);
-      files.push(file);
-    } else if (kind === 8 && files.length > 0) {
-      const { content: _content, ...target } = files[next(files.length)]!;
-      entries.push({ ...target, name, type: '1', link: target.name });
-    } else entries.push({ name, type: '2', mode: 0o777, link: `to/${next(5)}`, ...common() });
-  }
-  return entries;
-};
-
-/** Extracts a layer over what is there. */
-const applyLayer = (
-  root: string,
-  tar: string,
-  entries: readonly TarEntry[],
-  lowest: boolean,
-): void => {
-  const at = (name: string): string => path.join(root, name);
-  const isWhiteout = ({ name }: TarEntry): boolean => path.basename(name).startsWith('.wh.');
-  for (const entry of lowest ? [] : entries.filter(isWhiteout)) {
-    const directory = path.dirname(entry.name);
-    const name = path.basename(entry.name);
-    const there = list(at(directory));
-    const names = name === OPAQUE ? there : there.filter(child => child === name.slice(4));
-    for (const name of names)
-      fs.rmSync(at(path.join(directory, name)), { recursive: true, force: true });
-  }
-  for (const entry of entries) {
-    const there = lstat(at(entry.name));
-    if (there && !(there.isDirectory() && entry.type === '5')) {
-      fs.rmSync(at(entry.name).replace(/\/$/, ''), { recursive: true });
-    }
-  }
-  const exclude = lowest ? [] : ['--exclude=.wh.*'];
-  execFileSync('tar', ['-xpf', tar, ...AS_IT_IS, ...exclude, '-C', root]);
-};
-
-const lstat = (file: string): fs.Stats | undefined =>
-  fs.lstatSync(file.replace(/\/$/, ''), { throwIfNoEntry: false });
-
-const list = (directory: string): string[] =>
-  fs.existsSync(directory) && fs.lstatSync(directory).isDirectory()
-    ? fs.readdirSync(directory)
-    : [];
 
 const sameTree = (t: Test, got: string, due: string, what: string): void => {
   const [found, wanted] = [factsBelow(got), factsBelow(due)];
@@ -135,11 +57,11 @@ for (let seed = 1; seed <= 8; seed++) {
     const tarfs: string[] = [];
     let chained: string | undefined;
     for (let n = 0; n < count; n++) {
-      const entries = randomLayer(next, n > 0);
+      const entries = layerOf(randomSteps(next), n > 0);
       const id = String(n).repeat(64);
       const tar = at(`tars/${id}`);
       fs.writeFileSync(tar, tarOf(entries));
-      applyLayer(due, tar, entries, n === 0);
+      await applyLayer(due, entries, n === 0);
 
       const create = ['create', '-l', 'warn', '-t', 'tar-rafs', '-D', at('blobs')];
       const boot = at(`boot-${n}`);

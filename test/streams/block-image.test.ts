@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import { blockMap } from '../../lib/block-map.js';
 import { parseBootstrap } from '../../lib/image.js';
 import { walk } from '../../lib/bootstrap.js';
+import { BlobEntry } from '../../lib/layout/v6.js';
 import { blockImage, type DiskPart } from '../../streams/block-image.js';
 import { blobReader, type ImagePart } from '../../streams/blob-reader.js';
 import { bytesOf, type RandomBytes } from '../../streams/random-bytes.js';
@@ -120,3 +121,20 @@ t.test('a damaged bootstrap gives an error or a disk, but nothing else', async t
   }
   t.ok([...walk(parseBootstrap(golden(name)))].length > 20, 'the intact one is walked');
 });
+
+t.test(
+  'a blob that says it is larger than its chunks is refused, and not made of zeros',
+  async t => {
+    const image = golden('tar-rafs.kinds.zstd.v6');
+    const blob = fs.readFileSync(goldenBlob('tar-rafs.kinds.zstd.v6'));
+    const at = parseBootstrap(image).tables.blob.offset + BlobEntry.offsets.uncompressedSize;
+    for (const high of [0x1, 0xfff]) {
+      const lie = Buffer.from(image);
+      lie.writeUInt32LE(high, at + 4); // units of 4 GiB
+      await t.rejects(diskOf(lie, [blob]), { code: 'CORRUPT', message: /bytes without a chunk/ });
+    }
+    const less = Buffer.from(image);
+    less.writeUInt32LE(0x1000, at);
+    await t.rejects(diskOf(less, [blob]), { code: /CORRUPT|MISMATCH/ });
+  },
+);

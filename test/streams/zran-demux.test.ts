@@ -110,7 +110,9 @@ t.test('many entries without content', async t => {
 t.test('a gzip that is cut or damaged fails, with the thread running or not', async t => {
   for (const [bytes, cut] of [
     [source, source.length - 4],
-    [source, 3_000_000],
+    // how long it is depends on the zlib that Node comes with
+    [source, source.length - 9],
+    [source, source.length >> 1],
     [small, small.length - 9],
   ] as const) {
     await t.rejects(demux(bytes.subarray(0, cut)), {
@@ -119,6 +121,6 @@ t.test('a gzip that is cut or damaged fails, with the thread running or not', as
     });
   }
   const damaged = Buffer.from(source);
-  damaged[2_500_000]! ^= 0x55;
+  damaged[(damaged.length * 7) >> 3]! ^= 0x55;
   await t.rejects(demux(damaged), { code: 'CORRUPT' });
 });
