@@ -123,11 +123,17 @@ interface Disk {
   close(): Promise<void>;
 }
 
-const plainDisk = async ({ bootstrap, image }: Image, place: BlobPlace): Promise<Disk> => {
+const plainDisk = async (from: Image, place: BlobPlace): Promise<Disk> => {
+  const { bootstrap, image } = from;
   const map = blockMap(bootstrap, image.length);
-  const open = (index: number): Promise<RandomBytes> => openBlob(bootstrap.blobs[index]!, place);
   const { size, blockSize } = map;
-  const parts = blockImage({ bootstrap, image, map, open });
+  const parts = blockImage({
+    bootstrap,
+    image,
+    map,
+    open: index => openBlob(bootstrap.blobs[index]!, place),
+    openTables: index => openTables(bootstrap.blobs[index]!, place, from),
+  });
   return { size, blockSize, parts, close: async () => undefined };
 };
 
