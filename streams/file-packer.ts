@@ -50,7 +50,8 @@ interface Run {
   pieces: Piece[];
   sizes: number[];
   slab: Slab;
-  /** bytes in the slab */
+  /** the slab's memory, and how much of it is used */
+  plain: Buffer;
   used: number;
 }
 
@@ -71,8 +72,8 @@ export const filePacker = (options: FilePackerOptions): Writable => {
   let got = 0; // bytes of the file
   let used = 0; // of them in the piece under way, which lies behind what the run has
 
-  const compressHere = ({ slab, sizes }: Run): readonly number[] => {
-    const [plain, packed] = [Buffer.from(slab.plain), Buffer.from(slab.packed)];
+  const compressHere = ({ slab, plain, sizes }: Run): readonly number[] => {
+    const packed = Buffer.from(slab.packed);
     let from = 0;
     let to = 0;
     return sizes.map(size => {
@@ -112,7 +113,8 @@ export const filePacker = (options: FilePackerOptions): Writable => {
     }
     if (!run) {
       while (pool.freeSlabs === 0) await settleFirst();
-      run = { pieces: [], sizes: [], slab: pool.take(), used: 0 };
+      const slab = pool.take();
+      run = { pieces: [], sizes: [], slab, plain: Buffer.from(slab.plain), used: 0 };
     }
     return run;
   };
@@ -129,7 +131,7 @@ export const filePacker = (options: FilePackerOptions): Writable => {
       return;
     }
     const bytes = allocate(size);
-    Buffer.from(run.slab.plain).copy(bytes, 0, run.used, run.used + size);
+    run.plain.copy(bytes, 0, run.used, run.used + size);
     run.pieces.push({ row, size, bytes });
   };
 
@@ -138,7 +140,7 @@ export const filePacker = (options: FilePackerOptions): Writable => {
     for (let at = 0; at < bytes.length;) {
       const to = used === 0 || !run ? await open() : run;
       const size = Math.min(pieceSize - used, bytes.length - at);
-      bytes.copy(Buffer.from(to.slab.plain), to.used + used, at, at + size);
+      bytes.copy(to.plain, to.used + used, at, at + size);
       used += size;
       at += size;
       if (used === pieceSize) store();
@@ -201,7 +203,6 @@ const place = (
   stored: readonly number[],
   pieces: Pieces,
 ): { blocks: Buffer[]; tails: Buffer[] } => {
-  const plain = Buffer.from(run.slab.plain);
   const packed = Buffer.from(run.slab.packed);
   const blocks: Buffer[] = [];
   const tails: Buffer[] = [];
@@ -210,7 +211,7 @@ const place = (
   let packedAt = 0;
   for (const { row, size, bytes } of run.pieces) {
     const storedSize = bytes ? 0 : stored[next++]!;
-    const from = bytes ?? plain.subarray(plainAt, plainAt + size);
+    const from = bytes ?? run.plain.subarray(plainAt, plainAt + size);
     const placed = pieces.add(row, size, storedSize);
     if (placed.packed) {
       // what is compressed lies at the end of its blocks, behind zeros
