@@ -5,10 +5,10 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { blockMap } from '../lib/block-map.js';
-import type { PackingName } from '../lib/compressed-erofs.js';
 import { located, placeOf, RafsError } from '../lib/errors.js';
 import { flagNames } from '../lib/inspect-text.js';
 import { BlobFeature } from '../lib/layout/blob.js';
+import type { PackingName } from '../lib/pieces.js';
 import { planVerity, verityOptions, HASH_BLOCK, type VerityPlan } from '../lib/verity.js';
 import { blockImage } from '../streams/block-image.js';
 import { compressedImage, type CompressedImageOptions } from '../streams/compressed-image.js';
@@ -91,14 +91,19 @@ const write = async (
     const image = await openImage(bootstrapPath);
     log.info(`RAFS features: ${flagNames(image.bootstrap.flags)}`);
     const directory = spoolDirectory(target);
+    const width = Math.min(threads, MOST_THREADS, availableParallelism());
     disk = await (compressor === 'none'
       ? plainDisk(image, place)
-      : compressedDisk(image, place, { packing: compressor, directory, signal }));
+      : compressedDisk(image, place, {
+          packing: compressor,
+          workers: width > 1 ? width : 0,
+          directory,
+          signal,
+        }));
     const { size, blockSize, parts } = disk;
     const writer = new ImageWriter(output);
     const plan = planVerity(size, blockSize);
     if (verity) {
-      const width = Math.min(threads, MOST_THREADS, availableParallelism());
       const hasher = verityHasher({ plan, threads: width, directory });
       await pipeline(parts, hasher, writer, { signal });
     } else {
@@ -123,18 +128,24 @@ interface Disk {
   close(): Promise<void>;
 }
 
-const plainDisk = async ({ bootstrap, image }: Image, place: BlobPlace): Promise<Disk> => {
+const plainDisk = async (from: Image, place: BlobPlace): Promise<Disk> => {
+  const { bootstrap, image } = from;
   const map = blockMap(bootstrap, image.length);
-  const open = (index: number): Promise<RandomBytes> => openBlob(bootstrap.blobs[index]!, place);
   const { size, blockSize } = map;
-  const parts = blockImage({ bootstrap, image, map, open });
+  const parts = blockImage({
+    bootstrap,
+    image,
+    map,
+    open: index => openBlob(bootstrap.blobs[index]!, place),
+    openTables: index => openTables(bootstrap.blobs[index]!, place, from),
+  });
   return { size, blockSize, parts, close: async () => undefined };
 };
 
 const compressedDisk = async (
   image: Image,
   place: BlobPlace,
-  options: Pick<CompressedImageOptions, 'packing' | 'directory' | 'signal'>,
+  options: Pick<CompressedImageOptions, 'packing' | 'workers' | 'directory' | 'signal'>,
 ): Promise<Disk> => {
   const { bootstrap } = image;
   const blobs = new Map<number, RandomBytes>();
@@ -152,7 +163,7 @@ const compressedDisk = async (
   }
 };
 
-/** Beside a file there is room for a sixteenth of it; what a FIFO's reader has is not ours. */
+/** Beside a file there is room for more of it; what a FIFO's reader has is not ours. */
 const spoolDirectory = (target: string): string =>
   /^-$|^\/dev\//.test(target) ? tmpdir() : path.dirname(target);
 

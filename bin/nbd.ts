@@ -3,36 +3,51 @@ import { once } from 'node:events';
 import { blockMap } from '../lib/block-map.js';
 import { describe } from '../lib/errors.js';
 import { openBlockReader } from '../streams/block-reader.js';
+import type { RandomBytes } from '../streams/random-bytes.js';
 import { nbdServer, type NbdAddress } from '../streams/nbd-server.js';
 import type { CommandContext } from './command.js';
-import { openBlob, openImage } from './open-image.js';
+import { openBlob, openImage, openTables } from './open-image.js';
 import type { Values } from './options.js';
 
 /** What clients are told to read in: a page, of which Tarfs images have eighths as blocks. */
 const PREFERRED_SIZE = 4096;
 
+/** Errors of which each is logged once. */
+const MOST_SAID = 1000;
+
 /** Prints the URI for clients when they can connect. Returns when the signal comes. */
 export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promise<void> => {
   const { log, signal } = context;
-  const { bootstrap, image } = await openImage(values.bootstrap);
+  const from = await openImage(values.bootstrap);
+  const { bootstrap, image } = from;
   const place = { blobDir: values['blob-dir'] };
+  const open = (index: number): Promise<RandomBytes> => openBlob(bootstrap.blobs[index]!, place);
+  const map = blockMap(bootstrap, image.length);
   const device = await openBlockReader({
     bootstrap,
     image,
-    map: blockMap(bootstrap, image.length),
-    open: index => openBlob(bootstrap.blobs[index]!, place),
+    map,
+    open,
+    openTables: index => openTables(bootstrap.blobs[index]!, place, from),
     cacheSize: values['cache-size'],
   });
+  for (const { blob } of map.blobs) {
+    // it may come later: until then reads of it fail
+    const found = await open(blob.index).catch((error: unknown) => log.warn(describe(error)));
+    await found?.close();
+  }
   try {
-    let last = '';
+    const said = new Set<string>();
     const server = nbdServer({
       device,
       blockSize: PREFERRED_SIZE,
       onReadError(error) {
         // a client may ask a thousand times
         const line = describe(error);
-        if (line !== last) log.error(line);
-        last = line;
+        if (said.has(line)) return;
+        if (said.size === MOST_SAID) said.clear();
+        said.add(line);
+        log.error(line);
       },
       onClientError: error => log.info(`a client was left alone: ${describe(error)}`),
     });

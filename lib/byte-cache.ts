@@ -1,6 +1,9 @@
+/** What a buffer takes besides its bytes, about. */
+export const BUFFER_SIZE = 0x100;
+
 /**
- * Buffers by number, those used last: what was not used for longest goes when there are more bytes
- * than `limit`. One that is larger than that is not kept.
+ * Buffers by number, those used last: what was not used for longest goes when they take more memory
+ * than `limit`. One that takes more than that is not kept.
  */
 export class ByteCache {
   readonly limit: number;
@@ -11,7 +14,7 @@ export class ByteCache {
     this.limit = limit;
   }
 
-  /** Bytes held. */
+  /** Bytes held, with those that each buffer takes besides. */
   get size(): number {
     return this.#size;
   }
@@ -27,9 +30,9 @@ export class ByteCache {
   /** @param bytes memory of its own: a view would keep alive what it is a view of */
   set(key: number, bytes: Buffer): void {
     this.#remove(key);
-    if (bytes.length > this.limit) return;
+    if (bytes.length + BUFFER_SIZE > this.limit) return;
     this.#buffers.set(key, bytes);
-    this.#size += bytes.length;
+    this.#size += bytes.length + BUFFER_SIZE;
     for (const oldest of this.#buffers.keys()) {
       if (this.#size <= this.limit) break;
       this.#remove(oldest);
@@ -45,6 +48,6 @@ export class ByteCache {
     const found = this.#buffers.get(key);
     if (!found) return;
     this.#buffers.delete(key);
-    this.#size -= found.length;
+    this.#size -= found.length + BUFFER_SIZE;
   }
 }

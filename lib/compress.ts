@@ -7,7 +7,7 @@
 import { createRequire } from 'node:module';
 import { allocate } from './allocate.js';
 import { RafsError } from './errors.js';
-import { lz4Compress, lz4Decompress } from './lz4-block.js';
+import { lz4Compress, lz4CompressInto, lz4Decompress } from './lz4-block.js';
 import { u16, u32, u64, u8 } from './struct.js';
 
 const require = createRequire(import.meta.url);
@@ -145,6 +145,7 @@ export const compressInto = (
     const size = ready().compressInto(out.subarray(at), bytes);
     return size < bytes.length ? size : 0;
   }
+  if (compressor === 'lz4_block' && bytes.length > 0) return lz4CompressInto(bytes, out, at);
   return compress(compressor, bytes)?.copy(out, at) ?? 0;
 };
 

@@ -20,9 +20,7 @@ import {
   V6,
 } from './layout/v6.js';
 import { u32 } from './struct.js';
-
-/** Bytes are made in pieces of this size. */
-const WINDOW = 0x40000;
+import { windows, WINDOW, type Put } from './windows.js';
 
 export function* emitV6(plan: PlanV6): Iterable<Buffer> {
   yield head(plan);
@@ -88,48 +86,26 @@ export const head = (plan: PlanV6): Buffer => {
  */
 function* inodes(plan: PlanV6): Iterable<Buffer> {
   const { tree, order, offset, dataOffset, metaOffset } = plan;
-  const start = V6.META_ALIGN; // relative to metaOffset, where the first inode lies
-  const end = plan.chunkTableOffset - metaOffset;
-  const windows = Math.ceil((end - start) / WINDOW);
-  const windowOf = (at: number): number => Math.floor((at - start) / WINDOW);
-
   const lastName = new Uint32Array(tree.sourceCount);
   for (const row of order) if (tree.isType(row, 'file')) lastName[tree.source.get(row)] = row;
-
-  /** Calls `visit` with the window and the number of each item: twice the row, plus one for data. */
-  const eachItem = (visit: (window: number, item: number) => void): void => {
-    for (const row of order) {
-      if (tree.isType(row, 'file') && lastName[tree.source.get(row)] !== row) continue;
-      visit(windowOf(offset[row]!), row * 2);
-      if (hasBlocks(plan, row)) visit(windowOf(dataOffset[row]!), row * 2 + 1);
-    }
-  };
-  const fill = new Uint32Array(windows + 1); // after the counting pass: where each window starts
-  eachItem(window => fill[window + 1]!++);
-  for (let w = 0; w < windows; w++) fill[w + 1]! += fill[w]!;
-  const items = new Float64Array(fill[windows]!);
-  const next = fill.slice();
-  eachItem((window, item) => (items[next[window]!++] = item));
-
-  let carried: { at: number; bytes: Buffer }[] = []; // what reaches into later windows
-  for (let w = 0; w < windows; w++) {
-    const from = start + w * WINDOW;
-    const window = allocate(Math.min(WINDOW, end - from)).fill(0);
-    const rest: typeof carried = [];
-    const put = (at: number, bytes: Buffer): void => {
-      const here = Math.min(bytes.length, window.length - at);
-      bytes.copy(window, at, 0, here);
-      if (here < bytes.length) rest.push({ at: at + here - WINDOW, bytes: bytes.subarray(here) });
-    };
-    for (const { at, bytes } of carried) put(at, bytes);
-    for (let i = fill[w]!; i < fill[w + 1]!; i++) {
-      const row = Math.floor(items[i]! / 2);
-      if (items[i]! % 2 === 1) put(dataOffset[row]! - from, blocks(plan, row));
+  yield* windows({
+    // relative to metaOffset, where the first inode lies
+    start: V6.META_ALIGN,
+    end: plan.chunkTableOffset - metaOffset,
+    // twice the row, plus one for data
+    each(visit) {
+      for (const row of order) {
+        if (tree.isType(row, 'file') && lastName[tree.source.get(row)] !== row) continue;
+        visit(offset[row]!, row * 2);
+        if (hasBlocks(plan, row)) visit(dataOffset[row]!, row * 2 + 1);
+      }
+    },
+    write(item, from, window, put) {
+      const row = Math.floor(item / 2);
+      if (item % 2 === 1) put(dataOffset[row]! - from, blocks(plan, row));
       else encodeInode(plan, row, window, offset[row]! - from, put);
-    }
-    carried = rest;
-    yield window;
-  }
+    },
+  });
 }
 
 /** Whether a directory or symlink has whole blocks of data apart from its inode. */
@@ -155,13 +131,7 @@ const blocks = (plan: PlanV6, row: number): Buffer => {
 };
 
 /** Writes an inode with its xattrs, and its chunk index array or inline tail. */
-const encodeInode = (
-  plan: PlanV6,
-  row: number,
-  window: Buffer,
-  at: number,
-  put: (at: number, bytes: Buffer) => void,
-): void => {
+const encodeInode = (plan: PlanV6, row: number, window: Buffer, at: number, put: Put): void => {
   const { tree } = plan;
   const area = plan.xattrAreas[tree.xattrs.get(row)];
   const isize = inodeSize(area);

@@ -59,11 +59,23 @@ const withCoder = <T>(
 const copyOf = (memory: Uint8Array, at: number, size: number): Buffer =>
   Buffer.from(memory.subarray(at, at + size));
 
+/** What a block of so many bytes takes at most. */
+const boundOf = (size: number): number => size + Math.ceil(size / 255) + 16;
+
 /** The block of `bytes`, which may be longer than they are; of nothing, one byte. */
 export const lz4Compress = (bytes: Buffer): Buffer =>
-  withCoder(bytes, bytes.length + Math.ceil(bytes.length / 255) + 16, (coder, output, memory) =>
+  withCoder(bytes, boundOf(bytes.length), (coder, output, memory) =>
     copyOf(memory, output, coder.compress(bytes.length, output)),
   );
+
+/** The same into `out` at `at` where it is shorter than `bytes`: its size, or 0 where it is not. */
+export const lz4CompressInto = (bytes: Buffer, out: Buffer, at: number): number =>
+  withCoder(bytes, boundOf(bytes.length), (coder, output, memory) => {
+    const size = coder.compress(bytes.length, output);
+    if (size >= bytes.length) return 0;
+    out.set(memory.subarray(output, output + size), at);
+    return size;
+  });
 
 /**
  * Exactly `size` bytes. CORRUPT for all that is not a block of that size; the rules at a block's

@@ -158,9 +158,19 @@ export class ChunkReader {
   #unit: { context: number; bytes: Buffer } | undefined; // the batch unpacked last
   #zran: ZranReader | undefined;
 
-  /** @param tables where the blob's tables are, if not in the blob */
-  constructor(blob: BlobRecord, source: RandomBytes, windows: Windows, tables = source) {
+  /**
+   * @param tables where the blob's tables are, if not in the blob
+   * @param table the CI table, where it was read already
+   */
+  constructor(
+    blob: BlobRecord,
+    source: RandomBytes,
+    windows: Windows,
+    tables = source,
+    table?: ChunkInfoTable,
+  ) {
     this.blob = blob;
+    this.#table = table && Promise.resolve(table);
     this.#source = source;
     this.#windows = windows;
     this.#tableSource = tables;
@@ -276,8 +286,7 @@ export class Windows {
   #ends = new Map<RandomBytes, number>(); // where the last read from each blob ended
 
   async read(source: RandomBytes, offset: number, size: number): Promise<Buffer> {
-    const at = this.#windows.findIndex(window => window.source === source);
-    const window = this.#windows[at];
+    const window = this.#windows.find(window => window.source === source);
     if (window && offset >= window.offset) {
       const from = offset - window.offset;
       if (from + size <= window.bytes.length) {
@@ -290,7 +299,8 @@ export class Windows {
     const most = source.size - offset;
     if (!onward || size >= WINDOW || most <= size) return source.read(offset, size);
     const bytes = await source.read(offset, Math.min(WINDOW, most));
-    if (at >= 0) this.#windows.splice(at, 1);
+    // found anew: others may have read in the meantime
+    this.#windows = this.#windows.filter(window => window.source !== source);
     this.#windows.unshift({ source, offset, bytes });
     this.#windows.length = Math.min(this.#windows.length, WINDOWS);
     return bytes.subarray(0, size);

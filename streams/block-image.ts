@@ -3,7 +3,7 @@
  * device table maps it.
  *
  * makes bytes and hole
- * holds the bootstrap, a CI table, and a chunk or two reads of 1 MiB
+ * holds the bootstrap, a CI table, and a chunk or two reads of 1 MiB; of a gzip layer 16 MiB
  *
  * A tar is copied as it is. Chunks of other blobs are unpacked, and verified where the image knows
  * their digests: all chunks of the blob, whether or not this image uses them.
@@ -12,7 +12,7 @@ import { Readable } from 'node:stream';
 import type { MappedBlob, BlockMap } from '../lib/block-map.js';
 import type { BlobRecord, Bootstrap, StoredChunk } from '../lib/bootstrap.js';
 import { ChunkIndex } from '../lib/chunk-index.js';
-import type { ChunkInfo } from '../lib/ci-table.js';
+import { isLegacyStargz, type ChunkInfo, type ChunkInfoTable } from '../lib/ci-table.js';
 import { prepareCompressors } from '../lib/compress.js';
 import { crc32c, digest, digesterName, prepareDigests } from '../lib/digest.js';
 import { located, RafsError } from '../lib/errors.js';
@@ -41,6 +41,8 @@ export interface BlockImageOptions {
   map: BlockMap;
   /** Opens the bytes of a blob, by its index. They are closed when they have been read. */
   open: (blobIndex: number) => Promise<RandomBytes>;
+  /** Opens what has the tables of a blob that is a layer as it was. Closed likewise. */
+  openTables: (blobIndex: number) => Promise<RandomBytes>;
 }
 
 const PIECE_SIZE = 0x100000;
@@ -63,7 +65,8 @@ async function* batches(options: BlockImageOptions): AsyncIterable<Batch<DiskPar
   if (batch.length > 0) yield batch;
 }
 
-async function* parts({ bootstrap, image, map, open }: BlockImageOptions): AsyncIterable<DiskPart> {
+async function* parts(options: BlockImageOptions): AsyncIterable<DiskPart> {
+  const { bootstrap, image, map, open, openTables } = options;
   await Promise.all([prepareCompressors(), prepareDigests()]);
   for (let at = 0; at < image.length; at += PIECE_SIZE) {
     yield { kind: 'bytes', bytes: image.subarray(at, at + PIECE_SIZE) };
@@ -75,7 +78,12 @@ async function* parts({ bootstrap, image, map, open }: BlockImageOptions): Async
     if (offset > end) yield { kind: 'hole', size: offset - end };
     const source = await open(blob.index);
     try {
-      yield* bootstrap.tarfs ? tarOf(mapped, source) : chunksOf(mapped, source, digests);
+      if (bootstrap.tarfs) {
+        yield* tarOf(mapped, source);
+      } else {
+        const table = await tableOf(blob, source, openTables);
+        yield* chunksOf(mapped, source, table, digests);
+      }
     } catch (error) {
       throw located(error, { blob: blob.id });
     } finally {
@@ -107,14 +115,30 @@ async function* tarOf({ blob, size }: MappedBlob, source: RandomBytes): AsyncIte
   }
 }
 
-/** UNSUPPORTED for blobs whose chunks are not in them. */
-export const requireStored = ({ id, features }: BlobRecord): void => {
-  const at = { blob: id };
-  if (features & (BlobFeature.ZRAN | BlobFeature.SEPARATE)) {
-    throw new RafsError('UNSUPPORTED', 'export of a layer that is referred to where it lies', at);
+/** UNSUPPORTED for blobs whose chunks no CI table lists. */
+export const requireChunkTable = (blob: BlobRecord): void => {
+  const at = { blob: blob.id };
+  if (blob.features & BlobFeature.EXTERNAL) {
+    throw new RafsError('UNSUPPORTED', 'an external blob is part of no block device', at);
   }
-  if (features & BlobFeature.EXTERNAL) {
-    throw new RafsError('UNSUPPORTED', 'export of an external blob', at);
+  if (isLegacyStargz(blob)) {
+    throw new RafsError('UNSUPPORTED', 'an eStargz layer is part of no block device', at);
+  }
+};
+
+/** The CI table of a blob, or of a layer that stays as it is. */
+const tableOf = async (
+  blob: BlobRecord,
+  source: RandomBytes,
+  openTables: BlockImageOptions['openTables'],
+): Promise<ChunkInfoTable> => {
+  requireChunkTable(blob);
+  if (!(blob.features & BlobFeature.SEPARATE)) return readChunkInfo(source, blob);
+  const tables = await openTables(blob.index);
+  try {
+    return await readChunkInfo(tables, blob);
+  } finally {
+    await tables.close();
   }
 };
 
@@ -122,11 +146,10 @@ export const requireStored = ({ id, features }: BlobRecord): void => {
 async function* chunksOf(
   { blob, offset, size }: MappedBlob,
   source: RandomBytes,
+  table: ChunkInfoTable,
   digests: Digests,
 ): AsyncIterable<DiskPart> {
-  requireStored(blob);
-  const table = await readChunkInfo(source, blob);
-  const reader = new ChunkReader(blob, source, new Windows());
+  const reader = new ChunkReader(blob, source, new Windows(), source, table);
   let end = 0;
   for (let index = 0; index < table.count; index++) {
     const info = table.chunk(index);

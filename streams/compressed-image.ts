@@ -2,22 +2,18 @@
  * An image's content as one EROFS image that is compressed by EROFS's own means: all data are
  * packed first, since what comes before them says where they lie.
  *
- * holds the tree and the metadata of the image, and what file-packer holds
+ * holds the tree, what file-packer holds, 4 MiB of each spool, and a window of the metadata
  */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Bootstrap } from '../lib/bootstrap.js';
+import { ByteQueue } from '../lib/bytes.js';
 import { prepareCompressors } from '../lib/compress.js';
-import {
-  BLOCK_SIZE,
-  encodeMetadata,
-  PACKINGS,
-  Pieces,
-  planCompressed,
-  type PackingName,
-} from '../lib/compressed-erofs.js';
+import { emitMetadata } from '../lib/compressed-erofs.js';
+import { planCompressed, type CompressedPlan } from '../lib/compressed-plan.js';
 import { prepareDigests } from '../lib/digest.js';
 import { loadImage } from '../lib/load-tree.js';
+import { BLOCK_SIZE, PACKINGS, Pieces, type PackingName } from '../lib/pieces.js';
 import type { DiskPart } from './block-image.js';
 import { blobReader } from './blob-reader.js';
 import { chunkVerifier } from './chunk-verifier.js';
@@ -33,7 +29,9 @@ export interface CompressedImageOptions {
   /** what has the tables of blobs that are layers as they were, by blob index */
   tables?: ReadonlyMap<number, RandomBytes>;
   packing: PackingName;
-  /** where the spool makes its file, if it needs one */
+  /** threads that compress, if there is enough for them to do */
+  workers: number;
+  /** where spools make their files, which together are as large as the image */
   directory: string;
   signal?: AbortSignal;
 }
@@ -53,42 +51,57 @@ export const compressedImage = async ({
   blobs,
   tables = new Map(),
   packing,
+  workers,
   directory,
   signal,
 }: CompressedImageOptions): Promise<CompressedImage> => {
   await Promise.all([prepareCompressors(), prepareDigests()]);
   const { tree } = loadImage(bootstrap);
-  const pieces = new Pieces(PACKINGS[packing].pieceSize);
-  const spool = new Spool(directory, SPOOL_MEMORY);
+  const pieces = new Pieces(tree, packing);
+  const blocks = new Spool(directory, SPOOL_MEMORY);
+  const tails = new Spool(directory, SPOOL_MEMORY);
+  const close = async (): Promise<void> => {
+    await blocks.close();
+    await tails.close();
+  };
   try {
     await pipeline(
       blobReader({ bootstrap, blobs, tables }),
       chunkVerifier({ bootstrap }),
-      filePacker({ tree, packing, pieces, spool }),
+      filePacker({ tree, packing, pieces, blocks, tails, workers }),
       { ...(signal ? { signal } : {}) },
     );
-    const plan = planCompressed(tree, pieces, packing);
-    return {
-      size: plan.size,
-      blockSize: BLOCK_SIZE,
-      parts: Readable.from(batches(encodeMetadata(plan), spool), {
-        objectMode: true,
-        highWaterMark: 2,
-      }),
-      close: () => spool.close(),
-    };
+    const plan = planCompressed(tree, pieces, PACKINGS[packing].algorithm);
+    const parts = Readable.from(batches(plan, tails, blocks), {
+      objectMode: true,
+      highWaterMark: 2,
+    });
+    return { size: plan.size, blockSize: BLOCK_SIZE, parts, close };
   } catch (error) {
-    await spool.close();
+    await close();
     throw error;
   }
 };
 
-async function* batches(metadata: Buffer, spool: Spool): AsyncIterable<Batch<DiskPart>> {
-  for (let at = 0; at < metadata.length; at += PIECE_SIZE) {
-    yield [{ kind: 'bytes', bytes: metadata.subarray(at, at + PIECE_SIZE) }];
+async function* batches(
+  plan: CompressedPlan,
+  tails: Spool,
+  blocks: Spool,
+): AsyncIterable<Batch<DiskPart>> {
+  const queue = new ByteQueue();
+  const more = tails.read()[Symbol.asyncIterator]();
+  for (const { bytes, tails } of emitMetadata(plan)) {
+    for (const { at, size } of tails) {
+      while (queue.length < size) {
+        const next = await more.next();
+        if (next.done) throw new Error(`the tails of files end ${size - queue.length} bytes early`);
+        queue.push(next.value);
+      }
+      queue.take(size).copy(bytes, at);
+    }
+    yield [{ kind: 'bytes', bytes }];
   }
-  for await (const bytes of spool.read()) yield [{ kind: 'bytes', bytes }];
+  for await (const bytes of blocks.read()) yield [{ kind: 'bytes', bytes }];
 }
 
-const PIECE_SIZE = 0x100000;
 const SPOOL_MEMORY = 0x400000;

@@ -1,105 +1,241 @@
 /**
- * file-packer: sink of an image's content: files cut into pieces, compressed, and laid side by side
- * in blocks.
+ * file-packer: sink of an image's content: files cut into pieces, compressed on all cores, and laid
+ * side by side in blocks.
  *
  * takes entry, chunk and end
- * holds two pieces and the blocks of one batch; 5 bytes for every piece
+ * holds 2 slabs of 1 MiB per thread and one more, what each was compressed to, and pieces of a
+ *   block or less that belong between those of a slab, 2048 at most
  *
- * Entries come in the order of the rows of the tree that they were loaded into.
+ * Entries come in the order of the rows of the tree that they were loaded into. As in the compressor,
+ * pieces are copied into slabs of shared memory, and content that fits one slab is compressed here.
  */
 import { Writable } from 'node:stream';
 import { allocate } from '../lib/allocate.js';
 import { alignUp } from '../lib/bytes.js';
-import { compressBound, compressInto } from '../lib/compress.js';
-import { BLOCK_SIZE, PACKINGS, type PackingName, type Pieces } from '../lib/compressed-erofs.js';
+import { compressInto } from '../lib/compress.js';
 import { located, RafsError } from '../lib/errors.js';
+import { BLOCK_SIZE, PACKINGS, type PackingName, type Pieces } from '../lib/pieces.js';
 import type { Tree } from '../lib/tree.js';
 import type { ImagePart } from './blob-reader.js';
+import { CompressorPool, type Slab } from './compressor-pool.js';
 import type { Spool } from './spool.js';
 import type { Batch } from './stage.js';
 
 export interface FilePackerOptions {
   tree: Tree;
   packing: PackingName;
-  /** is told where the pieces lie */
+  /** is told of every piece, and says where it goes */
   pieces: Pieces;
   /** gets the blocks */
-  spool: Spool;
+  blocks: Spool;
+  /** gets what goes behind inodes, in the order of the rows */
+  tails: Spool;
+  /** threads that compress; 0 compresses in this one. The output does not depend on it. */
+  workers: number;
+}
+
+const SLAB_SIZE = 0x100000;
+/** So many pieces are in a run at most: a layer may have a million files of a few bytes. */
+const MOST_PIECES = 0x800;
+
+/** A piece of a file; its bytes are the next in the slab, or, if they are few, its own. */
+interface Piece {
+  row: number;
+  size: number;
+  bytes?: Buffer;
+}
+
+/** Pieces one after another, and those in a slab to be compressed. */
+interface Run {
+  pieces: Piece[];
+  sizes: number[];
+  slab: Slab;
+  /** the slab's memory, and how much of it is used */
+  plain: Buffer;
+  used: number;
 }
 
 /** Needs `prepareCompressors`. MISMATCH where a file has not the bytes that the tree says. */
-export const filePacker = ({ tree, packing, pieces, spool }: FilePackerOptions): Writable => {
-  const { compressor, pieceSize } = PACKINGS[packing];
-  const scratch = allocate(compressBound(pieceSize));
+export const filePacker = (options: FilePackerOptions): Writable => {
+  const { tree, packing, pieces, workers } = options;
+  const { compressor } = PACKINGS[packing];
+  const { pieceSize } = pieces;
+  const pool = new CompressorPool({
+    compressor,
+    workers,
+    slabs: 2 * workers + 1,
+    slabSize: SLAB_SIZE,
+  });
+  const pending: { run: Run; stored: Promise<readonly number[]>; ready: boolean }[] = [];
+  let run: Run | undefined;
   let row = -1;
   let got = 0; // bytes of the file
-  let piece: Buffer | undefined;
-  let used = 0;
-  let made: Buffer[] = [];
+  let used = 0; // of them in the piece under way, which lies behind what the run has
 
-  const store = (): void => {
-    if (!piece || used === 0) return;
-    const plain = piece.subarray(0, used);
-    const source = tree.source.get(row);
-    const size = alignUp(used, BLOCK_SIZE);
-    used = 0;
-    const packed = size > BLOCK_SIZE ? compressInto(compressor, plain, scratch, 0) : 0;
-    const packedSize = alignUp(packed, BLOCK_SIZE);
-    if (packed > 0 && packedSize < size) {
-      // what is compressed lies at the end of its blocks, behind zeros
-      const blocks = allocate(packedSize);
-      blocks.fill(0, 0, packedSize - packed);
-      scratch.copy(blocks, packedSize - packed, 0, packed);
-      pieces.add(source, packedSize / BLOCK_SIZE, true);
-      made.push(blocks);
-      return;
-    }
-    piece.fill(0, plain.length, size);
-    pieces.add(source, size / BLOCK_SIZE, false);
-    made.push(piece.subarray(0, size));
-    piece = undefined; // it is the spool's now
+  const compressHere = ({ slab, plain, sizes }: Run): readonly number[] => {
+    const packed = Buffer.from(slab.packed);
+    let from = 0;
+    let to = 0;
+    return sizes.map(size => {
+      const stored = compressInto(compressor, plain.subarray(from, from + size), packed, to);
+      from += size;
+      to += stored;
+      return stored;
+    });
   };
 
-  const take = (bytes: Buffer): void => {
-    if (got === 0 && bytes.length > 0) pieces.startFile(tree.source.get(row));
+  const send = (full: Run): void => {
+    const stored = workers > 0 ? pool.compress(full.slab, full.sizes) : undefined;
+    const waiting = {
+      run: full,
+      stored: stored ?? Promise.resolve(compressHere(full)),
+      ready: stored === undefined,
+    };
+    const settled = (): void => void (waiting.ready = true);
+    waiting.stored.then(settled, settled); // whoever awaits it learns why it failed
+    pending.push(waiting);
+  };
+
+  const settleFirst = async (): Promise<void> => {
+    const waiting = pending.shift()!;
+    const stored = await waiting.stored;
+    const placed = place(waiting.run, stored, pieces);
+    pool.free(waiting.run.slab);
+    await options.blocks.write(placed.blocks);
+    await options.tails.write(placed.tails);
+  };
+
+  /** A run that has room for a piece. */
+  const open = async (): Promise<Run> => {
+    if (run && (run.used + pieceSize > SLAB_SIZE || run.pieces.length === MOST_PIECES)) {
+      send(run);
+      run = undefined;
+    }
+    if (!run) {
+      while (pool.freeSlabs === 0) await settleFirst();
+      const slab = pool.take();
+      run = { pieces: [], sizes: [], slab, plain: Buffer.from(slab.plain), used: 0 };
+    }
+    return run;
+  };
+
+  /** Completes the piece under way. */
+  const store = (): void => {
+    if (!run || used === 0) return;
+    const size = used;
+    used = 0;
+    if (pieces.isWorthTrying(size)) {
+      run.pieces.push({ row, size });
+      run.sizes.push(size);
+      run.used += size;
+      return;
+    }
+    const bytes = allocate(size);
+    run.plain.copy(bytes, 0, run.used, run.used + size);
+    run.pieces.push({ row, size, bytes });
+  };
+
+  const take = async (bytes: Buffer): Promise<void> => {
     got += bytes.length;
     for (let at = 0; at < bytes.length;) {
-      piece ??= allocate(pieceSize);
+      const to = used === 0 || !run ? await open() : run;
       const size = Math.min(pieceSize - used, bytes.length - at);
-      bytes.copy(piece, used, at, at + size);
+      bytes.copy(to.plain, to.used + used, at, at + size);
       used += size;
       at += size;
       if (used === pieceSize) store();
     }
   };
 
+  const names = new Uint8Array(tree.sourceCount); // files of which there was a name
   const end = (): void => {
     store();
-    const isFirstName = got > 0 || pieces.file(tree.source.get(row)) === undefined;
-    const due = tree.isType(row, 'file') && isFirstName ? tree.size.get(row) : 0;
+    if (!tree.isType(row, 'file')) return;
+    const source = tree.source.get(row);
+    const due = names[source] === 0 ? tree.size.get(row) : 0; // another name comes without content
+    names[source] = 1;
     if (got === due) return;
     throw new RafsError('MISMATCH', `${got} bytes of ${due}`, { path: `/${tree.path(row)}` });
   };
 
+  const write = async (batch: Batch<ImagePart>): Promise<void> => {
+    for (const part of batch) {
+      if (part.kind === 'entry') {
+        row += 1;
+        got = 0;
+      } else if (part.kind === 'chunk') await take(part.bytes);
+      else end();
+    }
+    while (pending[0]?.ready) await settleFirst();
+  };
+
+  const final = async (): Promise<void> => {
+    if (run && pool.started) send(run);
+    else if (run) pending.push({ run, stored: Promise.resolve(compressHere(run)), ready: true });
+    while (pending.length > 0) await settleFirst();
+  };
+
+  const told = (work: Promise<void>, done: (error?: Error) => void): void =>
+    void work.then(
+      () => done(),
+      (error: unknown) => done(located(error, { stage: 'file-packer' })),
+    );
+
   return new Writable({
     objectMode: true,
     highWaterMark: 2,
-    write(batch: Batch<ImagePart>, _encoding, done) {
-      try {
-        for (const part of batch) {
-          if (part.kind === 'entry') {
-            row += 1;
-            got = 0;
-          } else if (part.kind === 'chunk') take(part.bytes);
-          else end();
-        }
-      } catch (error) {
-        done(located(error, { stage: 'file-packer' }));
-        return;
-      }
-      const blocks = made;
-      made = [];
-      spool.write(blocks).then(() => done(), done);
+    write: (batch: Batch<ImagePart>, _encoding, done) => told(write(batch), done),
+    final: done => told(final(), done),
+    destroy(error, done) {
+      pool.close();
+      done(error);
     },
   });
+};
+
+/**
+ * The blocks and tails of a run.
+ *
+ * @param stored size of each piece of the slab as it is compressed, 0 where it is no shorter
+ */
+const place = (
+  run: Run,
+  stored: readonly number[],
+  pieces: Pieces,
+): { blocks: Buffer[]; tails: Buffer[] } => {
+  const packed = Buffer.from(run.slab.packed);
+  const blocks: Buffer[] = [];
+  const tails: Buffer[] = [];
+  let next = 0;
+  let plainAt = 0;
+  let packedAt = 0;
+  for (const { row, size, bytes } of run.pieces) {
+    const storedSize = bytes ? 0 : stored[next++]!;
+    const from = bytes ?? run.plain.subarray(plainAt, plainAt + size);
+    const placed = pieces.add(row, size, storedSize);
+    if (placed.packed) {
+      // what is compressed lies at the end of its blocks, behind zeros
+      const target = allocate(placed.blocks * BLOCK_SIZE);
+      const start = target.length - storedSize;
+      target.fill(0, 0, start);
+      packed.copy(target, start, packedAt, packedAt + storedSize);
+      blocks.push(target);
+    } else {
+      const whole = size - placed.tailSize;
+      if (whole > 0) {
+        const target = allocate(alignUp(whole, BLOCK_SIZE));
+        from.copy(target, 0, 0, whole);
+        target.fill(0, whole);
+        blocks.push(target);
+      }
+      if (placed.tailSize > 0) {
+        const tail = bytes ?? allocate(placed.tailSize);
+        if (tail !== bytes) from.copy(tail, 0, whole);
+        tails.push(tail);
+      }
+    }
+    if (!bytes) plainAt += size;
+    packedAt += storedSize;
+  }
+  return { blocks, tails };
 };

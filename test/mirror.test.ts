@@ -79,6 +79,9 @@ const TESTED_IN = new Map(
     ],
     'test/e2e/interrupted.test.ts': ['streams/gone.ts'],
     'test/streams/file-hash.test.ts': ['streams/file-hash-worker.ts'],
+    'test/lib/compressed-erofs.test.ts': ['lib/compressed-plan.ts'],
+    'test/streams/block-reader.test.ts': ['streams/mapped-blob.ts'],
+    'test/streams/nbd-server.test.ts': ['streams/nbd-connection.ts', 'streams/nbd-session.ts'],
     'test/streams/hash-pool.test.ts': ['streams/hash-worker.ts'],
   }).flatMap(([test, paths]) => paths.map(path => [path, test] as const)),
 );

@@ -28,7 +28,8 @@ export const ZstdConfig = struct('ZstdConfig', 8, {
   reserved: pad(4),
 });
 
-/** Behind inode and xattrs, aligned to 8; index entries follow it. */
+/** Behind inode and xattrs, aligned; index entries follow it. */
+export const MAP_ALIGN = 8;
 export const MapHeader = struct('MapHeader', 16, {
   fragmentOffset: pad(4),
   advise: u16, // MapAdvise

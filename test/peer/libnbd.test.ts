@@ -1,5 +1,6 @@
 /** Clients of other projects read what is served: libnbd's tools and qemu's. */
 import { execFile, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -7,23 +8,31 @@ import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { start, succeed } from '../support/cli.js';
 import { temporaryDirectory } from '../support/fs.js';
-import { layerTar } from '../support/layers.js';
+import { layerPath, layerTar } from '../support/layers.js';
 
 const run = promisify(execFile);
 const lacks = (program: string): string | false =>
   spawnSync(program, ['--version'], { stdio: 'ignore' }).error ? `needs ${program}` : false;
 
+type ImageType = 'tar-rafs' | 'tar-tarfs' | 'targz-ref';
 const ID = 'f'.repeat(64);
 
 /** An image, its block export, and a server of it. */
-const served = async (t: Test, type: 'tar-rafs' | 'tar-tarfs', extra: readonly string[] = []) => {
+const served = async (t: Test, type: ImageType, extra: readonly string[] = []) => {
   const directory = temporaryDirectory(t);
   const at = (name: string): string => path.join(directory, name);
-  fs.writeFileSync(at('tar'), layerTar('kinds'));
   fs.mkdirSync(at('blobs'));
-  const create = ['create', '-t', type, '--blob-id', ID, '-B', at('boot'), '-D', at('blobs')];
-  await succeed(t, [...create, ...extra, '-l', 'error', at('tar')]);
-  if (type === 'tar-tarfs') fs.copyFileSync(at('tar'), at(`blobs/${ID}`));
+  const create = ['create', '-t', type, '-B', at('boot'), '-D', at('blobs'), '-l', 'error'];
+  if (type === 'targz-ref') {
+    const layer = fs.readFileSync(layerPath('kinds.tar.gz'));
+    await succeed(t, [...create, ...extra, layerPath('kinds.tar.gz')]);
+    const id = createHash('sha256').update(layer).digest('hex');
+    fs.writeFileSync(at(`blobs/${id}`), layer);
+  } else {
+    fs.writeFileSync(at('tar'), layerTar('kinds'));
+    await succeed(t, [...create, '--blob-id', ID, ...extra, at('tar')]);
+    if (type === 'tar-tarfs') fs.copyFileSync(at('tar'), at(`blobs/${ID}`));
+  }
   const image = ['-B', at('boot'), '-D', at('blobs')];
   await succeed(t, ['export', '--block', ...image, '-O', at('disk'), '-l', 'error']);
   const { child, ended } = start(['nbd', ...image, '--socket', at('socket')]);
@@ -38,8 +47,11 @@ const served = async (t: Test, type: 'tar-rafs' | 'tar-tarfs', extra: readonly s
 
 const KINDS = [
   ['tar-tarfs', []],
+  ['tar-rafs', ['--compressor', 'none']],
   ['tar-rafs', ['--compressor', 'zstd', '--chunk-size', '0x1000']],
   ['tar-rafs', ['--compressor', 'lz4_block', '--batch-size', '0x10000']],
+  ['tar-rafs', ['--encrypt']],
+  ['targz-ref', []],
 ] as const;
 
 t.test(

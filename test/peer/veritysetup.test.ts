@@ -14,7 +14,12 @@ const skip = withoutVerity();
 const ID = 'e'.repeat(64);
 
 /** A block image with its tree; the options as printed. */
-const exported = async (t: Test, tar: Buffer, type: 'tar-tarfs' | 'tar-rafs') => {
+const exported = async (
+  t: Test,
+  tar: Buffer,
+  type: 'tar-tarfs' | 'tar-rafs',
+  compressor = 'none',
+) => {
   const directory = temporaryDirectory(t);
   const source = path.join(directory, ID);
   fs.writeFileSync(source, tar);
@@ -23,7 +28,7 @@ const exported = async (t: Test, tar: Buffer, type: 'tar-tarfs' | 'tar-rafs') =>
   await succeed(t, [...create, ...(type === 'tar-tarfs' ? ['--blob-id', ID] : []), source]);
   const disk = path.join(directory, 'disk');
   const argv = ['export', '--block', '--verity', '-B', boot, '-D', directory, '-O', disk];
-  const { stdout } = await succeed(t, [...argv, '-l', 'error']);
+  const { stdout } = await succeed(t, [...argv, '--compressor', compressor, '-l', 'error']);
   return { disk, options: stdout.toString() };
 };
 
@@ -47,6 +52,16 @@ t.test('accepted: trees of one level and of several', { skip }, async t => {
       const { disk, options } = await exported(t, tar, type);
       const { status, stderr } = verify(disk, options);
       t.equal(status, 0, `${name}, ${type} ${stderr}`);
+    }
+  }
+});
+
+t.test('accepted: images that are compressed as EROFS does', { skip }, async t => {
+  for (const compressor of ['lz4', 'zstd']) {
+    for (const type of ['tar-tarfs', 'tar-rafs'] as const) {
+      const { disk, options } = await exported(t, layerTar('kinds'), type, compressor);
+      const { status, stderr } = verify(disk, options);
+      t.equal(status, 0, `${compressor}, ${type} ${stderr}`);
     }
   }
 });

@@ -4,29 +4,38 @@ import { blockMap } from '../../lib/block-map.js';
 import { parseBootstrap } from '../../lib/image.js';
 import { walk } from '../../lib/bootstrap.js';
 import { BlobEntry } from '../../lib/layout/v6.js';
-import { blockImage, type DiskPart } from '../../streams/block-image.js';
+import { digest } from '../../lib/digest.js';
+import { BlobFeature } from '../../lib/layout/blob.js';
+import { blockImage, requireChunkTable, type DiskPart } from '../../streams/block-image.js';
 import { blobReader, type ImagePart } from '../../streams/blob-reader.js';
 import { bytesOf, type RandomBytes } from '../../streams/random-bytes.js';
 import type { Batch } from '../../streams/stage.js';
 import { altered, golden, goldenBlob } from '../support/golden.js';
-import { layerTar } from '../support/layers.js';
+import { layerPath, layerTar } from '../support/layers.js';
 
-const diskOf = async (image: Buffer, blobs: readonly Buffer[]): Promise<Buffer> => {
+/** @param tables of a layer that stays as it is */
+const diskOf = async (
+  image: Buffer,
+  blobs: readonly Buffer[],
+  tables?: Buffer,
+): Promise<Buffer> => {
   const bootstrap = parseBootstrap(image);
   const map = blockMap(bootstrap, image.length);
   const open: string[] = [];
   const pieces: Buffer[] = [];
+  const opened = (content: Buffer, name: string): Promise<RandomBytes> => {
+    const bytes = bytesOf(content, name);
+    open.push(name);
+    const close = (): Promise<void> => Promise.resolve(void open.pop());
+    const read: typeof bytes.read = (offset, size) => bytes.read(offset, size);
+    return Promise.resolve({ ...bytes, read, close });
+  };
   const source = blockImage({
     bootstrap,
     image,
     map,
-    open: index => {
-      const bytes = bytesOf(blobs[index]!, `blob ${index}`);
-      open.push('opened');
-      const close = (): Promise<void> => Promise.resolve(void open.pop());
-      const read: typeof bytes.read = (offset, size) => bytes.read(offset, size);
-      return Promise.resolve({ ...bytes, read, close });
-    },
+    open: index => opened(blobs[index]!, `blob ${index}`),
+    openTables: index => opened(tables!, `tables ${index}`),
   });
   try {
     for await (const batch of source as AsyncIterable<Batch<DiskPart>>) {
@@ -87,8 +96,34 @@ t.test('a tar is there as it is', async t => {
   await t.rejects(diskOf(image, [Buffer.concat([tar, Buffer.alloc(512)])]), { code: 'MISMATCH' });
 });
 
-t.test('layers that are only referred to are refused', async t => {
-  await t.rejects(diskOf(golden('zran.kinds'), [Buffer.alloc(0)]), { code: 'UNSUPPORTED' });
+t.test('a gzip layer that stays as it is gives what its chunks are', async t => {
+  const image = golden('zran.kinds');
+  const tables = fs.readFileSync(goldenBlob('zran.kinds'));
+  const layer = fs.readFileSync(layerPath('kinds.tar.gz'));
+  const disk = await diskOf(image, [layer], tables);
+  const bootstrap = parseBootstrap(image);
+  const start = bootstrap.blobs[0]!.mappedBlkaddr * 4096;
+  let chunks = 0;
+  for (const { inode } of walk(bootstrap)) {
+    if (inode.type !== 'file') continue;
+    for (const { uncompressedOffset, uncompressedSize, digest: due } of bootstrap.chunks(inode)) {
+      const at = start + uncompressedOffset;
+      t.ok(digest('sha256', disk.subarray(at, at + uncompressedSize)).equals(due));
+      chunks++;
+    }
+  }
+  t.ok(chunks > 10, `${chunks} chunks`);
+  const damaged = Buffer.from(layer);
+  damaged.fill(0, 9000, 9100);
+  await t.rejects(diskOf(image, [damaged], tables), { code: /^(CORRUPT|MISMATCH)$/ });
+});
+
+t.test('blobs whose chunks no table lists are refused', async t => {
+  const [blob] = parseBootstrap(golden('zran.kinds')).blobs;
+  t.doesNotThrow(() => requireChunkTable(blob!));
+  for (const features of [blob!.features | BlobFeature.EXTERNAL, BlobFeature.SEPARATE]) {
+    t.throws(() => requireChunkTable({ ...blob!, features }), { code: 'UNSUPPORTED' });
+  }
 });
 
 t.test('a damaged blob is refused, or the damage is in nothing that is copied', async t => {

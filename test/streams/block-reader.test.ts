@@ -3,27 +3,32 @@ import fs from 'node:fs';
 import t from 'tap';
 import { blockMap } from '../../lib/block-map.js';
 import { parseBootstrap } from '../../lib/image.js';
+import { BlobFeature } from '../../lib/layout/blob.js';
 import { blockImage, type DiskPart } from '../../streams/block-image.js';
 import { openBlockReader } from '../../streams/block-reader.js';
 import { bytesOf, type RandomBytes } from '../../streams/random-bytes.js';
 import type { Batch } from '../../streams/stage.js';
 import { altered, golden, goldenBlob } from '../support/golden.js';
-import { layerTar } from '../support/layers.js';
+import { layerPath, layerTar } from '../support/layers.js';
 import { numbers } from '../support/random.js';
 
 interface Case {
   image: Buffer;
   blob: Buffer;
+  /** of a layer that stays as it is */
+  tables?: Buffer;
 }
 
 /** Options for both ways to read a device; what is read of the blob is counted. */
-const deviceOf = ({ image, blob }: Case) => {
+const deviceOf = ({ image, blob, tables }: Case) => {
   const bootstrap = parseBootstrap(image);
-  const seen = { open: 0, reads: 0 };
-  const open = (): Promise<RandomBytes> => {
-    const bytes = bytesOf(blob, 'blob');
+  const seen = { open: 0, opened: 0, reads: 0, missing: false };
+  const opened = async (content: Buffer): Promise<RandomBytes> => {
+    if (seen.missing) throw Object.assign(new Error('it is not there'), { code: 'ENOENT' });
+    const bytes = bytesOf(content, 'blob');
     seen.open += 1;
-    return Promise.resolve({
+    seen.opened += 1;
+    return {
       size: bytes.size,
       async read(offset, size) {
         seen.reads += 1;
@@ -33,9 +38,12 @@ const deviceOf = ({ image, blob }: Case) => {
       async close() {
         seen.open -= 1;
       },
-    });
+    };
   };
-  return { options: { bootstrap, image, map: blockMap(bootstrap, image.length), open }, seen };
+  const map = blockMap(bootstrap, image.length);
+  const open = () => opened(blob);
+  const openTables = () => opened(tables!);
+  return { options: { bootstrap, image, map, open, openTables }, seen };
 };
 
 const diskOf = async (from: Case): Promise<Buffer> => {
@@ -58,8 +66,18 @@ const CASES = new Map<string, Case>([
     'batch.kinds.zstd',
     'toc.kinds.none',
     'tar-rafs.loose.lz4_block.v6',
+    'encrypt.kinds.zstd',
+    'encrypt.batch.kinds.lz4_block',
   ].map(name => [name, native(name)] as const),
   ['tarfs.kinds', { image: golden('tarfs.kinds'), blob: layerTar('kinds') }],
+  [
+    'zran.kinds',
+    {
+      image: golden('zran.kinds'),
+      blob: fs.readFileSync(layerPath('kinds.tar.gz')),
+      tables: fs.readFileSync(goldenBlob('zran.kinds')),
+    },
+  ],
 ]);
 
 for (const [name, from] of CASES) {
@@ -120,16 +138,57 @@ t.test('ranges that are not on the device are the mistake of the caller', async 
   await device.close();
 });
 
-t.test('blobs that do not fit the image are refused at once, and closed', async t => {
-  const tar = layerTar('kinds');
-  for (const [from, code] of [
-    [{ image: golden('tarfs.kinds'), blob: tar.subarray(512) }, 'MISMATCH'],
-    [{ image: golden('zran.kinds'), blob: tar }, 'UNSUPPORTED'],
-  ] as const) {
+t.test('a blob is opened when it is read, again if it was not there, and closed', async t => {
+  for (const [name, from] of CASES) {
     const { options, seen } = deviceOf(from);
-    await t.rejects(openBlockReader({ ...options, cacheSize: 0 }), { code });
+    const device = await openBlockReader({ ...options, cacheSize: 0 });
+    const { offset } = options.map.blobs[0]!;
+    t.ok((await device.read(0, from.image.length)).equals(from.image), 'without blobs');
+    t.equal(seen.opened, 0, name);
+    seen.missing = true;
+    await t.rejects(device.read(offset, 512), { code: 'ENOENT', at: { blob: /./ } });
+    await t.rejects(Promise.all([device.read(offset, 1), device.read(offset, 1)]), {
+      code: 'ENOENT',
+    });
+    seen.missing = false;
+    const due = await diskOf(from);
+    t.ok((await device.read(offset, 512)).equals(due.subarray(offset, offset + 512)), name);
+    t.equal(seen.open, 1, 'kept open, its tables are not');
+    const { opened } = seen;
+    await device.read(offset, 512);
+    t.equal(seen.opened, opened);
+    await device.close();
     t.equal(seen.open, 0);
+    await device.close();
   }
+});
+
+t.test('a blob that does not fit the image is refused and closed', async t => {
+  const tar = layerTar('kinds');
+  const native = CASES.get('tar-rafs.kinds.zstd.v6')!;
+  const zran = CASES.get('zran.kinds')!;
+  for (const from of [
+    { image: golden('tarfs.kinds'), blob: tar.subarray(512) },
+    { ...native, blob: native.blob.subarray(0, native.blob.length - 4096) },
+    { ...native, blob: Buffer.alloc(0) },
+    { ...zran, tables: zran.tables!.subarray(512) },
+  ]) {
+    const { options, seen } = deviceOf(from);
+    const device = await openBlockReader({ ...options, cacheSize: 0 });
+    const { offset } = options.map.blobs[0]!;
+    for (let i = 0; i < 2; i++) {
+      await t.rejects(device.read(offset, 1), { code: /^(MISMATCH|CORRUPT)$/ });
+      t.equal(seen.open, 0);
+    }
+    await device.close();
+  }
+});
+
+t.test('images of which no device can be are refused at once', async t => {
+  const { options } = deviceOf(CASES.get('zran.kinds')!);
+  const blob = { ...options.bootstrap.blobs[0]!, features: BlobFeature.EXTERNAL };
+  const map = { ...options.map, blobs: [{ ...options.map.blobs[0]!, blob }] };
+  await t.rejects(openBlockReader({ ...options, map, cacheSize: 0 }), { code: 'UNSUPPORTED' });
 });
 
 t.test('of a damaged blob, what is damaged is refused and the rest is right', async t => {

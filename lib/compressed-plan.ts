@@ -1,0 +1,147 @@
+/** Decides where everything lies in an image that EROFS's own means compress. */
+import { alignUp } from './bytes.js';
+import { direntsSize } from './dirents-v6.js';
+import { RafsError } from './errors.js';
+import { COMPRESSED_FULL, HeadEntry, MAP_ALIGN, MapHeader } from './layout/erofs-z.js';
+import { InodeLayout, V6 } from './layout/v6.js';
+import { BLOCK_SIZE, type Pieces } from './pieces.js';
+import { sortChildren } from './sorted-children.js';
+import { Space } from './space-v6.js';
+import type { Tree } from './tree.js';
+
+/** No inode lies at the start of an image. */
+const NOT_PLACED = 0;
+
+export interface CompressedPlan {
+  readonly tree: Tree;
+  readonly pieces: Pieces;
+  readonly algorithm: number;
+  /** bytes before the data, whole blocks */
+  readonly metaSize: number;
+  /** of the image, whole blocks */
+  readonly size: number;
+  readonly inodeCount: number;
+  /** by row: where inodes lie, and whole blocks of directories and symlinks */
+  readonly offset: Float64Array;
+  readonly dataOffset: Float64Array;
+  readonly layout: Uint8Array;
+  readonly nlink: Uint32Array;
+  /** by row: the first name of the inode */
+  readonly firstName: Uint32Array;
+  readonly childrenOf: (row: number) => Uint32Array;
+}
+
+/** Where behind an inode of that size its map is. */
+export const mapAt = (inodeSize: number): number => alignUp(inodeSize, MAP_ALIGN);
+
+/** Entries of the map of a file. */
+export const mapCount = (tree: Tree, row: number): number =>
+  Math.ceil(tree.size.get(row) / BLOCK_SIZE);
+
+/**
+ * Plans an image of which all pieces are placed. The sizes of directories become those they have in
+ * the image. LIMIT over 16 TiB.
+ *
+ * Inodes with a file's tail behind them lie in the order of the rows, so that the tails can be read
+ * in the order in which they came.
+ */
+export const planCompressed = (tree: Tree, pieces: Pieces, algorithm: number): CompressedPlan => {
+  const { children, childStart, childCount } = sortChildren(tree);
+  const childrenOf = (row: number): Uint32Array =>
+    children.subarray(childStart[row], childStart[row]! + childCount[row]!);
+  const offset = new Float64Array(tree.count);
+  const dataOffset = new Float64Array(tree.count);
+  const layout = new Uint8Array(tree.count);
+  const nlink = new Uint32Array(tree.count).fill(1);
+  const firstName = Uint32Array.from({ length: tree.count }, (_, row) => row);
+  const firstOf = new Uint32Array(tree.sourceCount); // of files; the root is none
+  const space = new Space(BLOCK_SIZE);
+  let inodeCount = 0;
+
+  /** Takes space at the cursor, in one block. */
+  const appendWhole = (size: number): number => {
+    if (space.room < size) space.leaveBlock();
+    return space.append(size);
+  };
+
+  const placeFile = (row: number): void => {
+    const source = tree.source.get(row);
+    const first = firstOf[source]!;
+    if (first !== 0) {
+      firstName[row] = first;
+      offset[row] = offset[first]!;
+      nlink[first]! += 1;
+      return;
+    }
+    firstOf[source] = row;
+    inodeCount += 1;
+    const inodeSize = pieces.inodeSize(row);
+    if (pieces.isPacked(row)) {
+      layout[row] = COMPRESSED_FULL;
+      const size = mapAt(inodeSize) + MapHeader.size + mapCount(tree, row) * HeadEntry.size;
+      offset[row] = space.take(size) || space.append(size);
+    } else if (pieces.tailSize(row) > 0) {
+      layout[row] = InodeLayout.FLAT_INLINE;
+      offset[row] = appendWhole(inodeSize + pieces.tailSize(row));
+    } else {
+      layout[row] = InodeLayout.FLAT_PLAIN;
+      offset[row] = space.take(inodeSize) || space.append(inodeSize);
+    }
+  };
+
+  /** The last part of the data lies behind the inode where one block has room for both. */
+  const placeFlat = (row: number): void => {
+    inodeCount += 1;
+    const inodeSize = pieces.inodeSize(row);
+    const dataSize = tree.size.get(row);
+    const tail = dataSize % BLOCK_SIZE;
+    const whole = dataSize - tail;
+    const inline =
+      tail > 0 && inodeSize + tail <= BLOCK_SIZE && (whole === 0 || !tree.isType(row, 'symlink'));
+    layout[row] = inline ? InodeLayout.FLAT_INLINE : InodeLayout.FLAT_PLAIN;
+    const size = inodeSize + (inline ? tail : 0);
+    offset[row] = space.take(size);
+    if (offset[row] === NOT_PLACED) {
+      offset[row] = inline ? appendWhole(size) : space.append(size);
+    }
+    if (dataSize === 0 || (inline && whole === 0)) return;
+    space.align(V6.SLOT_SIZE);
+    space.leaveBlock();
+    dataOffset[row] = space.append(inline ? whole : alignUp(dataSize, BLOCK_SIZE));
+  };
+
+  for (let row = 0; row < tree.count; row++) {
+    if (tree.isType(row, 'file')) {
+      placeFile(row);
+    } else if (tree.isType(row, 'directory')) {
+      const own = childrenOf(row);
+      tree.size.data[row] = direntsSize(tree, own, BLOCK_SIZE);
+      nlink[row] = own.reduce((sum, child) => sum + (tree.isType(child, 'directory') ? 1 : 0), 2);
+      placeFlat(row);
+    } else if (tree.isType(row, 'symlink')) {
+      placeFlat(row);
+    } else {
+      inodeCount += 1;
+      const size = pieces.inodeSize(row);
+      offset[row] = space.take(size) || space.append(size);
+    }
+    space.align(V6.SLOT_SIZE);
+  }
+  const metaSize = alignUp(space.cursor, BLOCK_SIZE);
+  const size = metaSize + pieces.blocks * BLOCK_SIZE;
+  if (size / BLOCK_SIZE > 0xffff_ffff) throw new RafsError('LIMIT', `${size} bytes of blocks`);
+  return {
+    tree,
+    pieces,
+    algorithm,
+    metaSize,
+    size,
+    inodeCount,
+    offset,
+    dataOffset,
+    layout,
+    nlink,
+    firstName,
+    childrenOf,
+  };
+};
