@@ -4,8 +4,9 @@ import { blockMap } from '../lib/block-map.js';
 import { describe } from '../lib/errors.js';
 import { openBlockReader } from '../streams/block-reader.js';
 import { nbdServer, type NbdAddress } from '../streams/nbd-server.js';
+import { backendPlace, openBlob, readConfig, type BlobPlace } from './blob-place.js';
 import type { CommandContext } from './command.js';
-import { openBlob, openImage } from './open-image.js';
+import { openImage } from './open-image.js';
 import type { Values } from './options.js';
 
 /** What clients are told to read in: a page, of which Tarfs images have eighths as blocks. */
@@ -15,7 +16,7 @@ const PREFERRED_SIZE = 4096;
 export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promise<void> => {
   const { log, signal } = context;
   const { bootstrap, image } = await openImage(values.bootstrap);
-  const place = { blobDir: values['blob-dir'] };
+  const place = await placeOf(values);
   const device = await openBlockReader({
     bootstrap,
     image,
@@ -46,6 +47,13 @@ export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promi
   } finally {
     await device.close();
   }
+};
+
+const placeOf = async (values: Values<'nbd'>): Promise<BlobPlace> => {
+  const storage = await backendPlace(values);
+  if (storage) return storage;
+  // the parser requires one of them
+  return values.config === undefined ? { blobDir: values['blob-dir']! } : readConfig(values.config);
 };
 
 const addressOf = ({ socket, port }: Values<'nbd'>): NbdAddress =>

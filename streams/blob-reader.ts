@@ -276,6 +276,7 @@ export class Windows {
   #ends = new Map<RandomBytes, number>(); // where the last read from each blob ended
 
   async read(source: RandomBytes, offset: number, size: number): Promise<Buffer> {
+    if (source.readsAhead) return source.read(offset, size);
     const at = this.#windows.findIndex(window => window.source === source);
     const window = this.#windows[at];
     if (window && offset >= window.offset) {
