@@ -11,7 +11,7 @@ import { located, RafsError } from '../../lib/errors.js';
 import type { RandomBytes } from '../random-bytes.js';
 import type { Storage } from '../storage.js';
 import { headerOf, TransientError, type HttpAnswer, type HttpClient } from './http-client.js';
-import { retrying } from './retry.js';
+import { PAUSES, retrying } from './retry.js';
 
 export interface BlobRequest {
   method: 'HEAD' | 'GET';
@@ -39,21 +39,26 @@ const BLOCKS_OF_BLOB = 2 ** 32;
 export class RemoteStorage implements Storage {
   readonly #client: HttpClient;
   readonly #ask: Ask;
+  readonly #pauses: readonly number[];
   readonly #cache = new ByteCache(CACHE_SIZE);
   #opened = 0;
 
-  constructor(client: HttpClient, ask: Ask) {
+  /** @param pauses between tries, in milliseconds */
+  constructor(client: HttpClient, ask: Ask, pauses = PAUSES) {
     this.#client = client;
     this.#ask = ask;
+    this.#pauses = pauses;
   }
 
   async open(id: string): Promise<RandomBytes> {
     const stop = new AbortController();
+    const { signal } = stop;
+    const tried = <T>(work: () => Promise<T>): Promise<T> => retrying(work, signal, this.#pauses);
     this.#client.acquire();
     try {
-      const size = await retrying(() => sizeOf(this.#ask, id, stop.signal), stop.signal);
+      const size = await tried(() => sizeOf(this.#ask, id, signal));
       const fetch = (range: Range): Promise<Buffer> =>
-        retrying(() => fetchRange(this.#ask, id, range, stop.signal), stop.signal);
+        tried(() => fetchRange(this.#ask, id, range, signal));
       const close = async (): Promise<void> => {
         stop.abort();
         await this.#client.release();
