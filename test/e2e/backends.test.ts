@@ -9,34 +9,12 @@ import { cli, hasFailed, start, succeed } from '../support/cli.js';
 import { temporaryDirectory } from '../support/fs.js';
 import { gptDisk } from '../support/gpt-disk.js';
 import { blobHandler, FAULTS, sendBytes, serve, type Handler } from '../support/http.js';
+import { imageOf } from '../support/image-of.js';
 import { layerTar, madeTar } from '../support/layers.js';
 import { NbdClient, request } from '../support/nbd-client.js';
 import { buildStack } from '../support/stacks.js';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
-
-/** An image in a directory, with its blobs in another; and what they are. */
-const imageOf = async (t: Test, argv: readonly string[], tar = layerTar('kinds')) => {
-  const directory = temporaryDirectory(t);
-  const at = (name: string): string => path.join(directory, name);
-  fs.writeFileSync(at('tar'), tar);
-  fs.mkdirSync(at('blobs'));
-  await succeed(t, [
-    'create',
-    ...argv,
-    '-B',
-    at('boot'),
-    '-D',
-    at('blobs'),
-    at('tar'),
-    '-l',
-    'warn',
-  ]);
-  const blobs = Object.fromEntries(
-    fs.readdirSync(at('blobs')).map(name => [name, fs.readFileSync(at(`blobs/${name}`))]),
-  );
-  return { at, blobs };
-};
 
 const optionsOf = (url: string, more: object = {}): string[] => [
   '--backend-type',
