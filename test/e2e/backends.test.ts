@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { cli, hasFailed, start, succeed } from '../support/cli.js';
 import { temporaryDirectory } from '../support/fs.js';
 import { gptDisk } from '../support/gpt-disk.js';

@@ -146,7 +146,7 @@ t.test('what is wrong is named, and no secret is shown', async t => {
   t.notMatch(auth?.message, /secret/);
 });
 
-t.test('anything else is a backend, or refused', async t => {
+t.test('anything else is a backend, or refused', async () => {
   const key = fc.constantFrom(
     ...['addr', 'host', 'repo', 'endpoint', 'bucket_name', 'region', 'dir', 'device_path'],
     ...['timeout', 'proxy', 'auth', 'scheme', 'ca_cert_files', '__proto__', 'constructor'],

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { cli, succeed } from '../support/cli.js';
+import { succeed } from '../support/cli.js';
 import { temporaryDirectory } from '../support/fs.js';
 import { buildClient, GoClient, type Answer, type Request } from '../support/go-client.js';
 import { randomBytes } from '../support/random.js';

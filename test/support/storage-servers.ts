@@ -61,7 +61,7 @@ export const startRegistry = async (t: Teardown, directory: string, parts: Regis
     JSON.stringify({ version: 0.1, log: { level: 'error' }, http: { addr: host }, ...parts }),
   );
   // what variables say of AWS, and of the registry itself, is not for this one
-  const env = { PATH: process.env['PATH'] };
+  const env = { PATH: process.env.PATH };
   const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore', env });
   stopAfter(t, child);
   for (let tries = 0; ; tries++) {
