@@ -8,7 +8,8 @@ import type { BlobInfo } from '../lib/parts.js';
 import { ChunkReader, Windows } from '../streams/blob-reader.js';
 import type { StoredBytes } from '../streams/compactor.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
-import { openBlob, openTables, type BlobPlace, type Image } from './open-image.js';
+import { openBlob, openTables, type BlobPlace } from './blob-place.js';
+import type { Image } from './open-image.js';
 
 /** Opens each blob when it is first read. Rows are those of the image's chunk table. */
 export class BlobSources {

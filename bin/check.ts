@@ -13,15 +13,16 @@ import { blobReader, type ImagePart } from '../streams/blob-reader.js';
 import { chunkVerifier } from '../streams/chunk-verifier.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
 import type { Batch } from '../streams/stage.js';
-import { TextBuffer, type CommandIo } from './io.js';
 import {
+  backendPlace,
   openBlob,
-  openImage,
   openTables,
   readConfig,
+  type BackendValues,
   type BlobPlace,
-  type Image,
-} from './open-image.js';
+} from './blob-place.js';
+import { TextBuffer, type CommandIo } from './io.js';
+import { openImage, type Image } from './open-image.js';
 
 export interface CheckOptions {
   /** a bootstrap, or a blob that has it inlined */
@@ -30,6 +31,8 @@ export interface CheckOptions {
   blobDir?: string;
   /** configuration file; its blobs are read where it turns validation on */
   config?: string;
+  /** a storage of blobs: their data are read too */
+  backend?: BackendValues;
   verbose?: boolean;
   /** data inlined beside the bootstrap are read too; true unless given */
   blobsAccessible?: boolean;
@@ -76,9 +79,11 @@ export const imageResult = (path: string, bootstrap: Bootstrap): ImageResult => 
 
 /** Where blobs are to be read from, if at all. */
 const blobPlace = async (
-  { blobDir, config, blobsAccessible = true }: CheckOptions,
+  { blobDir, config, backend, blobsAccessible = true }: CheckOptions,
   { inlined, path }: Image,
 ): Promise<BlobPlace | undefined> => {
+  const storage = backend && (await backendPlace(backend));
+  if (storage) return storage;
   if (blobDir !== undefined) return { blobDir };
   if (config !== undefined) {
     const { validate, ...place } = await readConfig(config);

@@ -15,11 +15,12 @@ import { openArtifacts, type ArtifactPart } from '../streams/artifact-writer.js'
 import { separateBootstrap } from '../streams/bootstrap-finalizer.js';
 import { releaseFifo } from '../streams/fifo.js';
 import { gone } from '../streams/gone.js';
+import { readConfig } from './blob-place.js';
 import { ChunkDictDatabase, type NamedImage } from './chunkdict-database.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
 import { bootstrapTarget } from './merge.js';
-import { openImage, readConfig } from './open-image.js';
+import { openImage } from './open-image.js';
 import { outputJson, writeOutputJson } from './output-json.js';
 import { readPatterns } from './read-patterns.js';
 

@@ -2,8 +2,6 @@
  * The commands: what each makes of its options. A command's modules are loaded when it is called,
  * since starting takes as long as what is loaded.
  */
-import { RafsError } from '../lib/errors.js';
-import { releaseFifo } from '../streams/fifo.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
 import { outputJson, writeOutputJson, type Output } from './output-json.js';
@@ -30,6 +28,7 @@ export const runCommand = async (
       const options = defined({
         blobDir: values['blob-dir'],
         config: values.config,
+        backend: values,
       });
       const { verbose } = values;
       // the old spelling never looks at data
@@ -70,11 +69,7 @@ export const runCommand = async (
       const { values, positionals } = invocation;
       const bootstrap = values.bootstrap ?? positionals[0]!;
       const { output, blob } = values;
-      if (values['backend-type'] !== undefined) {
-        await releaseFifo(output);
-        throw unsupported('--backend-type');
-      }
-      const options = defined({ blob, blobDir: values['blob-dir'] });
+      const options = defined({ blob, blobDir: values['blob-dir'], backend: values });
       await unpack({ ...options, bootstrap, output }, context);
       break;
     }
@@ -114,9 +109,6 @@ export const runCommand = async (
     }
   }
 };
-
-const unsupported = (what: string): RafsError =>
-  new RafsError('UNSUPPORTED', `${what} is not supported by this version`);
 
 const writeResult = (
   path: string | undefined,

@@ -23,6 +23,7 @@ import type { BlobInfo } from '../lib/parts.js';
 import { compactor } from '../streams/compactor.js';
 import { releaseFifo } from '../streams/fifo.js';
 import { openOutput, type Output } from '../streams/output.js';
+import { backendPlace, type BlobPlace } from './blob-place.js';
 import { BlobSources } from './blob-sources.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
@@ -41,8 +42,9 @@ export const compact = async (
   let output: Output | undefined;
   try {
     const settled = settle(values);
+    const place = (await backendPlace(values)) ?? { blobDir: values['blob-dir'] };
     output = await openOutput(target, { signal: context.signal });
-    const result = await compactImage(values, settled, output, context);
+    const result = await compactImage(values, { settled, place, output }, context);
     if (!result) {
       context.log.info('compact: nothing to do');
       return;
@@ -67,11 +69,6 @@ export const defaultOutput = (bootstrap: string): string => {
 };
 
 const settle = (values: Values): CompactOptions => {
-  if (values['backend-type'] !== undefined) {
-    const type = values['backend-type'];
-    const why = `--backend-type ${type}: blobs are compacted where they are files, in --blob-dir`;
-    throw new RafsError('UNSUPPORTED', why);
-  }
   const directory = values['blob-dir'];
   if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
     throw new RafsError('UNSUPPORTED', `--blob-dir ${JSON.stringify(directory)} is no directory`);
@@ -95,11 +92,17 @@ const wholeNumber = (text: string, most = 0xffff_ffff_ffff_ffffn): number => {
   return Number(number);
 };
 
+interface Given {
+  settled: CompactOptions;
+  /** where the old blobs are */
+  place: BlobPlace;
+  output: Output;
+}
+
 /** The new image, complete and named; undefined where there was nothing to do. */
 const compactImage = async (
   values: Values,
-  settled: CompactOptions,
-  output: Output,
+  { settled, place, output }: Given,
   context: CommandContext,
 ): Promise<{ image: LowerImage; blobs: readonly BlobInfo[] } | undefined> => {
   const directory = values['blob-dir'];
@@ -110,7 +113,7 @@ const compactImage = async (
   const image = loadImage(bootstrap);
   const before = image.blobs.finish(undefined);
   const dictBlobs = await dictionaryBlobs(values['chunk-dict'], image);
-  const sources = new BlobSources(image, before, { blobDir: directory }, opened);
+  const sources = new BlobSources(image, before, place, opened);
   try {
     const sizes = await Promise.all(
       before.map(async ({ compressedSize }, i) => compressedSize || sources.sizeOf(i)),
@@ -142,7 +145,7 @@ const compactImage = async (
       }
       const blobs = renumberBlobs(image.chunks, compaction, before, made);
       await staged.writeBootstrap(planAgain(image, blobs));
-      await staged.verify(blobs, { blobDir: directory });
+      await staged.verify(blobs, place);
       await staged.publish(made, output);
       return { image, blobs };
     });

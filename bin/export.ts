@@ -1,9 +1,9 @@
 /** Makes a disk image of a bootstrap and its blobs, with a dm-verity tree if asked for. */
-import { readFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { parseCacheEntry } from '../lib/backend-config.js';
 import { blockMap } from '../lib/block-map.js';
 import { located, placeOf, RafsError } from '../lib/errors.js';
 import { flagNames } from '../lib/inspect-text.js';
@@ -17,8 +17,9 @@ import { ImageWriter } from '../streams/image-writer.js';
 import { openOutput } from '../streams/output.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
 import { verityHasher } from '../streams/verity-hasher.js';
+import { openBlob, openTables, storagePlace, readDocument, type BlobPlace } from './blob-place.js';
 import type { CommandContext } from './command.js';
-import { openBlob, openImage, openTables, type BlobPlace, type Image } from './open-image.js';
+import { openImage, type Image } from './open-image.js';
 import { writeOutputJson } from './output-json.js';
 import { versionId } from './version.js';
 
@@ -187,46 +188,16 @@ const targetsOf = async ({
   return { ...(await readCacheEntry(config)), output: output! };
 };
 
-/**
- * What a blob cache entry says, in JSON, of either generation: the bootstrap is its metadata path,
- * and blobs are local files.
- */
+/** What a blob cache entry says, of either generation: the bootstrap is its metadata path. */
 const readCacheEntry = async (file: string): Promise<{ bootstrap: string; place: BlobPlace }> => {
-  const invalid = (why: string): RafsError =>
-    new RafsError('UNSUPPORTED', `invalid blob cache entry configuration information: ${why}`, {
-      file,
-    });
-  let entry: unknown;
+  const entry = await readDocument(file);
   try {
-    entry = JSON.parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    throw invalid(`not JSON: ${error.message}`);
+    const { metadataPath, backend } = parseCacheEntry(entry);
+    return { bootstrap: metadataPath, place: await storagePlace(backend) };
+  } catch (cause) {
+    const message = 'invalid blob cache entry configuration information';
+    throw new RafsError('UNSUPPORTED', message, { file }, { cause });
   }
-  if (textAt(entry, 'type') !== 'bootstrap') throw invalid("its type is not 'bootstrap'");
-  const second = at(entry, 'config_v2');
-  const config = second ?? at(entry, 'config');
-  const backend = at(config, 'backend');
-  const type = second ? textAt(backend, 'type') : textAt(config, 'backend_type');
-  if (type !== 'localfs') throw invalid(`backend '${type ?? ''}' is not supported`);
-  const local = second ? at(backend, 'localfs') : at(config, 'backend_config');
-  const bootstrap = textAt(config, 'metadata_path');
-  if (!bootstrap) throw invalid('it has no metadata_path');
-  const blobFile = textAt(local, 'blob_file');
-  const blobDir = textAt(local, 'dir');
-  if (blobFile) return { bootstrap, place: { blobFile } };
-  if (blobDir) return { bootstrap, place: { blobDir } };
-  throw invalid('its backend has neither blob_file nor dir');
-};
-
-const at = (value: unknown, key: string): unknown =>
-  typeof value === 'object' && value !== null
-    ? (value as Record<string, unknown>)[key] // any key of an object may be asked for
-    : undefined;
-
-const textAt = (value: unknown, key: string): string | undefined => {
-  const found = at(value, key);
-  return typeof found === 'string' ? found : undefined;
 };
 
 const exportJson = (image: string, { size, blockSize, blocks, verity }: Exported): string =>

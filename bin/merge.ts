@@ -19,10 +19,11 @@ import { openArtifacts, type ArtifactPart, type Target } from '../streams/artifa
 import { separateBootstrap } from '../streams/bootstrap-finalizer.js';
 import { releaseFifo } from '../streams/fifo.js';
 import { gone } from '../streams/gone.js';
+import { openBlob, readConfig, type BlobPlace } from './blob-place.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
 import { failingWith, openLayer } from './open-layers.js';
-import { fileIdOf, openBlob, readConfig, type BlobPlace } from './open-image.js';
+import { fileIdOf } from './open-image.js';
 import { outputJson, writeOutputJson } from './output-json.js';
 import { readPatterns } from './read-patterns.js';
 

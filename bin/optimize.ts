@@ -13,10 +13,11 @@ import type { BlobInfo } from '../lib/parts.js';
 import { compactor } from '../streams/compactor.js';
 import { releaseFifo } from '../streams/fifo.js';
 import { openOutput, type Output } from '../streams/output.js';
+import { backendPlace, readConfig, type BlobPlace } from './blob-place.js';
 import { BlobSources } from './blob-sources.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
-import { readConfig, type BlobPlace, type Image } from './open-image.js';
+import type { Image } from './open-image.js';
 import { failingWith, openLayer } from './open-layers.js';
 import { outputJson, writeOutputJson } from './output-json.js';
 import { stageImage } from './staged-image.js';
@@ -52,15 +53,11 @@ interface Given {
 }
 
 const settle = (values: Values): Given => {
-  const { 'output-blob-dir': directory, 'prefetch-files': list, 'backend-type': type } = values;
+  const { 'output-blob-dir': directory, 'prefetch-files': list } = values;
   const missing = (name: string): RafsError =>
     new RafsError('UNSUPPORTED', `missing parameter \`${name}\``);
   if (directory === undefined) throw missing('output-blob-dir');
   if (list === undefined) throw missing('prefetch-files');
-  if (type !== undefined) {
-    const why = `--backend-type ${type}: chunks are taken from files, in --blob-dir`;
-    throw new RafsError('UNSUPPORTED', why);
-  }
   if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
     const why = `--output-blob-dir ${JSON.stringify(directory)} is no directory`;
     throw new RafsError('UNSUPPORTED', why);
@@ -131,6 +128,8 @@ const optimizeImage = async (
 };
 
 const placeOf = async (values: Values, image: Image): Promise<BlobPlace> => {
+  const storage = await backendPlace(values);
+  if (storage) return storage;
   if (values['blob-dir'] !== undefined) return { blobDir: values['blob-dir'] };
   if (values.config !== undefined) return readConfig(values.config);
   if (image.inlined) return { blobFile: image.path };

@@ -270,6 +270,8 @@ export const COMMANDS = {
     options: {
       bootstrap: BOOTSTRAP_OPTION,
       ...LOOKUP,
+      ...BACKEND,
+      'backend-type': { ...BACKEND['backend-type'], conflicts: ['blob-dir', 'config'] },
       verbose: { short: 'v', flag: true, about: 'List files and chunks' },
       'output-json': OUTPUT_JSON,
     },
@@ -363,7 +365,14 @@ export const COMMANDS = {
     about: 'Serve the disk image of a bootstrap and its blobs to NBD clients, until stopped',
     options: {
       bootstrap: { short: 'B', required: true, about: 'Bootstrap of the image' },
-      'blob-dir': { short: 'D', required: true, about: 'Directory with the blobs' },
+      'blob-dir': {
+        short: 'D',
+        requiredUnless: ['config', 'backend-type'],
+        conflicts: ['config', 'backend-type'],
+        about: 'Directory with the blobs',
+      },
+      config: { ...CONFIG, conflicts: ['backend-type'] },
+      ...BACKEND,
       socket: {
         requiredUnless: ['port'],
         conflicts: ['port'],

@@ -14,9 +14,9 @@ import type { BlobInfo } from '../lib/parts.js';
 import { openArtifacts, type ArtifactPart } from '../streams/artifact-writer.js';
 import { separateBootstrap } from '../streams/bootstrap-finalizer.js';
 import type { Output } from '../streams/output.js';
+import type { BlobPlace } from './blob-place.js';
 import { check } from './check.js';
 import type { CommandContext } from './command.js';
-import type { BlobPlace } from './open-image.js';
 
 export interface StagedImage {
   /** writes a blob that ends with the finish that names it */
@@ -24,7 +24,7 @@ export interface StagedImage {
   writeBootstrap(planned: PlannedBootstrap): Promise<void>;
   /**
    * Reads everything back: the tree, the tables, and every chunk of the blobs that are at hand, those
-   * that stay at `place`. Fails as `check` does.
+   * that stay in files at `place` too. Fails as `check` does.
    */
   verify(blobs: readonly BlobInfo[], place: BlobPlace): Promise<void>;
   /** Gives the blobs their names, then the bootstrap its own; nothing stays of it if that fails. */
@@ -57,6 +57,7 @@ export const stageImage = async <T>(
       async verify(blobs, place) {
         for (const { id, metaDigest } of blobs) {
           for (const name of [fileName(id), metaDigest.toString('hex')]) {
+            if (place.storage) continue;
             const source = resolve(place.blobFile ?? join(place.blobDir ?? '', name));
             const isHere = existsSync(join(blobDir, name));
             if (!isHere && existsSync(source)) await symlink(source, join(blobDir, name));

@@ -14,8 +14,16 @@ import { openOutput, type Output } from '../streams/output.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
 import type { Batch } from '../streams/stage.js';
 import { tarMux } from '../streams/tar-mux.js';
+import {
+  backendPlace,
+  openBlob,
+  openTables,
+  readConfig,
+  type BackendValues,
+  type BlobPlace,
+} from './blob-place.js';
 import type { CommandIo } from './io.js';
-import { openBlob, openImage, openTables, readConfig, type BlobPlace } from './open-image.js';
+import { openImage } from './open-image.js';
 
 export interface UnpackOptions {
   /** a bootstrap, or a blob that has it inlined */
@@ -24,6 +32,8 @@ export interface UnpackOptions {
   blob?: string;
   blobDir?: string;
   config?: string;
+  /** a storage, instead of these */
+  backend?: BackendValues;
   /** file, FIFO, or '/dev/stdout' */
   output: string;
   /** put a '/' before the targets of hardlinks, as nydus-image does; true unless given */
@@ -65,10 +75,12 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
 };
 
 const blobPlace = async (
-  { blob, blobDir, config, bootstrap }: UnpackOptions,
+  { blob, blobDir, config, backend, bootstrap }: UnpackOptions,
   inlined: boolean,
 ): Promise<BlobPlace> => {
   if (blob !== undefined) return { blobFile: blob };
+  const storage = backend && (await backendPlace(backend));
+  if (storage) return storage;
   if (blobDir !== undefined) return { blobDir };
   if (config !== undefined) return readConfig(config);
   if (inlined) return { blobFile: bootstrap };

@@ -286,6 +286,7 @@ export class Windows {
   #ends = new Map<RandomBytes, number>(); // where the last read from each blob ended
 
   async read(source: RandomBytes, offset: number, size: number): Promise<Buffer> {
+    if (source.readsAhead) return source.read(offset, size);
     const window = this.#windows.find(window => window.source === source);
     if (window && offset >= window.offset) {
       const from = offset - window.offset;

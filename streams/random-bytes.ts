@@ -5,6 +5,8 @@ import { RafsError } from '../lib/errors.js';
 
 export interface RandomBytes {
   readonly size: number;
+  /** what lies behind is read ahead already: nobody else needs to */
+  readonly readsAhead?: true;
   /** Exactly `size` bytes, the caller's own; CORRUPT where they pass the end. */
   read(offset: number, size: number): Promise<Buffer>;
   close(): Promise<void>;

@@ -179,7 +179,7 @@ t.test('as a process', async t => {
   const folder = t.testdir({});
   const image = await buildStack(hidden, folder);
   const argv = ['compact', '-B', image, '-D', folder];
-  hasFailed(t, await cli([...argv, '--backend-type', 's3']), 'a storage', 1, /s3/);
+  hasFailed(t, await cli([...argv, '--backend-type', 's3']), 'a storage', 1, /--backend-config/);
   const many = await cli([...argv, '--min-used-ratio', '256']);
   hasFailed(t, many, 'a ratio over 8 bits', 1, /number too large to fit in target type/);
   const word = await cli([...argv, '--layers-to-compact', 'x']);

@@ -1,9 +1,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { openBlob, openImage, readConfig } from '../../bin/open-image.js';
+import { openImage } from '../../bin/open-image.js';
 import { openBelow, temporaryDirectory } from '../support/fs.js';
-import { altered, failureOf, golden, goldenFolder, goldenPath } from '../support/golden.js';
+import { altered, failureOf, golden, goldenPath } from '../support/golden.js';
 
 t.test('a bootstrap keeps the ids of its blobs', async t => {
   const { bootstrap, inlined } = await openImage(goldenPath('merge.v6'));
@@ -50,45 +50,4 @@ t.test('altered blobs: an image or a RafsError', async t => {
   }
   t.ok(refused > 50, `${refused} are refused`);
   t.strictSame(openBelow(directory), []);
-});
-
-t.test('blobs are found by id, and only in their directory', async t => {
-  const blobDir = goldenFolder('tar-rafs.kinds.zstd.v6');
-  const { bootstrap } = await openImage(path.join(blobDir, 'boot'));
-  const blob = bootstrap.blobs[0]!;
-  const source = await openBlob(blob, { blobDir });
-  t.equal(source.size, blob.compressedSize);
-  await source.close();
-  for (const id of ['../boot', '..', '', 'a/b', 'a\0']) {
-    t.match(await failureOf(openBlob({ ...blob, id }, { blobDir })), { code: 'CORRUPT' }, id);
-  }
-  const missing = openBlob({ ...blob, id: 'none' }, { blobDir });
-  await t.rejects(missing, { code: 'ENOENT' });
-});
-
-t.test('configuration files', async t => {
-  const file = path.join(temporaryDirectory(t), 'config.json');
-  const read = async (config: unknown) => {
-    fs.writeFileSync(file, typeof config === 'string' ? config : JSON.stringify(config));
-    return readConfig(file);
-  };
-  t.strictSame(await read({ version: 2 }), { validate: false });
-  t.strictSame(
-    await read({
-      version: 2,
-      backend: { type: 'localfs', localfs: { dir: '/blobs' } },
-      cache: { validate: true },
-    }),
-    { validate: true, blobDir: '/blobs' },
-  );
-  t.strictSame(
-    await read({
-      device: { backend: { type: 'localfs', config: { blob_file: '/blob' } } },
-      digest_validate: true,
-    }),
-    { validate: true, blobFile: '/blob' },
-  );
-  const remote = read({ backend: { type: 'oss', oss: {} } });
-  t.match(await failureOf(remote), { code: 'UNSUPPORTED', message: /'oss'/ });
-  t.match(await failureOf(read('version = 2')), { code: 'UNSUPPORTED', at: { file } });
 });

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { cli, succeed } from '../support/cli.js';
+import { succeed } from '../support/cli.js';
 import { temporaryDirectory } from '../support/fs.js';
 import { buildClient, GoClient, type Answer, type Request } from '../support/go-client.js';
 import { randomBytes } from '../support/random.js';
@@ -148,15 +148,6 @@ const treeOf = async (
   await succeed(t, [...UNPACK, bootstrap, '--blob-dir', directory, '--output', tar]);
   const members = await membersOf(t, tar);
   return Object.fromEntries(members.map(({ Name, Digest }) => [Name, Digest]));
-};
-
-/** Why streaming cannot be tested; false if it can. The refusal is the only reason. */
-const withoutStreaming = async (): Promise<string | false> => {
-  const argv = ['--bootstrap', '/none', '--output', '/none', '--backend-type', 'http-proxy'];
-  const { stderr } = await cli(['unpack', ...argv, '--backend-config', '{"addr":"/none"}']);
-  return stderr.includes('--backend-type is not supported by this version')
-    ? 'unpack has no backend http-proxy yet'
-    : false;
 };
 
 /** Sections that a v6 blob must have; the table of contents tells of all but itself. */
@@ -324,10 +315,9 @@ t.test('options of the client', { skip }, async t => {
 });
 
 t.test('streaming', { skip }, async t => {
-  const noStreaming = await withoutStreaming();
   for (const version of ['5', '6']) {
     for (const name of ['upper', 'mixed', 'directories']) {
-      await t.test(`v${version}: ${name}`, { skip: noStreaming }, async t => {
+      await t.test(`v${version}: ${name}`, async t => {
         const source = await layerOf(name);
         const packed = await pack(t, source, { FsVersion: version });
         // a socket's name is short

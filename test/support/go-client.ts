@@ -1,13 +1,10 @@
 /** The library by which containerd converts images, with our program as its builder. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import { CLI } from './cli.js';
-
-// compiled, this file lies in dist/test/support/
-const SOURCE = fileURLToPath(new URL('../../../test/peer/go-client/', import.meta.url));
+import { buildGo } from './go.js';
 
 /** A request, with the fields of the client's own; times are in milliseconds. */
 export interface Request {
@@ -66,31 +63,9 @@ export interface Asked {
   hung: boolean;
 }
 
-/** What go is to do: with the modules that are named, and the compiler that is here. */
-const GO = {
-  ...process.env,
-  GOTOOLCHAIN: 'local',
-  GOFLAGS: '-mod=readonly -buildvcs=false',
-  CGO_ENABLED: '0',
-};
-
-const go = (argv: readonly string[], timeout: number): { ok: boolean; said: string } => {
-  const { status, stderr, error } = spawnSync('go', argv, { cwd: SOURCE, env: GO, timeout });
-  return { ok: status === 0, said: error?.message ?? stderr?.toString() ?? '' };
-};
-
-/**
- * Builds the client into a directory. Returns why it cannot be had here: there is no go, it is too
- * old, or its modules cannot be reached. Throws if it does not compile.
- */
-export const buildClient = (directory: string): string | undefined => {
-  if (!go(['version'], 10_000).ok) return 'needs go';
-  const modules = go(['mod', 'download'], 90_000);
-  if (!modules.ok) return `needs Go modules: ${modules.said.trim().split('\n').at(-1)}`;
-  const built = go(['build', '-o', path.join(directory, 'client'), '.'], 200_000);
-  if (!built.ok) throw new Error(`the client does not build: ${built.said}`);
-  return undefined;
-};
+/** Builds the client into a directory. Returns why it cannot be had here. */
+export const buildClient = (directory: string): string | undefined =>
+  buildGo('go-client', path.join(directory, 'client'));
 
 /** Runs what is $BUILDER, and notes how it was called. */
 const LAUNCHER = `#!/bin/sh

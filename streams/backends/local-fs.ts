@@ -1,0 +1,26 @@
+/** Blobs in files: one for all of them, or named by their ids in directories. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { LocalFsBackend } from '../../lib/backend-config.js';
+import { openBytes } from '../random-bytes.js';
+import type { Storage } from '../storage.js';
+
+export const localFs = (backend: LocalFsBackend): Storage => ({
+  async open(id) {
+    return openBytes(await pathOf(backend, Buffer.from(id, 'latin1').toString('utf8')));
+  },
+});
+
+/** The first file that is not empty; the one in `dir` where there is no other directory. */
+const pathOf = async (
+  { blobFile, dir, altDirs }: LocalFsBackend,
+  name: string,
+): Promise<string> => {
+  if (blobFile !== '') return blobFile;
+  const paths = [dir, ...altDirs].map(folder => join(folder, name));
+  for (const path of paths) {
+    const found = await stat(path).catch(() => undefined); // whoever opens it is told why
+    if (found && found.size > 0) return path;
+  }
+  return paths[0]!;
+};

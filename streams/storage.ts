@@ -1,0 +1,42 @@
+/** Storages of blobs. What speaks to one is loaded when it is opened. */
+import type { Backend } from '../lib/backend-config.js';
+import type { RandomBytes } from './random-bytes.js';
+
+export interface Storage {
+  /**
+   * Opens a blob. Connections live as long as one of its blobs is open.
+   *
+   * Fails as the system does for files; BACKEND where a server, or a disk, does not have it.
+   * @param id latin1; one that could lead elsewhere must have been refused before
+   */
+  open(id: string): Promise<RandomBytes>;
+}
+
+export const openStorage = async (backend: Backend): Promise<Storage> => {
+  switch (backend.type) {
+    case 'localfs': {
+      const { localFs } = await import('./backends/local-fs.js');
+      return localFs(backend);
+    }
+    case 'localdisk': {
+      const { localDisk } = await import('./backends/local-disk.js');
+      return localDisk(backend);
+    }
+    case 'http-proxy': {
+      const { httpProxy } = await import('./backends/http-proxy.js');
+      return httpProxy(backend);
+    }
+    case 'registry': {
+      const { registry } = await import('./backends/registry.js');
+      return registry(backend);
+    }
+    case 's3': {
+      const { s3 } = await import('./backends/s3.js');
+      return s3(backend);
+    }
+    case 'oss': {
+      const { oss } = await import('./backends/oss.js');
+      return oss(backend);
+    }
+  }
+};
