@@ -9,7 +9,8 @@ import { CLI } from './cli.js';
 
 // compiled, this file lies in dist/test/support/
 const SOURCE = fileURLToPath(new URL('../../../test/peer/go-client/', import.meta.url));
-const BUILT = fileURLToPath(new URL('../', import.meta.url));
+// where a build takes nothing away
+const BUILT = fileURLToPath(new URL('../../peer/', import.meta.url));
 
 /** A request, with the fields of the client's own; times are in milliseconds. */
 export interface Request {
@@ -101,6 +102,7 @@ export const buildClient = (): Built => {
   if (!modules.ok) {
     return { missing: `needs Go modules: ${modules.said.trim().split('\n').at(-1)}` };
   }
+  fs.mkdirSync(BUILT, { recursive: true });
   // others may be building it too
   const own = `${program}.${process.pid}`;
   const built = go(['build', '-o', own, '.'], 200_000);
