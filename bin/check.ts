@@ -106,6 +106,7 @@ const checkData = async (image: Image, place: BlobPlace, { log }: CommandIo): Pr
         continue;
       }
       const isLayer = (blob.features & BlobFeature.SEPARATE) !== 0;
+      const isElsewhere = isLayer || (blob.features & BlobFeature.EXTERNAL) !== 0;
       const missing = (what: string): void =>
         log.info(`${what} of blob ${blob.id} are not verified: there is no such file`);
       if (isLayer) {
@@ -115,11 +116,11 @@ const checkData = async (image: Image, place: BlobPlace, { log }: CommandIo): Pr
       }
       // chunks of a gzip layer cannot be found without; the file that has them inlined is no layer
       const isReadable = tables.has(blob.index) || !(blob.features & BlobFeature.ZRAN);
-      const isHere = !isLayer || place.blobFile !== image.path;
+      const isHere = !isElsewhere || place.blobFile !== image.path;
       const source = isReadable && isHere ? await ifThere(openBlob(blob, place)) : undefined;
       if (source) sources.set(blob.index, source);
       else missing('data');
-      if (source && isLayer) checkSize(blob, source);
+      if (source && isElsewhere) checkSize(blob, source);
     }
     for (const blob of bootstrap.blobs) {
       const isLayer = (blob.features & BlobFeature.SEPARATE) !== 0;
@@ -159,10 +160,10 @@ const ifThere = async (opening: Promise<RandomBytes>): Promise<RandomBytes | und
   }
 };
 
-/** A layer is all data: it has to be as long as the image says. */
+/** A layer, or an external blob, is all data: it has to be as long as the image says. */
 const checkSize = ({ id, compressedSize }: BlobRecord, { size }: RandomBytes): void => {
   if (size === compressedSize) return;
-  throw new RafsError('MISMATCH', `the layer has ${size} bytes, not ${compressedSize}`, {
+  throw new RafsError('MISMATCH', `it has ${size} bytes, not ${compressedSize}`, {
     blob: id,
   });
 };

@@ -2,12 +2,13 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Duplex, Readable } from 'node:stream';
+import { parseAttributes, type Attributes } from '../lib/attributes.js';
 import { planBuild, type BuildOptions, type PathKind } from '../lib/build-plan.js';
 import type { ChunkDict } from '../lib/chunk-dict.js';
 import { prepareCompressors } from '../lib/compress.js';
 import { sniff, SNIFFED_SIZE } from '../lib/compression.js';
 import { newSecret } from '../lib/crypt.js';
-import { RafsError } from '../lib/errors.js';
+import { located } from '../lib/errors.js';
 import type { LowerImage } from '../lib/load-tree.js';
 import {
   openArtifacts,
@@ -15,7 +16,7 @@ import {
   type Target,
   type Targets,
 } from '../streams/artifact-writer.js';
-import { dirWalk } from '../streams/dir-walk.js';
+import { dirWalk, type DirWalkOptions } from '../streams/dir-walk.js';
 import { releaseFifo, releaseSourceFifo } from '../streams/fifo.js';
 import { gone } from '../streams/gone.js';
 import { meter } from '../streams/meter.js';
@@ -51,7 +52,7 @@ export const create = async (
   try {
     const { patterns, warnings } = await readPatterns(values['prefetch-policy']);
     const build = planBuild({ values, explicit, source, kindOf });
-    refuseUnbuilt(build);
+    const attributes = readAttributes(build, message => log.warn(message));
     if (build.paths.outputJson !== undefined) checkTarget(build.paths.outputJson);
     for (const notice of build.notices) log.info(notice);
     for (const warning of warnings) log.warn(warning);
@@ -64,7 +65,8 @@ export const create = async (
     unopened.clear();
     unopened.add(source);
     try {
-      const input = openInput(build, patterns, message => log.warn(message));
+      const warn = (message: string): void => log.warn(message);
+      const input = openInput(build, { prefetch: patterns, attributes, warn });
       unopened.clear();
       const workers = values.workers === undefined ? {} : { workers: values.workers };
       await runBuild(build, input, writer, { ...workers, ...base, prefetch: patterns }, context);
@@ -100,16 +102,20 @@ const checkTarget = (target: string): void => {
   else fs.accessSync(there ? target : path.dirname(target), fs.constants.W_OK);
 };
 
-/** What the command line may ask for and no pipeline makes yet. */
-const UNBUILT: readonly [what: string, asked: (build: BuildOptions) => boolean][] = [
-  ['--attributes', build => build.paths.attributes !== undefined],
-];
-
-const refuseUnbuilt = (build: BuildOptions): void => {
-  for (const [what, asked] of UNBUILT) {
-    if (asked(build))
-      throw new RafsError('UNSUPPORTED', `${what} is not supported by this version`);
+/** What is said of external files; undefined where none are looked for. */
+const readAttributes = (
+  { paths: { attributes: file }, source }: BuildOptions,
+  warn: (message: string) => void,
+): Attributes | undefined => {
+  if (file === undefined) return undefined;
+  try {
+    const attributes = parseAttributes(fs.readFileSync(file));
+    if (source === 'dir') return attributes;
+  } catch (error) {
+    throw located(error, { file });
   }
+  warn('--attributes is of no use here: only files of a directory can be external');
+  return undefined;
 };
 
 /** Where each artifact of a build goes. */
@@ -149,8 +155,7 @@ const externalOf = (bootstrap: string | undefined): string | undefined => {
 
 const openInput = (
   build: BuildOptions,
-  prefetch: readonly string[],
-  warn: (message: string) => void,
+  given: Pick<DirWalkOptions, 'prefetch' | 'attributes' | 'warn'>,
 ): Readable => {
   const { source } = build.paths;
   if (build.source === 'dir') {
@@ -159,8 +164,7 @@ const openInput = (
       // whiteouts act on a parent; without one there is nothing to delete
       [build.paths.parentBootstrap === undefined ? 'dropWhiteouts' : 'bareWhiteouts']:
         build.whiteoutSpec,
-      prefetch,
-      warn,
+      ...given,
     });
   }
   return (build.mode === 'tarfs' && openScan(source, !build.blobId)) || openSource(source);

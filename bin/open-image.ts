@@ -32,6 +32,8 @@ export const openImage = async (path: string): Promise<Image> => {
     const bootstrap = parseBootstrap(image);
     const fileId = fileIdOf(path);
     for (const blob of bootstrap.blobs) {
+      // one that others have made is not this file, though nydus-image marks it like the blob that is
+      if (blob.features & BlobFeature.EXTERNAL) continue;
       const old = inlined && !(blob.features & BlobFeature.CAP_TAR_TOC);
       // a layer that is only referenced has its own id, whatever the file beside it is called
       const kin = BlobFeature.INLINED_FS_META | BlobFeature.SEPARATE;

@@ -52,6 +52,10 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
     io.log.info(loadedText(bootstrap));
     const place = await blobPlace(options, image.inlined);
     for (const blob of bootstrap.blobs) {
+      if (blob.features & BlobFeature.EXTERNAL && place.blobFile === options.bootstrap) {
+        const message = 'an external blob: --blob or --blob-dir must say where it is';
+        throw new RafsError('UNSUPPORTED', message, { blob: blob.id });
+      }
       sources.set(blob.index, await openBlob(blob, place));
       // chunks of a gzip layer cannot be found without
       if (!(blob.features & BlobFeature.ZRAN)) continue;

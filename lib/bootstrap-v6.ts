@@ -83,7 +83,7 @@ export const planV6 = (
   const xattrAreas = tree.xattrSets.map(set => set && encodeXattrs(set));
   const sorted = sortChildren(tree);
   const laid = layOut(tree, sorted, xattrAreas, chunkSize, blockSize);
-  const table = chunkTable(tree, chunks, laid.order, chunkSize);
+  const table = chunkTable(tree, chunks, laid.order, chunkSize, blobs);
 
   const prefetchRows = prefetch.map(path => tree.find(path.replace(/^\/+/, '')));
   const nidOf = (row: number): number => laid.offset[row]! / V6.SLOT_SIZE;
@@ -265,13 +265,15 @@ const layOut = (
 
 /**
  * Records of the chunk table: every chunk that a file refers to, in the order of digest and blob.
- * Of chunks with one key the last in the order of the walk stays, with its file offset.
+ * Of chunks with one key the last in the order of the walk stays, with its file offset. Those of
+ * external blobs have no digest: their key has the index too.
  */
 const chunkTable = (
   tree: Tree,
   chunks: ChunkTable,
   order: Uint32Array,
   chunkSize: number,
+  blobs: readonly BlobInfo[],
 ): Pick<PlanV6, 'chunkOrder' | 'chunkFileOffset'> => {
   const chunkFileOffset = new Float64Array(chunks.count);
   const seen = new Uint32Array(chunks.count); // when the walk last met the chunk; 0 for never
@@ -292,8 +294,13 @@ const chunkTable = (
   const rows = new Uint32Array(used);
   let at = 0;
   for (let chunk = 0; chunk < chunks.count; chunk++) if (seen[chunk] !== 0) rows[at++] = chunk;
-  const sameKey = (a: number, b: number): number =>
-    chunks.compareDigests(a, b) || chunks.blobIndex.get(a) - chunks.blobIndex.get(b);
+  const isExternal = blobs.map(({ features }) => (features & BlobFeature.EXTERNAL) !== 0);
+  const sameKey = (a: number, b: number): number => {
+    const blob = chunks.blobIndex.get(a);
+    const difference = chunks.compareDigests(a, b) || blob - chunks.blobIndex.get(b);
+    if (difference !== 0 || !isExternal[blob]) return difference;
+    return chunks.index.get(a) - chunks.index.get(b);
+  };
   rows.sort((a, b) => sameKey(a, b) || seen[a]! - seen[b]!);
   let kept = 0;
   for (let i = 0; i < rows.length; i++) {

@@ -73,7 +73,9 @@ export const isLegacyStargz = ({ compressor, features }: BlobRecord): boolean =>
 
 /** Whether there is a CI table for the blob. */
 export const hasChunkInfo = (blob: BlobRecord): boolean =>
-  blob.ciUncompressedSize > 0 && (blob.features & BlobFeature.TARFS) === 0 && !isLegacyStargz(blob);
+  blob.ciUncompressedSize > 0 &&
+  (blob.features & (BlobFeature.TARFS | BlobFeature.EXTERNAL)) === 0 &&
+  !isLegacyStargz(blob);
 
 /**
  * Reads the header and compares it with the blob table.

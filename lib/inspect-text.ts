@@ -123,6 +123,7 @@ const FEATURE_WORDS: readonly (readonly [number, string])[] = [
   [BlobFeature.ZRAN, 'zran'],
   [BlobFeature.ENCRYPTED, 'encrypted'],
   [BlobFeature.IS_CHUNKDICT_GENERATED, 'is-chunkdict-generated'],
+  [BlobFeature.EXTERNAL, 'external'], // nydus-image has no word for it
 ];
 
 /** What `check` says of a good image. */

@@ -138,7 +138,8 @@ export class Merger {
     const known = { ...own, keepsId: own.keepsId || bootstrap.tarfs };
     return bootstrap.blobs.map((record, i) => {
       this.#checkChunkSize(record.chunkSize, path);
-      const isOwn = !this.#dictBlobs.has(record.id);
+      const isExternal = (record.features & BlobFeature.EXTERNAL) !== 0;
+      const isOwn = !isExternal && !this.#dictBlobs.has(record.id);
       if (isOwn && owned) {
         throw new RafsError(
           'UNSUPPORTED',

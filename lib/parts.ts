@@ -134,6 +134,20 @@ export interface BlobInfo {
   readaheadSize?: number;
 }
 
+/** Where a file lies whose content others have stored: in a run, in a blob as it is. */
+export interface ExternalPlace {
+  /** in the blob table of the image */
+  blobIndex: number;
+  blobId: string;
+  blobSize: number;
+  /** bytes of every chunk but the last */
+  chunkSize: number;
+  /** of the file, in the blob */
+  offset: number;
+  /** CRC-32C of every chunk, or none */
+  crcs: readonly number[];
+}
+
 /** Bytes of the source; `offset` is where they lie in it, after decompression. */
 export interface BytesPart {
   kind: 'bytes';
@@ -143,6 +157,15 @@ export interface BytesPart {
 export interface EntryPart {
   kind: 'entry';
   entry: Entry;
+}
+/**
+ * An entry of the image of external files, complete. `place` is that of a file with content, but
+ * for further names of it.
+ */
+export interface ExternalPart {
+  kind: 'external';
+  entry: Entry;
+  place?: ExternalPlace;
 }
 /** A piece of the content of the entry before it. */
 export interface DataPart {

@@ -1,12 +1,20 @@
 /**
  * batcher: joins the chunks of small files into batches, each of which is stored as one.
  *
- * takes chunk (named), makes chunk (named, with its place in a batch) and batch, passes entry and
- *   end; a batch comes behind all of its chunks, and before the next chunk that is not in it
+ * takes chunk (named), makes chunk (named, with its place in a batch) and batch, passes entry, end
+ *   and external; a batch comes behind all of its chunks, and before the next chunk that is not in it
  * holds one batch
  */
 import { BatchBuffer } from '../lib/batch.js';
-import type { BatchPart, ChunkPart, EndPart, Entry, EntryPart, NamedChunk } from '../lib/parts.js';
+import type {
+  BatchPart,
+  ChunkPart,
+  EndPart,
+  Entry,
+  EntryPart,
+  ExternalPart,
+  NamedChunk,
+} from '../lib/parts.js';
 import { Stage } from './stage.js';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -20,7 +28,7 @@ export interface BatcherOptions {
   keepBytes?: boolean;
 }
 
-type In = EntryPart | ChunkPart<NamedChunk> | EndPart;
+type In = EntryPart | ChunkPart<NamedChunk> | EndPart | ExternalPart;
 type Out = In | BatchPart;
 
 export const batcher = ({ batchSize, leastBatch = 0, keepBytes = false }: BatcherOptions) => {

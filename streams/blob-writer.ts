@@ -24,6 +24,7 @@ import type {
   ChunkPart,
   EndPart,
   EntryPart,
+  ExternalPart,
   FinishPart,
   NamedChunk,
   PackedChunk,
@@ -64,12 +65,13 @@ export interface BlobWriterOptions {
   readahead?: readonly string[];
 }
 
-type In = EntryPart | ChunkPart<PackedChunk> | BatchPart | EndPart;
+type In = EntryPart | ChunkPart<PackedChunk> | BatchPart | EndPart | ExternalPart;
 type Out =
   | EntryPart
   | ChunkPart<PlacedChunk>
   | ChunkPart<NamedChunk>
   | EndPart
+  | ExternalPart
   | SectionPart
   | FinishPart
   | BlobPart;

@@ -1,7 +1,8 @@
 /**
  * bootstrap-finalizer: entries and placed chunks to the bootstrap.
  *
- * takes entry, chunk, end and blob; makes section, finish and image; passes section and finish
+ * takes entry, chunk, end, external and blob; makes section, finish and image; passes section and
+ *   finish
  * holds the tree and the chunk table: about 100 bytes per inode and 80 per chunk, of the layer and
  *   of the image below it
  *
@@ -22,7 +23,8 @@ import {
   type PlannedBootstrap,
 } from '../lib/emit-bootstrap.js';
 import { Section } from '../lib/layout/blob.js';
-import { loadImage, type LowerImage } from '../lib/load-tree.js';
+import { externalImage } from '../lib/external-image.js';
+import type { LowerImage } from '../lib/load-tree.js';
 import { layOver } from '../lib/overlay.js';
 import type {
   BlobInfo,
@@ -31,13 +33,14 @@ import type {
   EndPart,
   Entry,
   EntryPart,
+  ExternalPart,
   FinishPart,
   ImagePart,
   NamedChunk,
   PlacedChunk,
   SectionPart,
 } from '../lib/parts.js';
-import { Tree } from '../lib/tree.js';
+import { Tree, type InodeFacts } from '../lib/tree.js';
 import type { WhiteoutSpec } from '../lib/whiteout.js';
 import { Stage } from './stage.js';
 
@@ -60,6 +63,7 @@ type In =
   | ChunkPart<PlacedChunk>
   | ChunkPart<NamedChunk>
   | EndPart
+  | ExternalPart
   | SectionPart
   | FinishPart
   | BlobPart;
@@ -85,6 +89,7 @@ export const bootstrapFinalizer = ({
   let entry: Entry | undefined;
   let firstChunk = 0;
   let entryCount = 0;
+  const externals: ExternalPart[] = [];
   let ended: BlobPart | undefined;
 
   /** The row of a chunk in the table, whose rows are the ordinals. */
@@ -96,16 +101,19 @@ export const bootstrapFinalizer = ({
     return chunks.addFrom(dictChunks, chunk.dictRow, blobs.indexOf(blob));
   };
 
-  /** Of the layer nothing but its root, over all that is below it. */
-  const planExternal = (hasXattrs: boolean): { plan: PlannedBootstrap; table: BlobInfo[] } => {
-    const image = lower
-      ? loadImage(lower.bootstrap)
-      : { tree: new Tree(), chunks: new ChunkTable(), blobs: new BlobTable() };
-    image.tree.describe(0, tree.facts(0));
-    const table = image.blobs.finish(undefined);
+  /** @param layerRoot what the layer says of its root */
+  const planExternal = (
+    layerRoot: InodeFacts,
+    hasXattrs: boolean,
+  ): { plan: PlannedBootstrap; table: readonly BlobInfo[] } => {
+    const image = externalImage(layerRoot, externals, { ...settled, lower, whiteoutSpec });
+    const { chunkSize } = image;
     // that there are xattrs is said of both bootstraps
-    const plan = planBootstrap(image.tree, image.chunks, table, { ...settled, hasXattrs });
-    return { plan, table };
+    const given = { ...settled, hasXattrs, chunkSize };
+    return {
+      plan: planBootstrap(image.tree, image.chunks, image.blobs, given),
+      table: image.blobs,
+    };
   };
 
   /** The bootstrap as a section of a blob, compressed where the blob has a TOC that says so. */
@@ -153,6 +161,9 @@ export const bootstrapFinalizer = ({
             tree.setChunks(row, firstChunk, chunks.lists.length - firstChunk);
           }
           break;
+        case 'external':
+          externals.push(part);
+          break;
         case 'blob':
           ended = part;
           break;
@@ -165,12 +176,13 @@ export const bootstrapFinalizer = ({
       const { blob, file, layer, lateId } = ended!;
       const table = blobs.finish(blob, chunks);
       sizeDirectories(tree); // v5 has them as they are in this layer, v6 as they will be
+      const layerRoot = tree.facts(root);
       if (lower) layOver(tree, 0, root, whiteoutSpec);
       const plan = planBootstrap(tree, chunks, table, { ...settled, prefetch });
       if (blob && lateId) plan.pieces = await withLateId(plan, blob, lateId);
       const ids = table.map(({ id }) => id);
       let blobSize = table.at(-1)?.compressedSize ?? 0;
-      const other = external ? planExternal(plan.hasXattrs) : undefined;
+      const other = external ? planExternal(layerRoot, plan.hasXattrs) : undefined;
       if (inlineMeta) {
         yield* inlined(file, plan);
         const id = file.digest().toString('hex');

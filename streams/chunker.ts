@@ -7,7 +7,15 @@
 import type { Flow } from '../lib/buffer-pool.js';
 import { ByteQueue } from '../lib/bytes.js';
 import { RafsError } from '../lib/errors.js';
-import type { ChunkPart, DataPart, EndPart, Entry, EntryPart, LayerPart } from '../lib/parts.js';
+import type {
+  ChunkPart,
+  DataPart,
+  EndPart,
+  Entry,
+  EntryPart,
+  ExternalPart,
+  LayerPart,
+} from '../lib/parts.js';
 import { Stage } from './stage.js';
 
 export interface ChunkerOptions {
@@ -37,7 +45,7 @@ export const chunker = ({ chunkSize, flow }: ChunkerOptions) => {
     return { kind: 'chunk', chunk, bytes: queue.take(size) };
   };
 
-  type Passed = EntryPart | EndPart | LayerPart;
+  type Passed = EntryPart | EndPart | ExternalPart | LayerPart;
   return new Stage<Passed | DataPart, Passed | ChunkPart>('chunker', {
     each(part, push) {
       switch (part.kind) {

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { keepYoungSpace } from '../lib/allocate.js';
 import { compressBound, type Compressor } from '../lib/compress.js';
+import { bareThread } from './thread-options.js';
 
 export interface PoolOptions {
   compressor: Compressor;
@@ -114,6 +115,7 @@ export class CompressorPool {
 
   #start(): void {
     const worker = new Worker(new URL('./compressor-worker.js', import.meta.url), {
+      ...bareThread(),
       workerData: this.#options.compressor,
       resourceLimits: HEAP_LIMITS,
     });

@@ -1,7 +1,7 @@
 /**
  * compressor: chunks to stored form, on all cores, in their old order.
  *
- * takes chunk (named) and batch, makes chunk (packed) and batch, passes entry and end
+ * takes chunk (named) and batch, makes chunk (packed) and batch, passes the others
  * holds a few runs of parts: each has up to one slab of chunk bytes
  *
  * Chunks are copied into slabs of shared memory, many small ones into one; a worker thread
@@ -17,14 +17,16 @@ import type {
   ChunkPart,
   EndPart,
   EntryPart,
+  ExternalPart,
   NamedChunk,
   PackedChunk,
 } from '../lib/parts.js';
 import { CompressorPool, type Slab } from './compressor-pool.js';
 import { Stage, type Push } from './stage.js';
 
-type In = EntryPart | ChunkPart<NamedChunk> | BatchPart | EndPart;
-type Out = EntryPart | ChunkPart<PackedChunk> | BatchPart | EndPart;
+type Passed = EntryPart | EndPart | ExternalPart;
+type In = Passed | ChunkPart<NamedChunk> | BatchPart;
+type Out = Passed | ChunkPart<PackedChunk> | BatchPart;
 
 const SLAB_SIZE = 0x100000;
 const RUN_PARTS = 0x4000;

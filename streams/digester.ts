@@ -14,6 +14,7 @@ import type {
   ChunkPart,
   EndPart,
   EntryPart,
+  ExternalPart,
   HashedChunk,
   NamedChunk,
 } from '../lib/parts.js';
@@ -48,8 +49,9 @@ export const digester = async ({ algorithm, lower, dict = NO_DICT }: DigesterOpt
     return { ordinal, known: true, dictRow };
   };
 
-  type In = EntryPart | ChunkPart<Chunk | HashedChunk> | EndPart;
-  return new Stage<In, EntryPart | ChunkPart<NamedChunk> | EndPart>('digester', {
+  type Passed = EntryPart | EndPart | ExternalPart;
+  type In = Passed | ChunkPart<Chunk | HashedChunk>;
+  return new Stage<In, Passed | ChunkPart<NamedChunk>>('digester', {
     each(part, push) {
       if (part.kind !== 'chunk') {
         push(part);

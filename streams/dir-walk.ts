@@ -1,19 +1,22 @@
 /**
  * dir-walk: a directory of the file system, as the entries of a layer and their content.
  *
- * makes entry, data, end; parents may come after what is in them (see `prefetch`)
+ * makes entry, data, end, and external where `attributes` say so; parents may come after what is in
+ *   them (see `prefetch`)
  * holds a batch, and 1 MiB of small files or of a large one read ahead
  */
 import fs from 'node:fs';
 import { Readable } from 'node:stream';
+import type { Attributes } from '../lib/attributes.js';
 import { located } from '../lib/errors.js';
-import type { DataPart, EndPart, Entry, EntryPart, EntryType } from '../lib/parts.js';
+import { divideExternal } from '../lib/external-entries.js';
+import type { DataPart, EndPart, Entry, EntryPart, EntryType, ExternalPart } from '../lib/parts.js';
 import { whiteoutOf, type WhiteoutSpec } from '../lib/whiteout.js';
 import { largeContent, SmallFiles } from './file-content.js';
 import type { Batch } from './stage.js';
 import { xattrReader } from './xattr.js';
 
-export type WalkPart = EntryPart | DataPart | EndPart;
+export type WalkPart = EntryPart | DataPart | EndPart | ExternalPart;
 
 export interface DirWalkOptions {
   /** owners as they are; 0 if false. True unless given */
@@ -24,6 +27,8 @@ export interface DirWalkOptions {
   bareWhiteouts?: WhiteoutSpec;
   /** patterns (lib/prefetch.ts): what they match comes first, pattern by pattern */
   prefetch?: readonly string[];
+  /** which files are external: their content is not read */
+  attributes?: Attributes | undefined;
   /** reads small files ahead in the thread pool; decided by how long reads take unless given */
   readAhead?: boolean;
   /** told of what is left out; one sentence each */
@@ -34,6 +39,12 @@ export interface DirWalkOptions {
 interface Found {
   entry: Entry;
   path: Buffer;
+}
+
+/** What becomes of an object: the part it is as an external one, and whether it is nothing else. */
+interface Wanted extends Found {
+  external?: ExternalPart;
+  unread?: boolean;
 }
 
 const BATCH_PARTS = 128;
@@ -63,10 +74,15 @@ async function* batches(root: string, options: DirWalkOptions): AsyncGenerator<B
     bytes = 0;
     return taken;
   };
-  const files = new SmallFiles(objects(root, options), options.readAhead);
+  const files = new SmallFiles<Wanted>(wanted(root, options), options.readAhead);
   try {
     for (let next = files.next(); next; next = files.next()) {
-      const { entry, path } = next.object;
+      const { entry, path, external, unread } = next.object;
+      if (external) batch.push(external);
+      if (unread) {
+        if (full()) yield take();
+        continue;
+      }
       batch.push({ kind: 'entry', entry });
       const content = next.content instanceof Promise ? await next.content : next.content;
       if (content) add(content);
@@ -88,6 +104,29 @@ async function* batches(root: string, options: DirWalkOptions): AsyncGenerator<B
 }
 
 const END: EndPart = { kind: 'end' };
+
+/** All objects, and which image each is for. */
+function* wanted(root: string, options: DirWalkOptions): Generator<Wanted> {
+  const { attributes, warn } = options;
+  if (!attributes) {
+    yield* objects(root, options);
+    return;
+  }
+  const missing = new Set(attributes.listed());
+  const found = (path: string): void => void missing.delete(path);
+  for (const { object, external, own } of divideExternal(
+    objects(root, options),
+    attributes,
+    found,
+  )) {
+    yield { ...object, ...(external ? { external } : {}), unread: !own };
+  }
+  const [first] = missing;
+  if (first === undefined) return;
+  const shown = Buffer.from(first, 'latin1').toString();
+  const count = missing.size;
+  warn?.(`${count} of the external paths are not in the directory, the first is /${shown}`);
+}
 
 /** All objects of the tree, each once, in the order in which they are to come. */
 function* objects(root: string, options: DirWalkOptions): Generator<Found> {
@@ -170,9 +209,10 @@ const looker = (
     dropWhiteouts = 'none',
     bareWhiteouts = 'none',
     warn = () => undefined,
+    attributes,
   }: DirWalkOptions,
 ): ((path: string) => Found | undefined) => {
-  const firstNames = new Map<string, string>(); // of files that have several, by device and inode
+  const firstNames = new Map<string, string>(); // of files that have several
   const xattrsOf = xattrReader(warn);
   return path =>
     at(path, () => {
@@ -189,10 +229,15 @@ const looker = (
       if (!explicitUidGid) entry.uid = entry.gid = 0;
       if (entry.type === 'symlink') entry.target = fs.readlinkSync(bytes, 'latin1');
       if (entry.type === 'file' && stat.nlink > 1n) {
-        const key = `${stat.dev}:${stat.ino}`;
+        // names of one file may stand for different external ones
+        const key = `${stat.dev}:${stat.ino}:${attributes?.keyOf(path) ?? ''}`;
         const first = firstNames.get(key);
         if (first === undefined) firstNames.set(key, path);
         else Object.assign(entry, { type: 'hardlink', target: first, size: 0 });
+      }
+      // one that is elsewhere may lie here empty
+      if (entry.type === 'file' && entry.size === 0 && attributes?.isExternal(path)) {
+        entry.size = attributes.fileSize(path) ?? 0;
       }
       const xattrs = xattrsOf(where);
       if (xattrs) entry.xattrs = xattrs;

@@ -15,6 +15,8 @@ import { FilePieces } from './source.js';
 interface Readable {
   entry: Entry;
   path: Buffer;
+  /** its content is not wanted */
+  unread?: boolean;
 }
 
 /** Larger files are read in pieces. */
@@ -69,8 +71,9 @@ export class SmallFiles<T extends Readable> {
     return this.#forced ?? this.#pooled > 0;
   }
 
-  #start({ entry, path }: T): Buffer | Promise<Buffer> | undefined {
-    if (entry.type !== 'file' || entry.size === 0 || entry.size > SMALL_SIZE) return undefined;
+  #start({ entry, path, unread }: T): Buffer | Promise<Buffer> | undefined {
+    if (unread || entry.type !== 'file' || entry.size === 0 || entry.size > SMALL_SIZE)
+      return undefined;
     if (this.#byPool) {
       if (--this.#pooled === 0) this.#averageMs = 0;
       const content = readWhole(path, entry);

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { RafsError } from '../lib/errors.js';
+import { bareThread } from './thread-options.js';
 
 /** What the thread is given. */
 export interface FileHashJob {
@@ -35,6 +36,7 @@ export class FileHash {
       this.digest = new Promise(resolve => resolve(hashHere(fd, size)));
     } else {
       const worker = new Worker(new URL('./file-hash-worker.js', import.meta.url), {
+        ...bareThread(),
         workerData: { fd, size } satisfies FileHashJob,
       });
       this.#worker = worker;

@@ -7,6 +7,7 @@ import { GzipSteps } from '../lib/gzip-steps.js';
 import type { BytesPart } from '../lib/parts.js';
 import type { GunzipReply, GunzipRequest } from './gunzip-worker.js';
 import { Stage } from './stage.js';
+import { bareThread } from './thread-options.js';
 
 /**
  * Decodes gzip members, one after the other, from bytes that come in any pieces; what is CORRUPT,
@@ -91,7 +92,8 @@ const workerGunzip = (): Stage<BytesPart, BytesPart> => {
   let offset = 0;
 
   const start = (): Worker => {
-    const started = new Worker(new URL('./gunzip-worker.js', import.meta.url));
+    const url = new URL('./gunzip-worker.js', import.meta.url);
+    const started = new Worker(url, bareThread());
     started.on('message', (reply: GunzipReply) => {
       replies.push(reply);
       wake();

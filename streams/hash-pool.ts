@@ -5,6 +5,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { keepYoungSpace } from '../lib/allocate.js';
+import { bareThread } from './thread-options.js';
 
 /** What a thread is told; without a slab, to give the digest of all that it had in one run. */
 export interface HashJob {
@@ -119,7 +120,8 @@ export class HashPool {
   }
 
   #start(): void {
-    const worker = new Worker(new URL('./hash-worker.js', import.meta.url));
+    const url = new URL('./hash-worker.js', import.meta.url);
+    const worker = new Worker(url, bareThread());
     const jobs: Waiting[] = [];
     worker.on('online', keepYoungSpace);
     worker.on('message', ({ slab, digests }: HashAnswer) => {

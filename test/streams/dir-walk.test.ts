@@ -9,7 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { extract as extractTar } from 'tar-stream';
-import type { Entry } from '../../lib/parts.js';
+import { parseAttributes } from '../../lib/attributes.js';
+import type { Entry, ExternalPart } from '../../lib/parts.js';
 import { dirWalk, type DirWalkOptions, type WalkPart } from '../../streams/dir-walk.js';
 import {
   closed,
@@ -34,7 +35,8 @@ const walk = async (root: string, options: DirWalkOptions = {}, slow = false) =>
       if (part.kind === 'entry') {
         if (open) throw new Error(`${open.entry.path} has no end`);
         open = { entry: part.entry, pieces: [] };
-      } else if (!open) throw new Error(`${part.kind} without an entry`);
+      } else if (part.kind === 'external') throw new Error('an external file');
+      else if (!open) throw new Error(`${part.kind} without an entry`);
       else if (part.kind === 'data') open.pieces.push(part.bytes);
       else {
         const content = Buffer.concat(open.pieces);
@@ -346,7 +348,8 @@ t.test('random trees of five levels agree with find', async t => {
           }
         }
         const found = await walk(root, { readAhead });
-        const listed = execFileSync('find', ['.', '-printf', '%P\\t%y\\t%m\\t%U\\t%G\\t%T@\\n'], {
+        const format = '%P\\t%y\\t%m\\t%U\\t%G\\t%T@\\n';
+        const listed = execFileSync('find', ['.', '-mindepth', '1', '-printf', format], {
           cwd: root,
           encoding: 'latin1',
         });
@@ -356,7 +359,7 @@ t.test('random trees of five levels agree with find', async t => {
           const type = e.type === 'file' ? 'f' : 'd';
           return [e.path, type, e.mode.toString(8), e.uid, e.gid, seconds(e)].join('\t');
         });
-        const theirs = listed.split('\n').filter(line => line !== '' && !line.startsWith('\t'));
+        const theirs = listed.split('\n').filter(line => line !== '');
         t.same(ours.sort(), theirs.sort());
         for (const { entry, content } of found) {
           if (entry.type !== 'file') continue;
@@ -464,4 +467,52 @@ t.test('extended attributes come with the entry', { skip: withoutXattrs() }, asy
   t.match(by(found, 'dir/second'), { type: 'hardlink', target: 'dir/file' });
   t.same(by(found, 'dir/second').xattrs, bytes);
   t.notOk('xattrs' in by(found, ''));
+});
+
+t.test('external files are told of and not opened', async t => {
+  const root = tree(t, {
+    'd/big': Buffer.alloc(0x40000),
+    'd/own': 'own',
+    'e/stub': '',
+    'e/more': '',
+  });
+  fs.linkSync(`${root}/e/stub`, `${root}/e/like`);
+  fs.linkSync(`${root}/e/stub`, `${root}/e/other`);
+  fs.linkSync(`${root}/e/stub`, `${root}/own-link`);
+  const line = (name: string, offset: number): string =>
+    `${name} type=external file_size=70 blob_index=0 blob_id=${'a'.repeat(64)} chunk_size=1MiB ` +
+    `chunk_0_compressed_offset=${offset} compressed_size=9000000\n`;
+  const text = line('d/big', 512) + line('e/stub', 0) + line('e/like', 0) + line('e/other', 70);
+  const attributes = parseAttributes(Buffer.from(`${text}gone type=external\n`));
+  const warnings: string[] = [];
+  const stage = dirWalk(root, { attributes, warn: message => warnings.push(message) });
+  const external: ExternalPart[] = [];
+  const own: string[] = [];
+  for await (const batch of stage as AsyncIterable<WalkPart[]>) {
+    for (const part of batch) {
+      if (part.kind === 'external') external.push(part);
+      else if (part.kind === 'entry') own.push(`${part.entry.type} ${part.entry.path}`);
+      else if (part.kind === 'data') own.push(part.bytes.toString());
+    }
+  }
+  const file = (name: string): string[] => [`file ${name}`];
+  t.same(own, [
+    ...['directory ', ...file('own-link'), 'directory d', ...file('d/own'), 'own'],
+    ...['directory e', ...file('e/more')],
+  ]);
+  t.same(
+    external.map(({ entry: { path, type, size, target }, place }) => [
+      ...[path, type, size, target, place?.offset],
+    ]),
+    [
+      ['d', 'directory', 0, undefined, undefined],
+      ['e', 'directory', 0, undefined, undefined],
+      ['d/big', 'file', 0x40000, undefined, 512],
+      ['e/like', 'file', 70, undefined, 0],
+      ['e/other', 'file', 70, undefined, 70],
+      ['e/stub', 'hardlink', 0, 'e/like', undefined],
+    ],
+    'what is said makes names of one file two',
+  );
+  t.same(warnings, ['1 of the external paths are not in the directory, the first is /gone']);
 });

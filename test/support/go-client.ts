@@ -1,10 +1,16 @@
 /** The library by which containerd converts images, with our program as its builder. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { CLI } from './cli.js';
-import { buildGo } from './go.js';
+
+// compiled, this file lies in dist/test/support/
+const SOURCE = fileURLToPath(new URL('../../../test/peer/go-client/', import.meta.url));
+// where a build takes nothing away
+const BUILT = fileURLToPath(new URL('../../peer/', import.meta.url));
 
 /** A request, with the fields of the client's own; times are in milliseconds. */
 export interface Request {
@@ -63,9 +69,47 @@ export interface Asked {
   hung: boolean;
 }
 
-/** Builds the client into a directory. Returns why it cannot be had here. */
-export const buildClient = (directory: string): string | undefined =>
-  buildGo('go-client', path.join(directory, 'client'));
+/** What go is to do: with the modules that are named, and the compiler that is here. */
+const GO = {
+  ...process.env,
+  GOTOOLCHAIN: 'local',
+  GOFLAGS: '-mod=readonly -buildvcs=false',
+  CGO_ENABLED: '0',
+};
+
+const go = (argv: readonly string[], timeout: number): { ok: boolean; said: string } => {
+  const { status, stderr, error } = spawnSync('go', argv, { cwd: SOURCE, env: GO, timeout });
+  return { ok: status === 0, said: error?.message ?? stderr?.toString() ?? '' };
+};
+
+/** The client's program, or why it cannot be had here. */
+export type Built = { program: string } | { missing: string };
+
+/**
+ * Builds the client, once for each state of its sources: whoever comes later finds it. It cannot be
+ * had where there is no go, it is too old, or its modules cannot be reached. Throws if it does not
+ * compile.
+ */
+export const buildClient = (): Built => {
+  if (!go(['version'], 10_000).ok) return { missing: 'needs go' };
+  const hash = createHash('sha256');
+  for (const name of fs.readdirSync(SOURCE).sort()) {
+    hash.update(`${name}\n`).update(fs.readFileSync(path.join(SOURCE, name)));
+  }
+  const program = path.join(BUILT, `go-client-${hash.digest('hex').slice(0, 16)}`);
+  if (fs.existsSync(program)) return { program };
+  const modules = go(['mod', 'download'], 90_000);
+  if (!modules.ok) {
+    return { missing: `needs Go modules: ${modules.said.trim().split('\n').at(-1)}` };
+  }
+  fs.mkdirSync(BUILT, { recursive: true });
+  // others may be building it too
+  const own = `${program}.${process.pid}`;
+  const built = go(['build', '-o', own, '.'], 200_000);
+  if (!built.ok) throw new Error(`the client does not build: ${built.said}`);
+  fs.renameSync(own, program);
+  return { program };
+};
 
 /** Runs what is $BUILDER, and notes how it was called. */
 const LAUNCHER = `#!/bin/sh
@@ -73,12 +117,15 @@ printf '%s\\n' "$*" >>"$BUILDER_LOG"
 exec "$BUILDER" "$@"
 `;
 
-/** A client that was built into a directory. Each question is a process of its own. */
+/** The client. Each question is a process of its own. */
 export class GoClient {
+  readonly #program: string;
   readonly #directory: string;
   #count = 0;
 
-  constructor(directory: string) {
+  /** @param directory an empty one, for what it needs and leaves */
+  constructor(program: string, directory: string) {
+    this.#program = program;
     this.#directory = directory;
     fs.mkdirSync(path.join(directory, 'launcher'));
     fs.mkdirSync(path.join(directory, 'named'));
@@ -100,7 +147,7 @@ export class GoClient {
     const log = path.join(this.#directory, `commands-${this.#count++}`);
     const { NODE_OPTIONS: _, ...env } = process.env; // what tap loads into every process
     const node = path.dirname(process.execPath);
-    const child = spawn(path.join(this.#directory, 'client'), {
+    const child = spawn(this.#program, {
       env: {
         ...env,
         PATH: [this.named, node, env.PATH].join(':'),
@@ -117,6 +164,8 @@ export class GoClient {
     child.stdin.end(JSON.stringify({ Builder: this.launcher, ...request }));
     const [stdout, stderr] = await Promise.all([buffer(child.stdout), buffer(child.stderr)]);
     clearTimeout(timer);
+    if (!hung && stdout.length === 0)
+      throw new Error(`no answer from the client: ${stderr.toString()}`);
     return {
       // a client of ours: what it says is what Answer says
       answer: hung ? {} : (JSON.parse(stdout.toString()) as Answer),
