@@ -1,12 +1,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t from 'tap';
 import { compact, defaultOutput } from '../../bin/compact.js';
+import { walk, type Bootstrap } from '../../lib/bootstrap.js';
 import { isCopyable, usageOf } from '../../lib/compact.js';
 import { loadImage } from '../../lib/load-tree.js';
 import type { CommandContext } from '../../bin/command.js';
-import { cli, hasFailed } from '../support/cli.js';
+import { cli, hasFailed, start } from '../support/cli.js';
 import { recordedIo } from '../support/command-io.js';
 import { filesBelow } from '../support/left.js';
 import { buildStack, contentsOf, imageAt, stacks, type Stack } from '../support/stacks.js';
@@ -67,6 +69,21 @@ const hidden: Stack = {
   ],
 };
 
+/** Ids of blobs of which files use fewer percent than that, but for those used to the last chunk. */
+const usedBelow = (image: Bootstrap, ratio: number): string[] => {
+  const used = image.blobs.map(() => new Map<number, number>()); // sizes by index
+  for (const { inode } of walk(image)) {
+    if (inode.type !== 'file') continue;
+    for (const { blobIndex, index, compressedSize } of image.chunks(inode)) {
+      used[blobIndex]!.set(index, compressedSize);
+    }
+  }
+  return image.blobs.flatMap(({ id, compressedSize, chunkCount }, i) => {
+    const size = [...used[i]!.values()].reduce((sum, size) => sum + size, 0);
+    return used[i]!.size < chunkCount && size * 100 < ratio * compressedSize ? [id] : [];
+  });
+};
+
 t.test('random stacks: the tree, every byte and every digest stay', async t => {
   let number = 0;
   let compacted = 0;
@@ -84,6 +101,7 @@ t.test('random stacks: the tree, every byte and every digest stay', async t => {
         const bytes = before.map(name => fs.readFileSync(path.join(folder, name)));
         const was = imageAt(image);
         const contents = await contentsOf(was, folder);
+        const below = usedBelow(was, ratio);
         const { out, json } = await run(image, folder, {
           'min-used-ratio': String(ratio),
           'compact-blob-size': String(small),
@@ -95,6 +113,7 @@ t.test('random stacks: the tree, every byte and every digest stay', async t => {
         const after = filesBelow(folder).filter(name => !before.includes(name));
         if (!fs.existsSync(out)) {
           t.same(after, [], 'nothing was done and nothing is left');
+          t.same(below, [], 'nothing was to be done');
           return;
         }
         compacted++;
@@ -102,6 +121,11 @@ t.test('random stacks: the tree, every byte and every digest stay', async t => {
         const ids = now.blobs.map(({ id }) => id);
         t.same(await contentsOf(now, folder), contents, 'the files are what they were');
         t.match(JSON.parse(fs.readFileSync(json, 'utf8')), { blobs: ids });
+        t.same(
+          below.filter(id => ids.includes(id)),
+          [],
+          'blobs used too little are gone',
+        );
         t.ok(
           after.every(name => ['out.boot', 'out.json', ...ids].includes(name)),
           'nothing else is left',
@@ -173,6 +197,67 @@ t.test('a blob that is not what it should be: nothing is named, nothing is lost'
     await t.rejects(run(image, folder), damage);
     t.same(filesBelow(folder), before, `${damage}: nothing is left`);
   }
+});
+
+/** Every layer hides most of the one below. */
+const large: Stack = {
+  fsVersion: 6,
+  layers: [0, 1, 2].map(n => ({
+    compressor: 'zstd',
+    files: ['a', 'b', 'c', `own${n}`].map((name, i) => ({
+      name,
+      size: 0x4_0000 - n * 0x1000, // chunks that all differ, and no two blobs alike
+      seed: 64 * i,
+      deletes: false,
+    })),
+  })),
+};
+
+t.test('killed midway, nothing is lost, and what is there is whole', async t => {
+  const folder = t.testdir({});
+  const image = await buildStack(large, folder);
+  const out = path.join(folder, 'out.boot');
+  const given = filesBelow(folder);
+  const contents = await contentsOf(imageAt(image), folder);
+  const argv = ['compact', '-B', image, '-D', folder, '--min-used-ratio', '90'];
+  // there is a file, for the output, before there is a folder
+  const isStaged = (): boolean =>
+    fs
+      .readdirSync(folder, { withFileTypes: true })
+      .some(entry => entry.name.startsWith('.rafs') && entry.isDirectory());
+  const dropStaged = (): void => {
+    for (const name of fs.readdirSync(folder)) {
+      if (name.startsWith('.rafs')) fs.rmSync(path.join(folder, name), { recursive: true });
+    }
+  };
+  let killed = 0;
+  for (const delay of [0, 0, 5, 10, 20, 40, 80, 160, 320]) {
+    const running = start([...argv, '--output-bootstrap', out, '-l', 'error']);
+    while (!isStaged() && running.child.exitCode === null) await sleep(1);
+    await Promise.race([sleep(delay), running.ended]);
+    running.child.kill('SIGKILL');
+    if ((await running.ended).signal === 'SIGKILL') killed++;
+    for (const name of given) t.ok(fs.existsSync(path.join(folder, name)), `${name} stays`);
+    t.same(await contentsOf(imageAt(image), folder), contents, `${delay} ms: what was there`);
+    if (fs.existsSync(out)) {
+      t.same(await contentsOf(imageAt(out), folder), contents, `${delay} ms: what was made`);
+      fs.unlinkSync(out);
+    }
+    dropStaged();
+  }
+  t.ok(killed > 0, `${killed} were killed`);
+  const stopped = start([...argv, '--output-bootstrap', out, '-l', 'error']);
+  const before = filesBelow(folder);
+  while (!isStaged() && stopped.child.exitCode === null) await sleep(1);
+  stopped.child.kill('SIGTERM');
+  hasFailed(t, await stopped.ended, 'one that is stopped', 143);
+  t.same(filesBelow(folder), before, 'leaves nothing');
+  t.equal((await cli([...argv, '--output-bootstrap', out])).exit, 0, 'once more, to its end');
+  const now = imageAt(out);
+  t.same(await contentsOf(now, folder), contents);
+  const below = usedBelow(imageAt(image), 90);
+  t.ok(below.length > 0, `${below.length} blobs are used too little`);
+  t.notOk(now.blobs.some(({ id }) => below.includes(id)));
 });
 
 t.test('as a process', async t => {
