@@ -1,5 +1,6 @@
 /** The address space of an image's block device: the bootstrap, then each blob where it is mapped. */
 import type { BlobRecord, Bootstrap } from './bootstrap.js';
+import type { ChunkInfo } from './ci-table.js';
 import { RafsError } from './errors.js';
 import { BlobFeature } from './layout/blob.js';
 
@@ -59,4 +60,30 @@ export const blockMap = (bootstrap: Bootstrap, bootstrapSize: number): BlockMap 
     end = offset + size;
   }
   return { blockSize, bootstrapSize, blobs, size: end };
+};
+
+/** Builders leave less than a block between chunks; here is room for the largest chunk there is. */
+const MOST_UNUSED = 0x1000000;
+
+/** CORRUPT for more bytes without a chunk than a blob can need. */
+export const requireGap = (size: number): void => {
+  if (size > MOST_UNUSED) throw new RafsError('CORRUPT', `${size} bytes without a chunk`);
+};
+
+/**
+ * Where a chunk ends. CORRUPT unless it lies behind the one before, which ends at `end`, and within
+ * the blob.
+ */
+export const endOfChunk = (
+  { uncompressedOffset, uncompressedSize }: ChunkInfo,
+  end: number,
+  size: number,
+): number => {
+  const own = uncompressedOffset + uncompressedSize;
+  if (uncompressedOffset < end || own > size) {
+    const where = `lies at ${uncompressedOffset}, not between ${end} and ${size}`;
+    throw new RafsError('CORRUPT', where);
+  }
+  requireGap(uncompressedOffset - end);
+  return own;
 };

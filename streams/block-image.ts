@@ -9,7 +9,7 @@
  * their digests: all chunks of the blob, whether or not this image uses them.
  */
 import { Readable } from 'node:stream';
-import type { MappedBlob, BlockMap } from '../lib/block-map.js';
+import { endOfChunk, requireGap, type BlockMap, type MappedBlob } from '../lib/block-map.js';
 import type { BlobRecord, Bootstrap, StoredChunk } from '../lib/bootstrap.js';
 import { ChunkIndex } from '../lib/chunk-index.js';
 import { isLegacyStargz, type ChunkInfo, type ChunkInfoTable } from '../lib/ci-table.js';
@@ -154,34 +154,28 @@ async function* chunksOf(
   for (let index = 0; index < table.count; index++) {
     const info = table.chunk(index);
     try {
-      const { uncompressedOffset, uncompressedSize } = info;
-      if (uncompressedOffset < end || uncompressedOffset + uncompressedSize > size) {
-        const where = `lies at ${uncompressedOffset}, not between ${end} and ${size}`;
-        throw new RafsError('CORRUPT', where);
-      }
-      yield* zeros(offset + end, offset + uncompressedOffset);
+      const next = endOfChunk(info, end, size);
+      yield* zeros(offset + end, offset + info.uncompressedOffset);
       const chunk = digests.chunk(blob.index, index, info);
       const bytes = await reader.read(chunk);
       digests.verify(blob.digester, chunk, bytes);
       yield { kind: 'bytes', bytes };
-      end = uncompressedOffset + uncompressedSize;
+      end = next;
     } catch (error) {
       throw located(error, { chunk: index, offset: info.compressedOffset });
     }
   }
+  requireGap(size - end);
   yield* zeros(offset + end, offset + size);
 }
 
 const ZEROS = Buffer.alloc(0x10000);
-/** Builders leave less than a block between chunks; here is room for the largest chunk there is. */
-const MOST_ZEROS = 0x1000000;
 
 /**
  * Zeros between two places of the device that need not be at a block. Pieces end where an image
- * can have holes. CORRUPT for more than a blob can need.
+ * can have holes.
  */
 function* zeros(from: number, to: number): Iterable<DiskPart> {
-  if (to - from > MOST_ZEROS) throw new RafsError('CORRUPT', `${to - from} bytes without a chunk`);
   for (let at = from; at < to;) {
     const bytes = ZEROS.subarray(0, Math.min(to - at, ZEROS.length - (at % ZEROS.length)));
     yield { kind: 'bytes', bytes };

@@ -4,7 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { copyOf } from '../lib/allocate.js';
-import type { MappedBlob } from '../lib/block-map.js';
+import { endOfChunk, requireGap, type MappedBlob } from '../lib/block-map.js';
 import { ByteCache } from '../lib/byte-cache.js';
 import type { ChunkInfo, ChunkInfoTable } from '../lib/ci-table.js';
 import { located, RafsError } from '../lib/errors.js';
@@ -211,13 +211,13 @@ export class MappedChunks implements MappedBytes {
     let end = 0;
     for (let index = 0; index < table.count; index++) {
       if (index % RUN === RUN - 1) await setImmediate();
-      const { uncompressedOffset, uncompressedSize } = table.chunk(index);
-      if (uncompressedOffset < end || uncompressedOffset + uncompressedSize > size) {
-        const where = `lies at ${uncompressedOffset}, not between ${end} and ${size}`;
-        throw new RafsError('CORRUPT', where, { chunk: index });
+      try {
+        end = endOfChunk(table.chunk(index), end, size);
+      } catch (error) {
+        throw located(error, { chunk: index });
       }
-      end = uncompressedOffset + uncompressedSize;
     }
+    requireGap(size - end);
     return table;
   }
 

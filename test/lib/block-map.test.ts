@@ -1,5 +1,5 @@
 import t from 'tap';
-import { blockMap } from '../../lib/block-map.js';
+import { blockMap, endOfChunk, requireGap } from '../../lib/block-map.js';
 import type { BlobRecord, Bootstrap } from '../../lib/bootstrap.js';
 import { parseBootstrap } from '../../lib/image.js';
 import { altered, failure, golden } from '../support/golden.js';
@@ -53,6 +53,22 @@ t.test('what cannot be a device is refused', t => {
   const [, second] = parsed.blobs;
   t.match(at(withFacts({}, { mappedBlkaddr: second!.mappedBlkaddr })), { code: 'CORRUPT' });
   t.match(at(withFacts({}, {}, {}, { mappedBlkaddr: 0xffff_ffff })), { code: 'LIMIT' });
+  t.end();
+});
+
+t.test('chunks of a blob come one after another, close together', t => {
+  const end = (uncompressedOffset: number, uncompressedSize: number): number => {
+    const info = { uncompressedOffset, uncompressedSize, compressedOffset: 0, compressedSize: 1 };
+    return endOfChunk({ ...info, compressed: true, encrypted: false }, 8192, 0x2000000);
+  };
+  t.equal(end(8192, 1), 8193);
+  t.equal(end(8192 + 0x1000000, 4096), 8192 + 0x1000000 + 4096);
+  t.equal(end(0x1000000, 0x1000000), 0x2000000);
+  t.throws(() => end(4096, 100), { code: 'CORRUPT' }, 'in the one before');
+  t.throws(() => end(0x1000000, 0x1000001), { code: 'CORRUPT' }, 'past the end');
+  t.throws(() => end(8192 + 0x1000001, 1), { code: 'CORRUPT' }, 'far away');
+  t.doesNotThrow(() => requireGap(0x1000000));
+  t.throws(() => requireGap(0x1000001), { code: 'CORRUPT' });
   t.end();
 });
 

@@ -4,6 +4,7 @@ import t from 'tap';
 import { blockMap } from '../../lib/block-map.js';
 import { parseBootstrap } from '../../lib/image.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
+import { BlobEntry } from '../../lib/layout/v6.js';
 import { blockImage, type DiskPart } from '../../streams/block-image.js';
 import { openBlockReader } from '../../streams/block-reader.js';
 import { bytesOf, type RandomBytes } from '../../streams/random-bytes.js';
@@ -183,6 +184,23 @@ t.test('a blob that does not fit the image is refused and closed', async t => {
     await device.close();
   }
 });
+
+t.test(
+  'a blob that says it is larger than its chunks is refused, as an export of it is',
+  async t => {
+    const from = CASES.get('tar-rafs.kinds.zstd.v6')!;
+    const { offset } = parseBootstrap(from.image).tables.blob;
+    const image = Buffer.from(from.image);
+    image.writeUInt32LE(1, offset + BlobEntry.offsets.uncompressedSize + 4); // units of 4 GiB
+    const { options } = deviceOf({ ...from, image });
+    const device = await openBlockReader({ ...options, cacheSize: 0 });
+    await t.rejects(device.read(device.size - 4096, 4096), {
+      code: 'CORRUPT',
+      message: /bytes without a chunk/,
+    });
+    await device.close();
+  },
+);
 
 t.test('images of which no device can be are refused at once', async t => {
   const { options } = deviceOf(CASES.get('zran.kinds')!);
