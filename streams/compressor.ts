@@ -11,7 +11,7 @@
 import { availableParallelism } from 'node:os';
 import { allocate } from '../lib/allocate.js';
 import { PooledCopies, type BufferPool, type Flow } from '../lib/buffer-pool.js';
-import { compress, compressInto, prepareCompressors, type Compressor } from '../lib/compress.js';
+import { compress, compressRun, prepareCompressors, type Compressor } from '../lib/compress.js';
 import type {
   BatchPart,
   ChunkPart,
@@ -137,16 +137,14 @@ export const compressor = async ({
         send(run);
         run = undefined;
       }
+      const made: Out[] = [];
+      const push = (part: Out): void => void made.push(part);
       while (pending.length > 0) {
-        const made: Out[] = [];
-        await first(part => made.push(part));
-        yield* made;
+        await first(push);
+        yield* made.splice(0);
       }
-      if (run) {
-        const made: Out[] = [];
-        unpack(run, compressHere(algorithm, run), room, part => made.push(part));
-        yield* made;
-      }
+      if (run) unpack(run, compressRun(algorithm, run.slab, run.sizes), room, push);
+      yield* made;
       // what is to come takes memory of its own
       run = undefined;
       pool.close();
@@ -160,19 +158,6 @@ export const compressor = async ({
 };
 
 const NO_BYTES = Buffer.alloc(0);
-
-const compressHere = (algorithm: Compressor, { slab, sizes }: Run): number[] => {
-  const plain = Buffer.from(slab.plain);
-  const packed = Buffer.from(slab.packed);
-  let from = 0;
-  let to = 0;
-  return sizes.map(size => {
-    const stored = compressInto(algorithm, plain.subarray(from, from + size), packed, to);
-    from += size;
-    to += stored;
-    return stored;
-  });
-};
 
 /**
  * The parts of a run with their stored bytes.

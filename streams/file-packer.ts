@@ -12,7 +12,7 @@
 import { Writable } from 'node:stream';
 import { allocate } from '../lib/allocate.js';
 import { alignUp } from '../lib/bytes.js';
-import { compressInto } from '../lib/compress.js';
+import { compressRun } from '../lib/compress.js';
 import { located, RafsError } from '../lib/errors.js';
 import { BLOCK_SIZE, PACKINGS, type PackingName, type Pieces } from '../lib/pieces.js';
 import type { Tree } from '../lib/tree.js';
@@ -72,17 +72,8 @@ export const filePacker = (options: FilePackerOptions): Writable => {
   let got = 0; // bytes of the file
   let used = 0; // of them in the piece under way, which lies behind what the run has
 
-  const compressHere = ({ slab, plain, sizes }: Run): readonly number[] => {
-    const packed = Buffer.from(slab.packed);
-    let from = 0;
-    let to = 0;
-    return sizes.map(size => {
-      const stored = compressInto(compressor, plain.subarray(from, from + size), packed, to);
-      from += size;
-      to += stored;
-      return stored;
-    });
-  };
+  const compressHere = ({ slab, sizes }: Run): readonly number[] =>
+    compressRun(compressor, slab, sizes);
 
   const send = (full: Run): void => {
     const stored = workers > 0 ? pool.compress(full.slab, full.sizes) : undefined;
