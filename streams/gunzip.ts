@@ -16,8 +16,7 @@ import { bareThread } from './thread-options.js';
 export class GzipDecoder {
   readonly #steps = new GzipSteps();
   readonly #copyOf: (bytes: Buffer) => Buffer;
-
-  readonly #most: number;
+  readonly #most: number; // bytes of a piece
 
   /** @param pool that pieces are from; they have buffers of their own without it */
   constructor(pool?: BufferPool) {
@@ -26,7 +25,7 @@ export class GzipDecoder {
     this.#copyOf = copies ? bytes => copies.copyOf(bytes) : copyOf;
   }
 
-  /** Makes of the next bytes what there is in them, in pieces of 1 MiB at most. */
+  /** Makes of the next bytes what there is in them, in pieces of 1 MiB, or of the pool's size, at most. */
   *push(bytes: Uint8Array): Iterable<Buffer> {
     this.#steps.feed(bytes);
     for (;;) {
@@ -51,7 +50,6 @@ const PARTS_AHEAD = 2;
  * takes bytes, makes bytes of 1 MiB at most, with their offset in the plain stream
  * holds 1.5 MiB: input not used yet, and the window; with a worker, four pieces of 1 MiB and three
  * parts of the source besides
- *
  */
 export const gunzip = ({ worker = false, reads, pieces }: GunzipOptions = {}): Stage<
   BytesPart,

@@ -19,6 +19,13 @@ export interface Handlers<In, Out> {
   close?(): void;
 }
 
+/** Instead of `part`: handlers that take a whole batch, for work that is asynchronous by nature. */
+export interface BatchHandlers<In, Out> {
+  batch(parts: readonly In[]): Made<Out>;
+  end?(): Made<Out>;
+  close?(): void;
+}
+
 /**
  * Instead of `part`: a handler that is given what passes a part on. It costs a fifth of a generator
  * for every part, but what it makes of a batch is held until it has seen all of that: for stages
@@ -38,17 +45,11 @@ export interface PushBatchHandlers<In, Out> {
   close?(): void;
 }
 
+/** Passes a part on. */
 export type Push<Out> = (part: Out) => void;
 
 type AnyHandlers<In, Out> =
   Handlers<In, Out> | BatchHandlers<In, Out> | PushHandlers<In, Out> | PushBatchHandlers<In, Out>;
-
-/** Instead of `part`: handlers that take a whole batch, for work that is asynchronous by nature. */
-export interface BatchHandlers<In, Out> {
-  batch(parts: readonly In[]): Made<Out>;
-  end?(): Made<Out>;
-  close?(): void;
-}
 
 /** What a stream between stages carries. */
 export type Batch<Part> = readonly Part[];
@@ -85,9 +86,7 @@ export class Stage<In, Out> extends Transform {
       handlers.all(batch, this.#push).then(() => this.#settle(done), this.#failing(done));
       return;
     }
-    this.#run(() => {
-      return 'batch' in handlers ? handlers.batch(batch) : each(handlers, batch);
-    }, done);
+    this.#run(() => ('batch' in handlers ? handlers.batch(batch) : each(handlers, batch)), done);
   }
 
   override _flush(done: TransformCallback): void {
@@ -122,7 +121,7 @@ export class Stage<In, Out> extends Transform {
       for (let i = 0; i < batch.length; i++) {
         const more = handlers.each(batch[i]!, this.#push);
         if (!more) continue;
-        const made = restOfEach(handlers, batch, i + 1, more, this.#push);
+        const made = rest(part => handlers.each(part, this.#push), batch, i + 1, more);
         this.#pull(made[Symbol.iterator](), done, this.#failing(done));
         return;
       }
@@ -207,36 +206,24 @@ const each = <In, Out>(handlers: Handlers<In, Out>, batch: Batch<In>): Made<Out>
   for (let i = 0; i < batch.length; i++) {
     const made = handlers.part(batch[i]!);
     if (!made) continue;
+    // a handler is of one kind
     return Symbol.iterator in made
-      ? rest(handlers, batch, i + 1, made)
+      ? rest(part => handlers.part(part) as Iterable<Out> | void, batch, i + 1, made)
       : restAsync(handlers, batch, i + 1, made);
   }
 };
 
+/** What was made of a part, then what `make` makes of those from `from` on. */
 function* rest<In, Out>(
-  handlers: Handlers<In, Out>,
+  make: (part: In) => Iterable<Out> | void,
   batch: Batch<In>,
   from: number,
   first: Iterable<Out>,
 ): Iterable<Out> {
   yield* first;
   for (let i = from; i < batch.length; i++) {
-    const made = handlers.part(batch[i]!) as Iterable<Out> | void; // a handler is of one kind
+    const made = make(batch[i]!);
     if (made) yield* made;
-  }
-}
-
-function* restOfEach<In, Out>(
-  handlers: PushHandlers<In, Out>,
-  batch: Batch<In>,
-  from: number,
-  first: Iterable<Out>,
-  push: Push<Out>,
-): Iterable<Out> {
-  yield* first;
-  for (let i = from; i < batch.length; i++) {
-    const more = handlers.each(batch[i]!, push);
-    if (more) yield* more;
   }
 }
 

@@ -91,7 +91,7 @@ type Body = 'header' | 'content' | 'sparse' | 'skip' | 'meta';
  */
 export const tarDemux = <Other extends { kind: string } = never>(options: TarDemuxOptions = {}) => {
   const parser = tarParser(options);
-  return new Stage<BytesPart | Other, EntryPart | DataPart | EndPart | Other>('tar-demux', {
+  return new Stage<BytesPart | Other, TarPart | Other>('tar-demux', {
     // what is no bytes part is of another type: a generic union is not narrowed
     each(part, push) {
       if (part.kind === 'bytes') return parser.part(part as BytesPart, push);
