@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Duplex, Readable } from 'node:stream';
 import { parseAttributes, type Attributes } from '../lib/attributes.js';
+import type { BufferPool } from '../lib/buffer-pool.js';
 import { planBuild, type BuildOptions, type PathKind } from '../lib/build-plan.js';
 import type { ChunkDict } from '../lib/chunk-dict.js';
 import { prepareCompressors } from '../lib/compress.js';
@@ -205,11 +206,11 @@ const openBase = async (build: BuildOptions): Promise<Base> => {
 /** What makes a layer of a tar, by the mode. */
 const FROM_TAR = { native: nativeFromTar, zran: referenceFromTar, tarfs: tarfsFromTar } as const;
 
-/** Buffers to use again in a Native build: of the source, and for what is stored. */
-const pools = (build: BuildOptions, input: Source, writer: ArtifactWriter) => {
-  if (build.mode !== 'native' || build.paths.blobCacheDir !== undefined) return {};
+/** Buffers to use again for what a Native build stores: the sink says what is written. */
+const poolFor = (build: BuildOptions, writer: ArtifactWriter): BufferPool | undefined => {
+  if (build.mode !== 'native' || build.paths.blobCacheDir !== undefined) return undefined;
   writer.written = storedPool(build);
-  return { reads: input.usePool(), stored: writer.written };
+  return writer.written;
 };
 
 const runBuild = async (
@@ -259,7 +260,8 @@ const runBuild = async (
       stages = await FROM_TAR[build.mode]({
         ...options,
         compression,
-        ...pools(build, input, writer),
+        input,
+        stored: poolFor(build, writer),
       });
     } else if (input instanceof TarScan) {
       stages = tarfsFromScan(options);

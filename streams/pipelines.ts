@@ -31,6 +31,7 @@ import { digester } from './digester.js';
 import { gunzip } from './gunzip.js';
 import { hashJoiner } from './hash-joiner.js';
 import { referenceWriter, type ReferenceWriterOptions } from './reference-writer.js';
+import type { Source } from './source.js';
 import { stargzToc, type StargzTocOptions } from './stargz-toc.js';
 import { tarDemux } from './tar-demux.js';
 import { tarfsHasher } from './tarfs-hasher.js';
@@ -45,8 +46,8 @@ export type NativeOptions = BlobWriterOptions &
     batchSize?: number;
     /** threads that compress */
     workers?: number | undefined;
-    /** of a source that takes its buffers from there */
-    reads?: BufferPool | undefined;
+    /** what the bytes of a tar come from: told to take its buffers from a pool, where that is of use */
+    input?: Pick<Source, 'usePool'>;
     /** for stored bytes, which the sink says are written; see `storedPool` */
     stored?: BufferPool | undefined;
     /** counts what passes, for progress */
@@ -72,13 +73,16 @@ const PIECE_SIZE = 0x80000;
 export const nativeFromTar = async (
   options: NativeOptions & { compression: Compression },
 ): Promise<Duplex> => {
-  const { compression, reads, chunkSize } = options;
+  const { compression, input, chunkSize } = options;
+  if (!recycles(options)) {
+    return compose([...EXPAND[compression](), tarDemux(), ...(await native(options))]);
+  }
+  const reads = input?.usePool();
   const pieces = compression === 'none' ? reads : new BufferPool(PIECE_SIZE);
-  const flow = pieces && recycles(options) ? new Flow(pieces, chunkSize) : undefined;
   return compose([
-    ...EXPAND[compression](flow && { reads, pieces }),
+    ...EXPAND[compression]({ reads, pieces }),
     tarDemux(),
-    ...(await native(options, flow)),
+    ...(await native(options, pieces && new Flow(pieces, chunkSize))),
   ]);
 };
 
