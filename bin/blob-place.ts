@@ -89,6 +89,22 @@ export const backendPlace = async ({
   return placeIn(type, parseJson(text, option), option);
 };
 
+/** What of these options was given, the first of them; undefined where none was. */
+export const givenPlace = async ({
+  backend,
+  blobDir,
+  config,
+}: {
+  backend?: BackendValues | undefined;
+  blobDir?: string | undefined;
+  config?: string | undefined;
+}): Promise<BlobPlace | undefined> => {
+  const storage = backend && (await backendPlace(backend));
+  if (storage) return storage;
+  if (blobDir !== undefined) return { blobDir };
+  return config === undefined ? undefined : readConfig(config);
+};
+
 const placeIn = async (
   type: string,
   config: unknown,

@@ -5,7 +5,7 @@ import { describe } from '../lib/errors.js';
 import { openBlockReader } from '../streams/block-reader.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
 import { nbdServer, type NbdAddress } from '../streams/nbd-server.js';
-import { backendPlace, openBlob, openTables, readConfig, type BlobPlace } from './blob-place.js';
+import { givenPlace, openBlob, openTables } from './blob-place.js';
 import type { CommandContext } from './command.js';
 import { openImage } from './open-image.js';
 import type { Values } from './options.js';
@@ -21,7 +21,8 @@ export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promi
   const { log, signal } = context;
   const from = await openImage(values.bootstrap);
   const { bootstrap, image } = from;
-  const place = await placeOf(values);
+  const { config, 'blob-dir': blobDir } = values;
+  const place = (await givenPlace({ backend: values, blobDir, config }))!; // the parser requires one
   const open = (index: number): Promise<RandomBytes> => openBlob(bootstrap.blobs[index]!, place);
   const map = blockMap(bootstrap, image.length);
   const device = await openBlockReader({
@@ -62,13 +63,6 @@ export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promi
   } finally {
     await device.close();
   }
-};
-
-const placeOf = async (values: Values<'nbd'>): Promise<BlobPlace> => {
-  const storage = await backendPlace(values);
-  if (storage) return storage;
-  // the parser requires one of them
-  return values.config === undefined ? { blobDir: values['blob-dir']! } : readConfig(values.config);
 };
 
 const addressOf = ({ socket, port }: Values<'nbd'>): NbdAddress =>

@@ -13,7 +13,7 @@ import type { BlobInfo } from '../lib/parts.js';
 import { compactor } from '../streams/compactor.js';
 import { releaseFifo } from '../streams/fifo.js';
 import { openOutput, type Output } from '../streams/output.js';
-import { backendPlace, readConfig, type BlobPlace } from './blob-place.js';
+import { givenPlace, type BlobPlace } from './blob-place.js';
 import { BlobSources } from './blob-sources.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
@@ -128,10 +128,9 @@ const optimizeImage = async (
 };
 
 const placeOf = async (values: Values, image: Image): Promise<BlobPlace> => {
-  const storage = await backendPlace(values);
-  if (storage) return storage;
-  if (values['blob-dir'] !== undefined) return { blobDir: values['blob-dir'] };
-  if (values.config !== undefined) return readConfig(values.config);
+  const { config, 'blob-dir': blobDir } = values;
+  const given = await givenPlace({ backend: values, blobDir, config });
+  if (given) return given;
   if (image.inlined) return { blobFile: image.path };
   throw new RafsError(
     'UNSUPPORTED',

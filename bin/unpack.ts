@@ -15,10 +15,9 @@ import type { RandomBytes } from '../streams/random-bytes.js';
 import type { Batch } from '../streams/stage.js';
 import { tarMux } from '../streams/tar-mux.js';
 import {
-  backendPlace,
+  givenPlace,
   openBlob,
   openTables,
-  readConfig,
   type BackendValues,
   type BlobPlace,
 } from './blob-place.js';
@@ -83,10 +82,8 @@ const blobPlace = async (
   inlined: boolean,
 ): Promise<BlobPlace> => {
   if (blob !== undefined) return { blobFile: blob };
-  const storage = backend && (await backendPlace(backend));
-  if (storage) return storage;
-  if (blobDir !== undefined) return { blobDir };
-  if (config !== undefined) return readConfig(config);
+  const given = await givenPlace({ backend, blobDir, config });
+  if (given) return given;
   if (inlined) return { blobFile: bootstrap };
   throw new RafsError(
     'UNSUPPORTED',
