@@ -118,15 +118,14 @@ t.test('with tokens', { skip: skip || lacksOpenssl }, async t => {
   await refuses(guarded, {}, /no token to read with: status 401/);
 });
 
-const program = path.join(temporaryDirectory(t), 's3-server');
-const withoutS3 = skip || (buildGo('s3-server', program) ?? false);
+const { program, missing: withoutS3 } = buildGo('s3-server');
 
-t.test('with its blobs elsewhere', { skip: withoutS3 }, async t => {
+t.test('with its blobs elsewhere', { skip: skip || withoutS3 }, async t => {
   const directory = temporaryDirectory(t);
   fs.mkdirSync(path.join(directory, 'empty'));
   const keys = { key: 'AKID', secret: 'secret', bucket: 'registry' };
   const objects = { directory: path.join(directory, 'empty'), prefix: '', ...keys };
-  const endpoint = await startS3(t, program, objects);
+  const endpoint = await startS3(t, program!, objects);
   const s3 = {
     ...{ accesskey: keys.key, secretkey: keys.secret, bucket: keys.bucket, region: 'us-east-1' },
     ...{ regionendpoint: `http://${endpoint}`, secure: false, v4auth: true },

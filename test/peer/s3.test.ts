@@ -1,21 +1,18 @@
 /** A server of S3 that is not ours, which verifies signatures: rclone's gofakes3. */
 import fs from 'node:fs';
-import path from 'node:path';
 import t from 'tap';
 import { cli, hasFailed, succeed } from '../support/cli.js';
-import { temporaryDirectory } from '../support/fs.js';
 import { buildGo } from '../support/go.js';
 import { imageOf } from '../support/image-of.js';
 import { madeTar } from '../support/layers.js';
 import { startS3 } from '../support/storage-servers.js';
 
-const program = path.join(temporaryDirectory(t), 's3-server');
-const skip = buildGo('s3-server', program) ?? false;
+const { program, missing: skip } = buildGo('s3-server');
 
 t.test('unpack, check', { skip }, async t => {
   const { at } = await imageOf(t, ['-t', 'tar-rafs'], madeTar('debian', { scale: 0.02 }));
   const objects = { bucket: 'layers', prefix: 'dir with blanks/é+', key: 'AKID', secret: 's3/+=' };
-  const endpoint = await startS3(t, program, { directory: at('blobs'), ...objects });
+  const endpoint = await startS3(t, program!, { directory: at('blobs'), ...objects });
   const config = {
     scheme: 'http',
     endpoint,

@@ -8,7 +8,8 @@ import path from 'node:path';
 import type { Test } from 'tap';
 import { succeed } from './cli.js';
 import { temporaryDirectory } from './fs.js';
-import { buildClient, GoClient, type Answer, type Member, type Request } from './go-client.js';
+import { buildGo } from './go.js';
+import { GoClient, type Answer, type Member, type Request } from './go-client.js';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 export const fileDigest = (file: string): string => sha256(fs.readFileSync(file));
@@ -72,9 +73,9 @@ export class GoBench {
     // it may have to be built, and every answer is a process or more
     t.setTimeout(900_000);
     this.#home = temporaryDirectory(t);
-    const built = buildClient();
-    this.#skip = 'missing' in built && built.missing;
-    this.#client = 'program' in built ? new GoClient(built.program, this.#home) : undefined;
+    const { program, missing } = buildGo('go-client');
+    this.#skip = missing;
+    this.#client = missing === false ? new GoClient(program, this.#home) : undefined;
   }
 
   /** A test, skipped where there is no client. */

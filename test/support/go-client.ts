@@ -1,16 +1,9 @@
 /** The library by which containerd converts images, with our program as its builder. */
-import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import { CLI } from './cli.js';
-
-// compiled, this file lies in dist/test/support/
-const SOURCE = fileURLToPath(new URL('../../../test/peer/go-client/', import.meta.url));
-// where a build takes nothing away
-const BUILT = fileURLToPath(new URL('../../peer/', import.meta.url));
 
 /** A request, with the fields of the client's own; times are in milliseconds. */
 export interface Request {
@@ -68,48 +61,6 @@ export interface Asked {
   /** it had to be killed */
   hung: boolean;
 }
-
-/** What go is to do: with the modules that are named, and the compiler that is here. */
-const GO = {
-  ...process.env,
-  GOTOOLCHAIN: 'local',
-  GOFLAGS: '-mod=readonly -buildvcs=false',
-  CGO_ENABLED: '0',
-};
-
-const go = (argv: readonly string[], timeout: number): { ok: boolean; said: string } => {
-  const { status, stderr, error } = spawnSync('go', argv, { cwd: SOURCE, env: GO, timeout });
-  return { ok: status === 0, said: error?.message ?? stderr?.toString() ?? '' };
-};
-
-/** The client's program, or why it cannot be had here. */
-export type Built = { program: string } | { missing: string };
-
-/**
- * Builds the client, once for each state of its sources: whoever comes later finds it. It cannot be
- * had where there is no go, it is too old, or its modules cannot be reached. Throws if it does not
- * compile.
- */
-export const buildClient = (): Built => {
-  if (!go(['version'], 10_000).ok) return { missing: 'needs go' };
-  const hash = createHash('sha256');
-  for (const name of fs.readdirSync(SOURCE).sort()) {
-    hash.update(`${name}\n`).update(fs.readFileSync(path.join(SOURCE, name)));
-  }
-  const program = path.join(BUILT, `go-client-${hash.digest('hex').slice(0, 16)}`);
-  if (fs.existsSync(program)) return { program };
-  const modules = go(['mod', 'download'], 90_000);
-  if (!modules.ok) {
-    return { missing: `needs Go modules: ${modules.said.trim().split('\n').at(-1)}` };
-  }
-  fs.mkdirSync(BUILT, { recursive: true });
-  // others may be building it too
-  const own = `${program}.${process.pid}`;
-  const built = go(['build', '-o', own, '.'], 200_000);
-  if (!built.ok) throw new Error(`the client does not build: ${built.said}`);
-  fs.renameSync(own, program);
-  return { program };
-};
 
 /** Runs what is $BUILDER, and notes how it was called. */
 const LAUNCHER = `#!/bin/sh

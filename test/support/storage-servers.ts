@@ -28,7 +28,7 @@ export interface S3Objects {
   secret: string;
 }
 
-/** Starts a server that buildGo('s3-server', program) has built; its host. */
+/** Starts a server that buildGo('s3-server') has built; its host. */
 export const startS3 = async (
   t: Teardown,
   program: string,
