@@ -25,6 +25,7 @@ t.test('exit status: wrong usage and unmergeable bootstraps 2, all else 1', asyn
       .map(code => [code, status(code as Code)])
       .sort(),
     [
+      ['BACKEND', 1],
       ['CORRUPT', 1],
       ['INCONSISTENT', 2],
       ['LIMIT', 1],
