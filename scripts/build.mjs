@@ -1,6 +1,7 @@
 /**
- * Builds dist/: WebAssembly from assembly/, then TypeScript, then a bundle of the program. Only what changed is done again, and
- * what has no source any more is removed, so that the test of a deleted file does not run.
+ * Builds dist/: WebAssembly from assembly/, then TypeScript, then a bundle of the program. Only what
+ * changed is done again, and what has no source any more is removed, so that the test of a deleted
+ * file does not run.
  */
 import { createHash } from 'node:crypto';
 import {
