@@ -32,7 +32,7 @@ const print = (text: string): Promise<void> =>
   });
 
 /** Bytes that may be allocated between two collections of garbage. */
-const COLLECT_EVERY = 0x800000;
+const COLLECT_EVERY = 0x600000;
 
 /** How long a command that was stopped may take to clean up. */
 const GRACE_MS = 1000;

@@ -45,6 +45,11 @@ export class BufferPool {
     if (at > 0) this.#free.push(...taken.splice(0, at));
   }
 
+  /** Whether these bytes are a view of a buffer that is taken. */
+  has(bytes: Buffer): boolean {
+    return this.#taken.some(buffer => buffer.buffer === bytes.buffer);
+  }
+
   /** No more will be taken: lets go of the buffers, which are left to whoever looks at them. */
   clear(): void {
     this.#free.length = this.#taken.length = 0;

@@ -8,6 +8,7 @@
  * Sections are written one after another, since the blob may be a pipe: chunk data, CI table with
  * its header, chunk digests, then the TOC unless the bootstrap is to be inlined before it.
  */
+import { collectNow } from '../lib/allocate.js';
 import { BlobFile } from '../lib/blob-file.js';
 import { alignUp } from '../lib/bytes.js';
 import { CiWriter } from '../lib/ci-writer.js';
@@ -166,6 +167,7 @@ export const blobWriter = ({
 
   /** Sections behind the chunk data, for a blob that has chunks. */
   function* tail(): Generator<SectionPart, BlobInfo> {
+    collectNow(); // the chunks that have passed are not to be there beside the tables
     const dataSize = file.position;
     if (tarHeaders) yield file.appendHeader(Section.BLOB, dataSize);
     file.addToTable(Section.BLOB, blobOffset, {

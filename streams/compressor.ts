@@ -88,7 +88,7 @@ export const compressor = async ({
   const pool = new CompressorPool({
     compressor: algorithm,
     workers,
-    slabs: 2 * workers + 1,
+    slabs: workers + 2,
     slabSize: slabSizeOf(chunkSize),
   });
   const pending: { run: Run; stored: Promise<readonly number[]>; ready: boolean }[] = [];

@@ -152,7 +152,7 @@ const tarfs = (options: TarfsOptions): Duplex[] => [
 
 export type ReferenceOptions = Omit<ReferenceWriterOptions, 'zran'> &
   FinalizerOptions &
-  Pick<NativeOptions, 'lower' | 'dict' | 'meter'>;
+  Pick<NativeOptions, 'lower' | 'dict' | 'input' | 'meter'>;
 
 /**
  * A tar, gzipped or not, to a bootstrap that refers to it and to a blob with the tables for that.
@@ -169,7 +169,10 @@ export const referenceFromTar = async (
   }
   const zran = options.compression === 'gzip';
   const chunks = zran
-    ? [zranDemux({ ...options, kept: options.cache ?? false }), hashJoiner()]
+    ? [
+        zranDemux({ ...options, kept: options.cache ?? false, reads: options.input?.usePool() }),
+        hashJoiner(),
+      ]
     : [
         tarfsHasher({ hashed: true, kept: false }),
         tarDemux<LayerPart>(),

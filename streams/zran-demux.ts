@@ -11,6 +11,7 @@
  */
 import { createHash } from 'node:crypto';
 import { collectNow, copyOf } from '../lib/allocate.js';
+import type { BufferPool } from '../lib/buffer-pool.js';
 import { hashChunks } from '../lib/digest.js';
 import type { BytesPart, LayerPart } from '../lib/parts.js';
 import { HashPool } from './hash-pool.js';
@@ -27,7 +28,7 @@ export interface RunPart {
 const SLAB_SIZE = 0x100000;
 const SLABS = 4;
 const RUN_PARTS = 0x1000;
-/** Of the gzip: what was used up is dead, and makes several times as much work as it has bytes. */
+/** Of a gzip that is in no pool: what was used up is dead, and is several times as much when inflated. */
 const COLLECT_EVERY = 0x800000;
 const NO_BYTES = Buffer.alloc(0);
 
@@ -36,9 +37,11 @@ export interface ZranDemuxOptions {
   chunkSize: number;
   /** chunks keep their bytes */
   kept?: boolean;
+  /** what the source has its buffers from */
+  reads?: BufferPool | undefined;
 }
 
-export const zranDemux = ({ chunkSize, kept = false }: ZranDemuxOptions) => {
+export const zranDemux = ({ chunkSize, kept = false, reads }: ZranDemuxOptions) => {
   const parser = zranParser({ chunkSize });
   const pool = new HashPool({
     threads: 1,
@@ -102,7 +105,8 @@ export const zranDemux = ({ chunkSize, kept = false }: ZranDemuxOptions) => {
       for (const { bytes } of given) {
         layer.update(bytes);
         layerSize += bytes.length;
-        sinceCollection += bytes.length;
+        reads?.reached(bytes);
+        if (!reads?.has(bytes)) sinceCollection += bytes.length;
         if (sinceCollection > COLLECT_EVERY) {
           collectNow();
           sinceCollection = 0;
