@@ -38,8 +38,24 @@ const fewFiles = (total: number, files: number): LayerShape => ({
   scaled: 'sizes',
 });
 
-/** Quantiles of the first two were taken from a Debian 12 root file system and a Linux 6.1 tree. */
+const smallFiles = (files: number): LayerShape => ({
+  about: `${files} small files`,
+  files,
+  directories: files / 50,
+  symlinks: 0,
+  sizes: [
+    [0, 1],
+    [0.5, 250],
+    [1, 3000],
+  ],
+  random: 0.1,
+  repeated: 0.4,
+  scaled: 'files',
+});
+
+/** Quantiles of the Debian and the kernel were taken from a Debian 12 root file system and a Linux 6.1 tree. */
 export const LAYERS = {
+  ten: { ...smallFiles(10), directories: 3 },
   debian: {
     about: 'like the root file system of a Debian',
     files: 5300,
@@ -86,20 +102,9 @@ export const LAYERS = {
     repeated: 0.75,
     scaled: 'files',
   },
-  million: {
-    about: 'a million small files',
-    files: 1000000,
-    directories: 20000,
-    symlinks: 0,
-    sizes: [
-      [0, 1],
-      [0.5, 250],
-      [1, 3000],
-    ],
-    random: 0.1,
-    repeated: 0.4,
-    scaled: 'files',
-  },
+  '10k': smallFiles(10000),
+  '100k': smallFiles(100000),
+  million: smallFiles(1000000),
   '1g': fewFiles(GIB, 12),
   '4g': fewFiles(4 * GIB, 12),
   '10g': fewFiles(10 * GIB, 12),

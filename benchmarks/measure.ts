@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 
 export interface Cost {
-  /** seconds on the wall clock */
+  /** seconds on the wall clock, some milliseconds of starting a process included */
   wall: number;
   /** seconds of all its threads, in user mode and in the kernel */
   cpu: number;
@@ -21,9 +21,11 @@ export const measure = async (command: readonly string[], time = 'time'): Promis
   const directory = mkdtempSync(path.join(os.tmpdir(), 'rafs-time-'));
   try {
     const figures = path.join(directory, 'figures');
-    await finished([time, '-f', '%e %U %S %M', '-o', figures, ...command]);
-    const [wall, user, system, rss] = readFileSync(figures, 'utf8').trim().split(' ').map(Number);
-    return { wall: wall!, cpu: user! + system!, rss: rss! };
+    const start = performance.now(); // GNU time has hundredths of a second
+    await finished([time, '-f', '%U %S %M', '-o', figures, ...command]);
+    const wall = (performance.now() - start) / 1000;
+    const [user, system, rss] = readFileSync(figures, 'utf8').trim().split(' ').map(Number);
+    return { wall, cpu: user! + system!, rss: rss! };
   } finally {
     rmSync(directory, { recursive: true });
   }

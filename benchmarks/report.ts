@@ -6,12 +6,19 @@ import type { Cost } from './measure.js';
 export interface Row {
   layer: string;
   form: string;
-  compressor: string;
-  blobSize: number;
+  task: string;
+  runs: number;
+  /** bytes of what we made */
+  size?: number;
   ours: Cost;
-  /** of nydus-image, where it was measured */
-  theirs?: Cost;
-  /** both blobs are the same bytes */
+  peers: PeerCost[];
+}
+
+export interface PeerCost {
+  name: string;
+  cost: Cost;
+  size?: number;
+  /** what it made and what we made are the same bytes */
   same?: boolean;
 }
 
@@ -36,42 +43,55 @@ export const machine = (): Record<string, string> => {
 /** What a builder says it is, on one line. */
 export const versionOf = ([program, ...argv]: readonly string[]): string => {
   const text = execFileSync(program!, [...argv, '--version'], { encoding: 'utf8' });
-  return /Version:\s*(\S+)/.exec(text)?.[1] ?? text.split('\n')[0]!;
+  return /Version:\s*(\S+)/.exec(text)?.[1] ?? text.trim().split(' ').at(-1)!;
 };
 
 const gib = (bytes: number): string => (bytes / 0x40000000).toFixed(0);
 const mib = (kib: number): string => (kib / 1024).toFixed(0);
-const ratio = (a: number, b: number | undefined): string => (b ? (a / b).toFixed(2) : '');
+const seconds = (s: number): string => s.toFixed(s < 1 ? 3 : 2);
+const megabytes = (size: number | undefined): string =>
+  size === undefined ? '' : (size / 0x100000).toFixed(1);
 
-const cells = ({ layer, form, compressor, blobSize, ours, theirs, same }: Row): string[] => [
-  layer,
-  form,
-  compressor,
-  (blobSize / 0x100000).toFixed(1),
-  ours.wall.toFixed(2),
-  theirs?.wall.toFixed(2) ?? '–',
-  ratio(ours.wall, theirs?.wall),
-  ours.cpu.toFixed(2),
-  theirs?.cpu.toFixed(2) ?? '–',
-  mib(ours.rss),
-  theirs ? mib(theirs.rss) : '–',
-  same === undefined ? '' : same ? 'yes' : 'no',
-];
+/** A row for every peer, or one without. */
+const cells = ({ layer, form, task, runs, size, ours, peers }: Row): string[][] => {
+  const first = [layer, form, task, megabytes(size), seconds(ours.wall)];
+  const mine = [seconds(ours.cpu), mib(ours.rss)];
+  if (peers.length === 0) {
+    return [[...first, '–', '–', '', mine[0]!, '–', mine[1]!, '–', '', '', String(runs)]];
+  }
+  return peers.map(({ name, cost, size: theirs, same }) => [
+    ...first,
+    name,
+    seconds(cost.wall),
+    (ours.wall / cost.wall).toFixed(2),
+    mine[0]!,
+    seconds(cost.cpu),
+    mine[1]!,
+    mib(cost.rss),
+    (ours.rss / cost.rss).toFixed(2),
+    same === undefined ? '' : same ? 'yes' : `no, ${megabytes(theirs)}`,
+    String(runs),
+  ]);
+};
 
 const HEADER = [
   'layer',
   'source',
-  'compressor',
-  'blob MiB',
+  'task',
+  'made MiB',
   'wall s',
-  'ref. wall s',
+  'peer',
+  'its wall s',
   'wall ratio',
   'CPU s',
-  'ref. CPU s',
+  'its CPU s',
   'RSS MiB',
-  'ref. RSS MiB',
+  'its RSS MiB',
+  'RSS ratio',
   'same bytes',
+  'runs',
 ];
+const TEXTS = [0, 1, 2, 5, 13];
 
 const line = (texts: readonly string[]): string => `| ${texts.join(' | ')} |\n`;
 
@@ -79,16 +99,18 @@ export const table = ({ facts, layers, rows, skipped }: Report): string => {
   const named = new Set(rows.map(row => row.layer));
   return [
     '# Results\n\n',
-    'Made by `npm run bench`. "ref." is nydus-image, run in turns with us on the same source with ',
-    'the same options (`--blob-inline-meta --features blob-toc`). CPU is user and system time of ',
-    'all threads, RSS the peak. A ratio below 1 says that we are faster. Layers that come through ',
-    'a FIFO are made while they are read, on the same cores.\n\n',
+    'Made by `npm run bench`: every program does the same work on the same input, in turns. The ',
+    'figures are medians. CPU is user and system time of all threads, RSS the peak; a ratio below ',
+    '1 says that we take less. "same bytes" is whether what was made is equal, with the size of ',
+    "the peer's in MiB where it is not. Layers that come through a FIFO are made while they are ",
+    'read, on the same cores. Native blobs have `--blob-inline-meta --features blob-toc`; the bytes ',
+    'of `targz-ref` and `tarfs` are those of the bootstrap.\n\n',
     ...Object.entries(facts).map(([key, value]) => `- ${key}: ${value}\n`),
     ...layers.filter(({ name }) => named.has(name)).map(one => `- ${one.name}: ${one.about}\n`),
     ...skipped.map(text => `- skipped: ${text}\n`),
     '\n',
     line(HEADER),
-    line(HEADER.map((_, i) => (i < 3 ? '---' : '---:'))),
-    ...rows.map(row => line(cells(row))),
+    line(HEADER.map((_, i) => (TEXTS.includes(i) ? '---' : '---:'))),
+    ...rows.flatMap(row => cells(row).map(line)),
   ].join('');
 };

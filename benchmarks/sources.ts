@@ -9,11 +9,17 @@ import { finished } from './measure.js';
 export const FORMS = ['tar', 'tar.gz', 'directory', 'fifo'] as const;
 export type Form = (typeof FORMS)[number];
 
+/** What is measured on a layer; `native` is every compressor, `zstd` that one. */
+export type Task = 'native' | 'zstd' | 'zran' | 'tarfs' | 'export' | 'check' | 'merge' | 'version';
+
 export interface Layer {
   name: string;
   about: string;
   /** forms it is measured in; one that is only a FIFO is never stored */
   forms: readonly Form[];
+  tasks: readonly Task[];
+  /** runs at most: it takes long */
+  mostRuns?: number;
   /** a tar or a directory to use instead of a made layer */
   real?: string;
   made?: LayerName;
@@ -21,25 +27,40 @@ export interface Layer {
 
 const STORED: readonly Form[] = ['tar', 'tar.gz', 'directory'];
 
-/** The made layers, and the real ones that the environment names. */
+const OF_REAL: readonly Task[] = ['native', 'zran', 'tarfs', 'export'];
+
+/** What a made layer is for, beside being like another. */
+const OF_MADE: Readonly<Record<LayerName, Pick<Layer, 'forms' | 'tasks' | 'mostRuns'>>> = {
+  ten: { forms: ['tar'], tasks: ['version', 'zstd'] },
+  debian: { forms: STORED, tasks: OF_REAL },
+  kernel: { forms: STORED, tasks: [...OF_REAL, 'merge'] },
+  '10k': { forms: ['tar'], tasks: ['zstd'] },
+  '100k': { forms: ['tar'], tasks: ['zstd'] },
+  million: { forms: ['tar'], tasks: ['zstd', 'tarfs', 'check'], mostRuns: 3 },
+  '1g': { forms: ['fifo'], tasks: ['zstd'], mostRuns: 3 },
+  '4g': { forms: ['fifo'], tasks: ['zstd'], mostRuns: 3 },
+  '10g': { forms: ['fifo'], tasks: ['zstd'], mostRuns: 3 },
+};
+
+/** The made layers; the real ones that the environment names come instead of those like them. */
 export const layersOf = (env: NodeJS.ProcessEnv): { layers: Layer[]; missing: string[] } => {
   const layers: Layer[] = [];
   const missing: string[] = [];
-  for (const [variable, name, about] of [
-    ['RAFS_BENCH_DEBIAN', 'debian-real', 'root file system of a Debian'],
-    ['RAFS_BENCH_KERNEL', 'kernel-real', 'a kernel tree'],
+  const instead = new Set<LayerName>();
+  for (const [variable, name, about, like] of [
+    ['RAFS_BENCH_DEBIAN', 'debian-real', 'root file system of a Debian', 'debian'],
+    ['RAFS_BENCH_KERNEL', 'kernel-real', 'a kernel tree', 'kernel'],
   ] as const) {
     const real = env[variable];
-    if (real) layers.push({ name, about, real, forms: STORED });
-    else missing.push(`${name}: ${variable} names no tar and no directory`);
+    if (real) {
+      layers.push({ name, about, real, forms: STORED, tasks: OF_REAL });
+      instead.add(like);
+    } else missing.push(`${name}: ${variable} names no tar and no directory`);
   }
-  for (const [made, { about, scaled }] of Object.entries(LAYERS)) {
-    layers.push({
-      name: made,
-      about,
-      made: made as LayerName, // the keys of LAYERS
-      forms: scaled === 'files' ? STORED : ['fifo'],
-    });
+  for (const made of Object.keys(LAYERS) as LayerName[]) {
+    const layer: Layer = { name: made, about: LAYERS[made].about, made, ...OF_MADE[made] };
+    const tasks = layer.tasks.filter(task => !instead.has(made) || !OF_REAL.includes(task));
+    if (tasks.length > 0) layers.push({ ...layer, tasks });
   }
   return { layers, missing };
 };
@@ -65,7 +86,7 @@ export class Sources {
     rmSync(part, { recursive: true, force: true });
     if (form === 'tar') {
       if (layer.real === undefined) {
-        await shell('exec "$1" "$2" "$3" "$4" > "$5"', ...this.#maker(layer), part);
+        await shell('exec "$1" "$2" "$3" "$4" > "$5"', ...this.maker(layer), part);
       } else if (isDirectory(layer.real)) {
         await finished(['tar', ...XATTRS, '-cf', part, '-C', layer.real, '.']);
       } else return layer.real;
@@ -85,7 +106,7 @@ export class Sources {
   /** Starts writing the layer into a FIFO, which it makes. */
   fifo(layer: Layer, at: string): ChildProcess {
     const script = 'mkfifo "$5" && exec "$1" "$2" "$3" "$4" > "$5"';
-    const child = spawn('sh', ['-c', script, 'sh', ...this.#maker(layer), at], {
+    const child = spawn('sh', ['-c', script, 'sh', ...this.maker(layer), at], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     return child;
@@ -101,7 +122,8 @@ export class Sources {
     return path.join(this.directory, `${layer.name}-${this.scale}${end}`);
   }
 
-  #maker(layer: Layer): [string, string, string, string] {
+  /** The command that makes a layer; a seed may follow. */
+  maker(layer: Layer): [string, string, string, string] {
     if (layer.made === undefined) throw new Error(`${layer.name} is not made`);
     return [process.execPath, MAKE_LAYER, layer.made, String(this.scale)];
   }
@@ -111,7 +133,7 @@ const XATTRS = ['--xattrs', '--xattrs-include=*', '--numeric-owner'];
 
 const isDirectory = (at: string): boolean => statSync(at).isDirectory();
 
-const shell = (line: string, ...argv: readonly string[]): Promise<void> =>
+export const shell = (line: string, ...argv: readonly string[]): Promise<void> =>
   finished(['sh', '-c', line, 'sh', ...argv]);
 
 /** Reads a file once, so that the first builder does not pay for the disk. */

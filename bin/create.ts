@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Duplex, Readable } from 'node:stream';
+import { growYoungSpace } from '../lib/allocate.js';
 import { parseAttributes, type Attributes } from '../lib/attributes.js';
 import type { BufferPool } from '../lib/buffer-pool.js';
 import { planBuild, type BuildOptions, type PathKind } from '../lib/build-plan.js';
@@ -61,6 +62,7 @@ export const create = async (
     if (!exact && build.compressor === 'zstd') {
       log.warn('zstd-napi is not installed: the blob will be valid, but not that of nydus-image');
     }
+    if (build.mode === 'tarfs') growYoungSpace();
     const base = await openBase(build);
     const writer = await openArtifacts(targetsOf(build), context.signal);
     unopened.clear();

@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { growYoungSpace } from '../lib/allocate.js';
 import { blobElsewhere } from '../lib/blob-table.js';
 import type { Bootstrap } from '../lib/bootstrap.js';
 import { chunkDictPath } from '../lib/chunk-dict.js';
@@ -35,6 +36,7 @@ export const merge = async (
   context: CommandContext,
 ): Promise<void> => {
   let unopened = values.bootstrap;
+  growYoungSpace();
   try {
     const { patterns, warnings } = await readPatterns(values['prefetch-policy']);
     for (const warning of warnings) context.log.warn(warning);

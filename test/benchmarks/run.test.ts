@@ -10,13 +10,24 @@ import { temporaryDirectory } from '../support/fs.js';
 const RUN = fileURLToPath(new URL('../../benchmarks/run.js', import.meta.url));
 const skip = spawnSync('time', ['-f', '%M', 'true']).error !== undefined && 'needs GNU time';
 
-t.test('rows, without nydus-image', { skip }, t => {
-  const output = path.join(temporaryDirectory(t), 'results.md');
-  const env = { ...process.env, NYDUS_IMAGE: '', RAFS_BENCH_DEBIAN: '', RAFS_BENCH_KERNEL: '' };
-  const scale = ['--runs', '1', '--scale', '0.002', '--output', output];
+const ALONE = {
+  ...{ NYDUS_IMAGE: '', MKFS_EROFS: '/nonexistent' },
+  ...{ RAFS_BENCH_DEBIAN: '', RAFS_BENCH_KERNEL: '' },
+};
+
+t.test('rows, without peers', { skip }, t => {
+  const directory = temporaryDirectory(t);
+  const output = path.join(directory, 'results.md');
+  const plot = path.join(directory, 'plot.svg');
+  const env = { ...process.env, ...ALONE };
+  const scale = ['--runs', '1', '--scale', '0.002', '--output', output, '--plot', plot];
   for (const [only, forms] of [
     ['debian,zstd', ['tar', 'tar.gz', 'directory']],
-    ['1g,lz4_block', ['fifo']],
+    ['debian,tar', ['tar', 'tar', 'tar.gz', 'tar.gz', 'tar.gz', 'tar', 'tar', 'tar', 'tar', 'tar']],
+    ['1g,zstd', ['fifo']],
+    ['million,check', ['tar']],
+    ['merge', ['']],
+    ['ten,version', ['']],
   ] as const) {
     const ran = spawnSync(process.execPath, [RUN, '--only', only, ...scale], {
       env,
@@ -26,17 +37,32 @@ t.test('rows, without nydus-image', { skip }, t => {
     t.match(ran.stderr, /^skipped: nydus-image/m, 'says what is left out');
     const text = fs.readFileSync(output, 'utf8');
     t.equal(ran.stdout, text);
-    const rows = text.split('\n').filter(line => /^\| (debian|1g) /.test(line));
+    const rows = text.split('\n').filter(line => /^\| (ten|debian|kernel|million|1g) /.test(line));
     t.same(
       rows.map(row => row.split(' | ')[1]),
       forms,
     );
     for (const row of rows) {
       const cells = row.slice(2, -2).split(' | ');
-      const rss = Number(cells[9]);
+      const rss = Number(cells[10]);
       t.ok(Number(cells[4]) > 0 && rss > 10, `${cells[4]} s, ${rss} MiB`);
     }
+    const drawn = fs.readFileSync(plot, 'utf8').includes('<circle ');
+    t.equal(drawn, only === '1g,zstd', 'a plot of what was measured');
   }
+  t.end();
+});
+
+t.test('a row beside a peer', { skip }, t => {
+  const peer = fileURLToPath(new URL('../../bin/rafs-stream.js', import.meta.url));
+  const env = { ...process.env, ...ALONE, NYDUS_IMAGE: peer };
+  const ran = spawnSync(
+    process.execPath,
+    [RUN, '--only', 'debian,export,verity', '--runs', '1', '--scale', '0.002'],
+    { env, encoding: 'utf8' },
+  );
+  t.equal(ran.status, 0, ran.stderr);
+  t.match(ran.stdout, /^\| debian \| tar \| export, verity \| .*nydus-image.* \| yes \| 1 \|$/m);
   t.end();
 });
 
