@@ -18,7 +18,7 @@ import {
   type Target,
   type Targets,
 } from '../streams/artifact-writer.js';
-import { dirWalk, type DirWalkOptions } from '../streams/dir-walk.js';
+import { dirWalk, type DirWalk, type DirWalkOptions } from '../streams/dir-walk.js';
 import { releaseFifo, releaseSourceFifo } from '../streams/fifo.js';
 import { gone } from '../streams/gone.js';
 import { meter } from '../streams/meter.js';
@@ -33,6 +33,7 @@ import {
   tarfsFromTar,
 } from '../streams/pipelines.js';
 import { openSource, Source } from '../streams/source.js';
+import { spoolDirectory } from '../streams/spool.js';
 import { openTarScan, TarScan } from '../streams/tar-scan.js';
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
@@ -247,6 +248,7 @@ const runBuild = async (
       // the data of a tar come as they are, and not what is wanted first
       readahead: build.prefetchPolicy === 'blob' && build.source === 'dir' ? prefetch : [],
       external: build.source === 'dir',
+      directory: build.paths.blobDir ?? spoolDirectory(build.paths.blob ?? '-'),
       meter: meter(counters),
     };
     let stages: Duplex;
@@ -268,7 +270,12 @@ const runBuild = async (
     } else if (input instanceof TarScan) {
       stages = tarfsFromScan(options);
     } else {
-      stages = await nativeFromDirectory(options);
+      const walk = input as DirWalk; // what is no tar is a directory
+      stages = await nativeFromDirectory({
+        ...options,
+        walk,
+        stored: poolFor(build, writer),
+      });
     }
     await run(input, stages, writer, signal);
     bar.done();

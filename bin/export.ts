@@ -1,5 +1,5 @@
 /** Makes a disk image of a bootstrap and its blobs, with a dm-verity tree if asked for. */
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -16,6 +16,7 @@ import { releaseFifo } from '../streams/fifo.js';
 import { ImageWriter } from '../streams/image-writer.js';
 import { openOutput } from '../streams/output.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
+import { spoolDirectory } from '../streams/spool.js';
 import { verityHasher } from '../streams/verity-hasher.js';
 import { openBlob, openTables, storagePlace, readDocument, type BlobPlace } from './blob-place.js';
 import type { CommandContext } from './command.js';
@@ -163,10 +164,6 @@ const compressedDisk = async (
     for (const source of [...blobs.values(), ...tables.values()]) await source.close();
   }
 };
-
-/** Beside a file there is room for more of it; what a FIFO's reader has is not ours. */
-const spoolDirectory = (target: string): string =>
-  /^-$|^\/dev\//.test(target) ? tmpdir() : path.dirname(target);
 
 /** Where the image is read from and written to. */
 const targetsOf = async ({

@@ -1,8 +1,9 @@
 /** Sections of a blob behind its data, as blobs have them that hold data and that refer to some. */
+import { createHash } from 'node:crypto';
 import type { BlobFile } from './blob-file.js';
 import { alignUp } from './bytes.js';
 import type { StoredCi } from './ci-writer.js';
-import { COMPRESSORS } from './compress.js';
+import { COMPRESSORS, zstdFrame, type Compressor } from './compress.js';
 import { sha256 } from './digest.js';
 import { Section } from './layout/blob.js';
 import type { BlobInfo, SectionPart } from './parts.js';
@@ -30,25 +31,100 @@ export function* chunkInfoSections(
   const ciOffset = file.position;
   yield file.append(table.stored);
   yield file.append(header);
-  if (tarHeaders) yield file.appendHeader(Section.META, table.stored.length + header.length);
-  file.addToTable(Section.META, ciOffset, {
-    compressor: table.compressor,
-    compressedSize: table.stored.length,
-    uncompressedSize: table.plain.length,
-    uncompressedDigest: sha256(table.plain),
+  const { compressor, plain, stored } = table;
+  return yield* ciEnd(file, {
+    tarHeaders,
+    compressor,
+    ciOffset,
+    storedSize: stored.length,
+    plainSize: plain.length,
+    plainDigest: sha256(plain),
+    header: table.header,
+    headerSize: header.length,
   });
-  file.addToTable(Section.META_HEADER, ciOffset + table.stored.length, {
+}
+
+interface CiFacts {
+  tarHeaders: boolean;
+  compressor: Compressor;
+  ciOffset: number;
+  storedSize: number;
+  plainSize: number;
+  plainDigest: Buffer;
+  /** as it was made */
+  header: Buffer;
+  /** as it is stored */
+  headerSize: number;
+}
+
+/** What follows the table and its header, and what is said of them elsewhere. */
+function* ciEnd(file: BlobFile, facts: CiFacts): Generator<SectionPart, CiPlace> {
+  const { compressor, ciOffset, storedSize, plainSize, header, headerSize } = facts;
+  if (facts.tarHeaders) yield file.appendHeader(Section.META, storedSize + headerSize);
+  file.addToTable(Section.META, ciOffset, {
+    compressor,
+    compressedSize: storedSize,
+    uncompressedSize: plainSize,
+    uncompressedDigest: facts.plainDigest,
+  });
+  file.addToTable(Section.META_HEADER, ciOffset + storedSize, {
     compressor: 'none',
-    compressedSize: header.length,
-    uncompressedSize: header.length,
-    uncompressedDigest: sha256(table.header),
+    compressedSize: headerSize,
+    uncompressedSize: headerSize,
+    uncompressedDigest: sha256(header),
   });
   return {
-    ciCompressor: COMPRESSORS[table.compressor],
+    ciCompressor: COMPRESSORS[compressor],
     ciOffset,
-    ciCompressedSize: table.stored.length,
-    ciUncompressedSize: table.plain.length,
+    ciCompressedSize: storedSize,
+    ciUncompressedSize: plainSize,
   };
+}
+
+/**
+ * The same for a table that is too large to be held: each piece becomes a zstd frame of its own,
+ * which readers take for one. nydus-image compresses all of it at once: to other bytes, not to
+ * another table.
+ *
+ * @param options.headerOf makes the header, when the sizes are known
+ * @param options.cache the table is also written as nydusd keeps it
+ */
+export function* longChunkInfoSections(
+  file: BlobFile,
+  pieces: Iterable<Buffer>,
+  {
+    tarHeaders,
+    cache,
+    headerOf,
+  }: {
+    tarHeaders: boolean;
+    cache: boolean;
+    headerOf: (place: { ciOffset: number; storedSize: number; plainSize: number }) => Buffer;
+  },
+): Generator<SectionPart, CiPlace> {
+  const ciOffset = file.position;
+  const hash = createHash('sha256');
+  let plainSize = 0;
+  for (const plain of pieces) {
+    hash.update(plain);
+    plainSize += plain.length;
+    if (cache) yield { kind: 'section', artifact: 'cache-meta', bytes: plain };
+    yield file.append(zstdFrame(plain));
+  }
+  const storedSize = file.position - ciOffset;
+  const header = headerOf({ ciOffset, storedSize, plainSize });
+  if (cache) yield* cacheEnd(plainSize, header);
+  yield file.append(header);
+  return yield* ciEnd(file, {
+    tarHeaders,
+    compressor: 'zstd',
+    ciOffset,
+    storedSize,
+    plainSize,
+    plainDigest: hash.digest(),
+    header,
+    headerSize: header.length,
+  });
 }
 
 /** The digests of all chunks. They are not part of the hash that names the blob. */
@@ -65,8 +141,13 @@ export function* digestSections(file: BlobFile, digests: Buffer): Iterable<Secti
 
 /** The CI table as nydusd keeps it. */
 export function* cachedChunkInfo({ plain, header }: StoredCi): Iterable<SectionPart> {
-  const padding = Buffer.alloc(alignUp(plain.length, CACHE_ALIGN) - plain.length);
-  for (const bytes of [plain, padding, header]) {
+  if (plain.length > 0) yield { kind: 'section', artifact: 'cache-meta', bytes: plain };
+  yield* cacheEnd(plain.length, header);
+}
+
+function* cacheEnd(size: number, header: Buffer): Iterable<SectionPart> {
+  const padding = Buffer.alloc(alignUp(size, CACHE_ALIGN) - size);
+  for (const bytes of [padding, header]) {
     if (bytes.length > 0) yield { kind: 'section', artifact: 'cache-meta', bytes };
   }
 }

@@ -93,14 +93,17 @@ export class PooledCopies {
  * come, and joins of those that belong together.
  */
 export class Flow {
-  readonly pieces: BufferPool;
+  readonly #pieces: readonly BufferPool[];
   readonly #joins: BufferPool;
   /** the last piece that is in a join, by the memory of the join */
   readonly #lastOf = new WeakMap<ArrayBufferLike, Buffer>();
 
-  /** @param joinSize bytes of the largest join */
-  constructor(pieces: BufferPool, joinSize: number) {
-    this.pieces = pieces;
+  /**
+   * @param pieces what pieces are from: each of the pools in the order of the stream
+   * @param joinSize bytes of the largest join
+   */
+  constructor(pieces: readonly BufferPool[], joinSize: number) {
+    this.#pieces = pieces;
     this.#joins = new BufferPool(joinSize);
   }
 
@@ -114,13 +117,14 @@ export class Flow {
 
   /** What came before these bytes, pieces and joins, is of no use any more. */
   reached(bytes: Buffer): void {
-    this.pieces.reached(this.#lastOf.get(bytes.buffer) ?? bytes);
+    const last = this.#lastOf.get(bytes.buffer) ?? bytes;
+    for (const pool of this.#pieces) pool.reached(last);
     this.#joins.reached(bytes);
   }
 
   /** All has come: lets go of the buffers. */
   clear(): void {
-    this.pieces.clear();
+    for (const pool of this.#pieces) pool.clear();
     this.#joins.clear();
   }
 }

@@ -71,7 +71,7 @@ export class CiWriter {
    * @param options.ciOffset where the stored table will lie in the blob
    * @param options.contexts contexts one after another, then their dictionaries; where given, their
    *   place is noted even if there are none
-   * @param options.join makes the whole table of the records, instead of adding `contexts` to them
+   * @param options.whole the table with the records and the contexts in it, where that is there
    * @param options.secret encrypts the stored table, and leaves it to the caller for the header
    */
   finish({
@@ -80,7 +80,7 @@ export class CiWriter {
     ciOffset,
     contexts,
     contextCount = 0,
-    join,
+    whole,
     secret,
   }: {
     compressor: Compressor;
@@ -88,28 +88,58 @@ export class CiWriter {
     ciOffset: number;
     contexts?: Buffer;
     contextCount?: number;
-    join?: (records: Buffer) => Buffer;
+    whole?: Buffer;
     secret?: Secret | undefined;
   }): StoredCi {
-    const records = this.#records.view(0, this.#records.length);
     const plain =
-      join?.(records) ?? (contexts?.length ? Buffer.concat([records, contexts]) : records);
+      whole ?? (contexts?.length ? Buffer.concat([this.records, contexts]) : this.records);
     const smaller = compress(compressor, plain);
     const packed = secret && smaller && isMistakable(smaller) ? undefined : smaller;
     const stored = secret ? encrypt(secret, packed ?? plain) : (packed ?? plain);
     const used = packed ? compressor : 'none';
-    const header = ChunkInfoHeader.encode({
+    const header = this.header({
       features,
-      ciCompressor: COMPRESSORS[used],
-      chunkCount: this.chunkCount,
+      compressor: used,
       ciOffset,
-      ciCompressedSize: stored.length,
-      ciUncompressedSize: plain.length,
-      contextOffset: contexts || join ? records.length : 0,
-      contextSize: plain.length - records.length,
-      contextCount,
+      storedSize: stored.length,
+      plainSize: plain.length,
+      ...(contexts || whole ? { contextCount } : {}),
     });
     return { plain, stored, compressor: used, header };
+  }
+
+  /** The records alone. */
+  get records(): Buffer {
+    return this.#records.view(0, this.#records.length);
+  }
+
+  /** @param contextCount how many contexts follow the records; none unless there is a place for them */
+  header({
+    features,
+    compressor,
+    ciOffset,
+    storedSize,
+    plainSize,
+    contextCount,
+  }: {
+    features: number;
+    compressor: Compressor;
+    ciOffset: number;
+    storedSize: number;
+    plainSize: number;
+    contextCount?: number;
+  }): Buffer {
+    return ChunkInfoHeader.encode({
+      features,
+      ciCompressor: COMPRESSORS[compressor],
+      chunkCount: this.chunkCount,
+      ciOffset,
+      ciCompressedSize: storedSize,
+      ciUncompressedSize: plainSize,
+      contextOffset: contextCount === undefined ? 0 : this.#records.length,
+      contextSize: plainSize - this.#records.length,
+      contextCount: contextCount ?? 0,
+    });
   }
 
   #encodeV1(chunk: PlacedChunk): void {

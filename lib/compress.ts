@@ -9,6 +9,7 @@ import { allocate } from './allocate.js';
 import { RafsError } from './errors.js';
 import { lz4Compress, lz4CompressInto, lz4Decompress } from './lz4-block.js';
 import { u16, u32, u64, u8 } from './struct.js';
+import { zstdFramesOf } from './zstd-frames.js';
 
 const require = createRequire(import.meta.url);
 
@@ -89,10 +90,16 @@ const wasmZstd = async (): Promise<Zstd> => {
       return packed.length;
     },
     decompress(bytes, size) {
-      // the package allocates what the frame says it holds
-      const stated = frameContentSize(bytes) ?? size;
-      if (stated !== size) throw new RafsError('CORRUPT', `zstd: ${stated} bytes, not ${size}`);
-      return Buffer.from(wasm.decompress(bytes, { defaultHeapSize: size }));
+      let left = size;
+      const plain = [...zstdFramesOf(bytes)].map(frame => {
+        // the package allocates what the frame says it holds
+        const stated = frameContentSize(frame) ?? left;
+        if (stated > left) throw new RafsError('CORRUPT', `zstd: over ${size} bytes`);
+        const part = wasm.decompress(frame, { defaultHeapSize: stated });
+        left -= part.length;
+        return part;
+      });
+      return Buffer.concat(plain);
     },
   };
 };
@@ -127,6 +134,9 @@ export const compress = (compressor: Compressor, bytes: Buffer): Buffer | undefi
   const packed = compressor === 'zstd' ? ready().compress(bytes) : lz4Compress(bytes);
   return packed.length < bytes.length ? packed : undefined;
 };
+
+/** A zstd frame, also where it is larger than the bytes: decoders take several for one. */
+export const zstdFrame = (bytes: Buffer): Buffer => ready().compress(bytes);
 
 /** What the compressed form of `size` bytes may take at most, with any compressor. */
 export const compressBound = (size: number): number => size + (size >> 7) + 0x100;

@@ -7,8 +7,8 @@
  * Slots without a digest are zero, which is what veritysetup wants to see; nydus-image has the
  * digest of a page of zeros there, so its roots differ.
  */
-import crypto from 'node:crypto';
 import { alignUp } from './bytes.js';
+import { sha256Into } from './digest.js';
 
 export const HASH_BLOCK = 4096;
 const DIGEST_SIZE = 32;
@@ -60,23 +60,12 @@ export const verityOptions = (
   `--data-block-size=${blockSize} --hash-block-size=${HASH_BLOCK} ` +
   `--data-blocks ${blockCount} --hash-offset ${hashOffset} ${root}`;
 
-/**
- * Writes the sha256 of bytes to `target`. A block is so short that making a hash object takes
- * longer than hashing, and so does making a buffer.
- */
-const digestInto = (bytes: Uint8Array, target: Buffer, at: number): void => {
-  // Node 20.12 and later; missing before
-  const { hash } = crypto as { hash?: typeof crypto.hash };
-  if (hash) target.write(hash('sha256', bytes, 'binary'), at, 'latin1');
-  else target.set(crypto.createHash('sha256').update(bytes).digest(), at);
-};
-
 /** The digests of all blocks, one after another. The last block may be short. */
 export const blockDigests = (bytes: Buffer, blockSize: number): Uint8Array<ArrayBuffer> => {
   const digests = new Uint8Array(Math.ceil(bytes.length / blockSize) * DIGEST_SIZE);
   const target = Buffer.from(digests.buffer);
   for (let at = 0, to = 0; at < bytes.length; at += blockSize, to += DIGEST_SIZE) {
-    digestInto(bytes.subarray(at, at + blockSize), target, to);
+    sha256Into(bytes.subarray(at, at + blockSize), target, to);
   }
   return digests;
 };
@@ -141,7 +130,7 @@ export class HashTree {
     open.page = Buffer.alloc(HASH_BLOCK); // spare slots stay zero
     open.used = 0;
     const digest = Buffer.alloc(DIGEST_SIZE);
-    digestInto(page, digest, 0);
+    sha256Into(page, digest, 0);
     if (level + 1 < this.#depth) this.#add(level + 1, digest);
     else this.#root = digest;
   }

@@ -96,11 +96,23 @@ const isFull = (
   return input > 2 * context.inSize && context.inSize > LEAST_INPUT;
 };
 
+/** Where a table keeps its dictionaries: `SpooledMemory`, or `GrowingMemory`, which has all of it. */
+export interface Dictionaries {
+  readonly size: number;
+  add(bytes: Uint8Array): void;
+  view(at: number, size: number): Buffer;
+  behind(head: Uint8Array): Buffer | undefined;
+}
+
 /** The contexts of a layer as they are stored: records, then all dictionaries. */
 export class ZranTable {
   readonly #records = new ByteArena();
-  readonly #dictionaries = new GrowingMemory();
+  readonly #dictionaries: Dictionaries;
   readonly #scratch = Buffer.alloc(ZranContext.size);
+
+  constructor(dictionaries: Dictionaries = new GrowingMemory()) {
+    this.#dictionaries = dictionaries;
+  }
 
   get count(): number {
     return this.#records.length / ZranContext.size;
@@ -121,9 +133,16 @@ export class ZranTable {
     this.#dictionaries.add(dictionary);
   }
 
-  /** A table of those contexts alone that `used` has a 1 for, and their numbers in it. */
-  only(used: Uint8Array): { table: ZranTable; numbers: Uint32Array } {
-    const table = new ZranTable();
+  /**
+   * A table of those contexts alone that `used` has a 1 for, and their numbers in it.
+   *
+   * @param dictionaries where it keeps them
+   */
+  only(
+    used: Uint8Array,
+    dictionaries: Dictionaries = new GrowingMemory(),
+  ): { table: ZranTable; numbers: Uint32Array } {
+    const table = new ZranTable(dictionaries);
     const numbers = new Uint32Array(this.count);
     for (let i = 0; i < this.count; i++) {
       if (!used[i]) continue;
@@ -136,9 +155,23 @@ export class ZranTable {
     return { table, numbers };
   }
 
-  /** All of it, once, behind what `head` has: there may be too much of it to have it twice. */
-  behind(head: Buffer): Buffer {
-    const records = this.#records.view(0, this.#records.length);
-    return this.#dictionaries.behind(Buffer.concat([head, records]));
+  /**
+   * All of it behind `head`, once: there may be too much of it to have it twice. Undefined where
+   * there is too much of it to have it even once: then `pieces` has it.
+   */
+  behind(head: Buffer): Buffer | undefined {
+    return this.#dictionaries.behind(Buffer.concat([head, this.#held]));
+  }
+
+  /** All of it behind `head`: that and the records, then the dictionaries, `size` bytes at a time. */
+  *pieces(head: Buffer, size: number): Iterable<Buffer> {
+    yield Buffer.concat([head, this.#held]);
+    for (let at = 0; at < this.#dictionaries.size; at += size) {
+      yield this.#dictionaries.view(at, Math.min(size, this.#dictionaries.size - at));
+    }
+  }
+
+  get #held(): Buffer {
+    return this.#records.view(0, this.#records.length);
   }
 }

@@ -126,3 +126,16 @@ export class ZstdFrames {
     this.#field = 'magic';
   }
 }
+
+/** The frames of bytes that are nothing else. CORRUPT where they are not. */
+export function* zstdFramesOf(bytes: Buffer): Iterable<Buffer> {
+  const frames = new ZstdFrames();
+  let pieces: Buffer[] = [];
+  for (const piece of frames.push(bytes)) {
+    pieces.push(piece.bytes);
+    if (!piece.last) continue;
+    yield Buffer.concat(pieces);
+    pieces = [];
+  }
+  frames.end();
+}

@@ -8,11 +8,12 @@
 import fs from 'node:fs';
 import { Readable } from 'node:stream';
 import type { Attributes } from '../lib/attributes.js';
+import type { BufferPool } from '../lib/buffer-pool.js';
 import { located } from '../lib/errors.js';
 import { divideExternal } from '../lib/external-entries.js';
 import type { DataPart, EndPart, Entry, EntryPart, EntryType, ExternalPart } from '../lib/parts.js';
 import { whiteoutOf, type WhiteoutSpec } from '../lib/whiteout.js';
-import { largeContent, SmallFiles } from './file-content.js';
+import { largeContent, openPools, SmallFiles, type ContentPools } from './file-content.js';
 import type { Batch } from './stage.js';
 import { xattrReader } from './xattr.js';
 
@@ -57,10 +58,26 @@ const BATCH_BYTES = 0x80000;
  * rest: this is the order of the data in the blob. Fails with the system's error and the path;
  * MISMATCH for a file that became shorter.
  */
-export const dirWalk = (root: string, options: DirWalkOptions = {}): Readable =>
-  Readable.from(batches(root, options), { highWaterMark: 2 });
+export const dirWalk = (root: string, options: DirWalkOptions = {}): DirWalk => {
+  const pools: ContentPools = {};
+  const walk = Readable.from(batches(root, options, pools), { highWaterMark: 2 });
+  return Object.assign(walk, { usePools: () => openPools(pools) });
+};
 
-async function* batches(root: string, options: DirWalkOptions): AsyncGenerator<Batch<WalkPart>> {
+/** What walks. */
+export interface DirWalk extends Readable {
+  /**
+   * From now on takes buffers from pools, for whoever says which of them are free again. Each pool
+   * is in the order of the stream: one is for small files, which share buffers, one for large ones.
+   */
+  usePools(): readonly BufferPool[];
+}
+
+async function* batches(
+  root: string,
+  options: DirWalkOptions,
+  pools: ContentPools,
+): AsyncGenerator<Batch<WalkPart>> {
   let batch: WalkPart[] = [];
   let bytes = 0;
   const add = (data: Buffer): void => {
@@ -74,7 +91,7 @@ async function* batches(root: string, options: DirWalkOptions): AsyncGenerator<B
     bytes = 0;
     return taken;
   };
-  const files = new SmallFiles<Wanted>(wanted(root, options), options.readAhead);
+  const files = new SmallFiles<Wanted>(wanted(root, options), options.readAhead, pools);
   try {
     for (let next = files.next(); next; next = files.next()) {
       const { entry, path, external, unread } = next.object;
@@ -87,7 +104,7 @@ async function* batches(root: string, options: DirWalkOptions): AsyncGenerator<B
       const content = next.content instanceof Promise ? await next.content : next.content;
       if (content) add(content);
       else if (entry.size > 0) {
-        for await (const piece of largeContent(path, entry)) {
+        for await (const piece of largeContent(path, entry, pools.large)) {
           add(piece);
           if (full()) yield take();
         }

@@ -7,9 +7,10 @@
  */
 import fs from 'node:fs';
 import { allocate } from '../lib/allocate.js';
+import { BufferPool, PooledCopies } from '../lib/buffer-pool.js';
 import { located, RafsError } from '../lib/errors.js';
 import type { Entry } from '../lib/parts.js';
-import { FilePieces } from './source.js';
+import { FilePieces, PIECE_SIZE } from './source.js';
 
 /** An object to be read; `path` is where to open it. */
 interface Readable {
@@ -28,6 +29,23 @@ const SLOW_MS = 0.2;
 /** Files to be read by the pool before the quick way is tried again. */
 const POOLED_FILES = 256;
 
+/** What content is read into, where buffers are given back. */
+export interface ContentPools {
+  small?: PooledCopies;
+  large?: BufferPool;
+}
+
+/** Bytes of a buffer that small files share. */
+const SHARED_SIZE = 0x80000;
+
+/** Opens the pools, and gives them: each has its buffers in the order of the objects. */
+export const openPools = (pools: ContentPools): readonly BufferPool[] => {
+  const small = new BufferPool(SHARED_SIZE);
+  pools.small = new PooledCopies(small);
+  pools.large = new BufferPool(PIECE_SIZE);
+  return [small, pools.large];
+};
+
 /** An object and, if it is a small file, its content or the promise of it. */
 export interface WithContent<T extends Readable> {
   object: T;
@@ -39,14 +57,19 @@ export class SmallFiles<T extends Readable> {
   #objects: Iterator<T>;
   #ahead: WithContent<T>[] = [];
   #forced: boolean | undefined;
+  #pools: ContentPools;
   #averageMs = 0;
   #pooled = 0; // files still to be read by the pool
   #current: WithContent<T> | undefined;
 
-  /** @param readAhead whether the pool reads; decided by how long reads take unless given */
-  constructor(objects: Iterator<T>, readAhead?: boolean) {
+  /**
+   * @param readAhead whether the thread pool reads; decided by how long reads take unless given
+   * @param pools for content; what is read ahead is not in their order, and has its own buffers
+   */
+  constructor(objects: Iterator<T>, readAhead?: boolean, pools: ContentPools = {}) {
     this.#objects = objects;
     this.#forced = readAhead;
+    this.#pools = pools;
   }
 
   /** The next object; its promise is to be awaited before the next call. */
@@ -81,7 +104,7 @@ export class SmallFiles<T extends Readable> {
       return content;
     }
     const start = performance.now();
-    const content = readWholeSync(path, entry);
+    const content = readWholeSync(path, entry, this.#pools.small);
     this.#averageMs += (performance.now() - start - this.#averageMs) / 16;
     if (this.#averageMs > SLOW_MS) this.#pooled = POOLED_FILES;
     return content;
@@ -92,11 +115,11 @@ export class SmallFiles<T extends Readable> {
 // waited for.
 const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
 
-const readWholeSync = (path: Buffer, entry: Entry): Buffer => {
+const readWholeSync = (path: Buffer, entry: Entry, pool?: PooledCopies): Buffer => {
   try {
     const fd = fs.openSync(path, OPEN_FLAGS);
     try {
-      const content = allocate(entry.size);
+      const content = pool?.room(entry.size) ?? allocate(entry.size);
       let at = 0;
       while (at < entry.size) {
         const count = fs.readSync(fd, content, at, entry.size - at, null);
@@ -122,10 +145,15 @@ const readWhole = async (path: Buffer, entry: Entry): Promise<Buffer> => {
  * The content of a file, of `entry.size` bytes even if there are more by now.
  * Fails with MISMATCH if there are fewer, or with the system's error; the place has the path.
  */
-export async function* largeContent(path: Buffer, entry: Entry): AsyncGenerator<Buffer> {
+export async function* largeContent(
+  path: Buffer,
+  entry: Entry,
+  pool?: BufferPool,
+): AsyncGenerator<Buffer> {
   let size = 0;
   try {
     const pieces = new FilePieces(await openRead(path), entry.size);
+    if (pool) pieces.pool = pool;
     try {
       for (let piece = await pieces.next(); piece; piece = await pieces.next()) {
         size += piece.length;

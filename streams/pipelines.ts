@@ -27,6 +27,7 @@ import { blobWriter, type BlobWriterOptions } from './blob-writer.js';
 import { bootstrapFinalizer, type FinalizerOptions } from './bootstrap-finalizer.js';
 import { chunker } from './chunker.js';
 import { compressor, slabSizeOf, usesThreads } from './compressor.js';
+import type { DirWalk } from './dir-walk.js';
 import { digester } from './digester.js';
 import { gunzip } from './gunzip.js';
 import { hashJoiner } from './hash-joiner.js';
@@ -82,7 +83,7 @@ export const nativeFromTar = async (
   return compose([
     ...EXPAND[compression]({ reads, pieces }),
     tarDemux(),
-    ...(await native(options, pieces && new Flow(pieces, chunkSize))),
+    ...(await native(options, pieces && new Flow([pieces], chunkSize))),
   ]);
 };
 
@@ -90,18 +91,26 @@ export const nativeFromTar = async (
  * Whether bytes of chunks are copied by the compressor and then nobody's: a batch keeps them, and
  * what is not compressed in threads goes on as it came.
  */
-const recycles = ({ batchSize = 0, compressor, workers }: NativeOptions): boolean =>
+const recycles = ({ batchSize = 0, compressor, workers }: Omit<NativeOptions, 'input'>): boolean =>
   batchSize === 0 && usesThreads({ compressor, workers });
 
 /** The entries of a directory to a Native blob and bootstrap. */
-export const nativeFromDirectory = async (options: NativeOptions): Promise<Duplex> =>
-  compose(await native(options));
+export const nativeFromDirectory = async ({
+  walk,
+  ...options
+}: NativeOptions & {
+  /** what the entries come from: told to take its buffers from pools, where that is of use */
+  walk?: Pick<DirWalk, 'usePools'>;
+}): Promise<Duplex> => {
+  const pools = recycles(options) ? walk?.usePools() : undefined;
+  return compose(await native(options, pools && new Flow(pools, options.chunkSize)));
+};
 
 /** A pool for the stored bytes of a build, to be shared by its stages and its sink. */
 export const storedPool = ({ chunkSize }: { chunkSize: number }): BufferPool =>
   new BufferPool(slabSizeOf(chunkSize));
 
-const native = async (options: NativeOptions, flow?: Flow): Promise<Duplex[]> => [
+const native = async (options: Omit<NativeOptions, 'input'>, flow?: Flow): Promise<Duplex[]> => [
   ...(options.meter ? [options.meter] : []),
   chunker({ chunkSize: options.chunkSize, flow }),
   await digester({ ...options, algorithm: options.digester }),

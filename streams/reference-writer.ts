@@ -4,18 +4,21 @@
  *
  * takes chunk (named), context and layer, makes chunk (placed), section, finish and blob, passes
  *   entry and end
- * holds the CI table: 24 bytes per chunk, and of a gzip layer a context with 32 KiB of dictionary
- *   for each MiB or so that it inflates to; with a TOC also the digests, 32 bytes per chunk
+ * holds the CI table: 24 bytes per chunk, and of a gzip layer a context of 40 bytes with 32 KiB of
+ *   dictionary for each MiB or so that it inflates to, of which 32 MiB are held and more lie in a
+ *   file; with a TOC also the digests, 32 bytes per chunk
  *
- * The table is compressed in one run, as nydus-image does: at the end it is there as it is and
- * compressed, and only then.
+ * A table with dictionaries that are held is compressed in one run, as nydus-image does: at the end
+ * it is there as it is and compressed, and only then.
  */
+import { tmpdir } from 'node:os';
 import { collectNow } from '../lib/allocate.js';
 import { BlobFile } from '../lib/blob-file.js';
 import {
   cachedChunkInfo,
   chunkInfoSections,
   digestSections,
+  longChunkInfoSections,
   type CiPlace,
 } from '../lib/blob-sections.js';
 import { alignUp } from '../lib/bytes.js';
@@ -40,12 +43,17 @@ import type {
   SectionPart,
 } from '../lib/parts.js';
 import { ZranTable } from '../lib/zran.js';
+import { SpooledMemory } from './spooled-memory.js';
 import { Stage } from './stage.js';
 
 /** Uncompressed chunks are laid out in steps of this, so that a kernel can map them. */
 const CHUNK_ALIGN = 0x1000;
 const NO_BYTES = Buffer.alloc(0);
 const ZERO_DIGEST = Buffer.alloc(32);
+/** Bytes of dictionaries that are held: those of 2 GB of tar, or of half a GB of gzip. */
+const DICTIONARIES_HELD = 0x2000000;
+/** Bytes of what of a longer table is compressed as one. */
+const PIECE_SIZE = 0x800000;
 
 export interface ReferenceWriterOptions {
   /** what the blob table says: gzip, of a tar too, whose chunks are not compressed */
@@ -56,6 +64,10 @@ export interface ReferenceWriterOptions {
   blobToc: boolean;
   /** the layer is a gzip, whose chunks come with their places; else it is a tar */
   zran: boolean;
+  /** for a file with the dictionaries, where there are many; the system's for such unless given */
+  directory?: string;
+  /** bytes of dictionaries that are held; DICTIONARIES_HELD unless given */
+  held?: number;
   /** write what nydusd would cache of the layer, instead of the blob beside it */
   cache?: boolean;
 }
@@ -78,12 +90,20 @@ export const referenceWriter = async ({
   inlineMeta,
   blobToc,
   zran,
+  directory = tmpdir(),
+  held = DICTIONARIES_HELD,
   cache = false,
 }: ReferenceWriterOptions) => {
   await prepareCompressors();
   const file = new BlobFile();
   const ci = new CiWriter(2);
-  let contexts = zran ? new ZranTable() : undefined;
+  const spools: SpooledMemory[] = [];
+  const newSpool = (): SpooledMemory => {
+    const spool = new SpooledMemory(directory, held);
+    spools.push(spool);
+    return spool;
+  };
+  let contexts = zran ? new ZranTable(newSpool()) : undefined;
   const used = new Column(Uint8Array); // whether a context has a chunk of its own
   const digests = new ByteArena();
   const tarHeaders = inlineMeta || blobToc;
@@ -166,7 +186,7 @@ export const referenceWriter = async ({
    * table of more contexts than chunks, which nydus-image makes of files that are there repeatedly.
    */
   const dropUnused = (all: ZranTable): void => {
-    const { table, numbers } = all.only(used.data);
+    const { table, numbers } = all.only(used.data, newSpool());
     ci.renumber(numbers);
     contexts = table;
   };
@@ -174,18 +194,26 @@ export const referenceWriter = async ({
   function* chunkInfo(): Generator<SectionPart, CiPlace> {
     collectNow(); // what is dead by now is not to be there beside the table
     if (contexts && contexts.count > chunkCount) dropUnused(contexts);
-    const all = contexts;
+    const whole = contexts?.behind(ci.records);
+    if (contexts && !whole) return yield* longChunkInfo(contexts);
     const table = ci.finish({
       compressor: 'zstd',
       features,
       ciOffset: file.position,
-      contextCount: all?.count ?? 0,
-      ...(all ? { join: records => all.behind(records) } : {}),
+      ...(contexts && whole ? { contextCount: contexts.count, whole } : {}),
     });
     contexts = undefined; // nor is the table to be there beside the bootstrap
     if (cache) yield* cachedChunkInfo(table);
     return yield* chunkInfoSections(file, table, { tarHeaders });
   }
+
+  const longChunkInfo = (all: ZranTable): Generator<SectionPart, CiPlace> =>
+    longChunkInfoSections(file, all.pieces(ci.records, PIECE_SIZE), {
+      tarHeaders,
+      cache,
+      headerOf: place =>
+        ci.header({ ...place, features, compressor: 'zstd', contextCount: all.count }),
+    });
 
   return new Stage<In, Out>('reference-writer', {
     *part(part) {
@@ -227,6 +255,9 @@ export const referenceWriter = async ({
         yield { kind: 'finish', artifact: 'cache-meta', name: blob && `${blob.id}.blob.meta` };
       }
       yield { kind: 'blob', blob, file, layer: { id: layer.digest!, size: layer.size } };
+    },
+    close() {
+      for (const spool of spools) spool.close();
     },
   });
 };

@@ -138,7 +138,8 @@ const openStdin = (): Source => {
   return new Source('-', new SequentialPieces(0), (stat.isFile() && stat.size) || undefined);
 };
 
-const PIECE_SIZE = 0x40000;
+/** Bytes of a read. */
+export const PIECE_SIZE = 0x40000;
 const READS_AHEAD = 2;
 
 /** Pieces of a regular file, read ahead by position. Closes the descriptor it is given. */

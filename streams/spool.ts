@@ -4,8 +4,16 @@
  */
 import { randomBytes } from 'node:crypto';
 import { open, unlink, type FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { without } from './output.js';
+
+/**
+ * Where to spool what goes to `target`: beside a file there is room for more of it; what a FIFO's
+ * reader has is not ours.
+ */
+export const spoolDirectory = (target: string): string =>
+  /^-$|^\/dev\//.test(target) ? tmpdir() : path.dirname(target);
 
 const MEMORY = 0x1000000;
 const PIECE_SIZE = 0x100000;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { connect } from 'node:net';
@@ -6,6 +7,7 @@ import t, { type Test } from 'tap';
 import { cli, hasFailed, start, succeed } from '../support/cli.js';
 import { temporaryDirectory } from '../support/fs.js';
 import { goldenBlob, goldenPath } from '../support/golden.js';
+import { layerTar } from '../support/layers.js';
 import { NbdClient, request } from '../support/nbd-client.js';
 
 const NAME = 'tar-rafs.kinds.zstd.v6';
@@ -51,6 +53,49 @@ t.test('serves the block image until it is told to stop', async t => {
     t.notOk(fs.existsSync(socket), 'its socket is gone');
   }
 });
+
+for (const type of ['tar-rafs', 'tar-tarfs']) {
+  t.test(`an image of several layers, ${type}: a device for all of its blobs`, async t => {
+    const directory = temporaryDirectory(t);
+    const at = (name: string): string => path.join(directory, name);
+    fs.mkdirSync(at('blobs'));
+    const ids: string[] = [];
+    for (const name of ['layer-0', 'layer-1', 'layer-2']) {
+      const [tar, boot] = [at(`${name}.tar`), at(`${name}.boot`)];
+      fs.writeFileSync(tar, layerTar(name));
+      await succeed(t, ['create', '-t', type, '-B', boot, '-D', at('blobs'), '-l', 'error', tar]);
+      if (type === 'tar-tarfs') {
+        const id = createHash('sha256').update(layerTar(name)).digest('hex');
+        fs.renameSync(tar, at(`blobs/${id}`));
+      }
+      // merge takes the name of a bootstrap for the id of its blob
+      const id = fs.readdirSync(at('blobs')).find(blob => !ids.includes(blob))!;
+      fs.renameSync(boot, at(id));
+      ids.push(id);
+    }
+    t.equal(ids.length, 3);
+    await succeed(t, ['merge', '-B', at('boot'), ...ids.map(at), '-l', 'error']);
+    const source = ['-B', at('boot'), '-D', at('blobs')];
+    await succeed(t, ['export', '--block', ...source, '-O', at('disk'), '-l', 'error']);
+    const due = fs.readFileSync(at('disk'));
+
+    const { child, ended } = await running(['nbd', ...source, '--socket', at('socket')]);
+    const client = await NbdClient.connect(at('socket'));
+    t.equal(await client.go({ structured: true }), due.length);
+    client.send(request(0, 0n, due.length));
+    t.ok((await client.structuredReply(0)).bytes.equals(due), 'all of it at once');
+    const piece = 0x5200; // so that some lie across the ends of blobs
+    for (let offset = 0; offset < due.length; offset += piece) {
+      const size = Math.min(piece, due.length - offset);
+      client.send(request(0, BigInt(offset), size));
+      const { bytes } = await client.structuredReply(offset);
+      if (!bytes.equals(due.subarray(offset, offset + size))) t.fail(`bytes at ${offset}`);
+    }
+    client.socket.destroy();
+    child.kill('SIGTERM');
+    t.match(await ended, { exit: 0, stderr: '' });
+  });
+}
 
 t.test('on a port of this machine', async t => {
   const { argv } = image(t);

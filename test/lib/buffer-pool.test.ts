@@ -54,7 +54,7 @@ t.test('copies stay what they are until they are passed', t => {
 
 t.test('a join is passed like the last piece that is in it', t => {
   const pieces = new BufferPool(0x20000);
-  const flow = new Flow(pieces, 0x40000);
+  const flow = new Flow([pieces], 0x40000);
   const [a, b] = [pieces.take(), pieces.take()];
   const join = flow.join(0x30000, b.subarray(5));
   t.equal(join.length, 0x30000);

@@ -8,6 +8,7 @@ import {
   compressorName,
   decompress,
   prepareCompressors,
+  zstdFrame,
   type Compressor,
 } from '../../lib/compress.js';
 import { sha256 } from '../../lib/digest.js';
@@ -226,6 +227,21 @@ t.test(
     t.equal(wasm.compress('zstd', randomBytes(0x10000, 1)), undefined);
   },
 );
+
+t.test('several frames are one', t => {
+  const parts = [wordyBytes(5000, 1), randomBytes(3000, 2), wordyBytes(9000, 3)];
+  const whole = Buffer.concat(parts);
+  for (const { zstdFrame: frame } of [{ zstdFrame }, wasm]) {
+    const packed = Buffer.concat(parts.map(frame));
+    for (const { decompress: expand } of [{ decompress }, wasm]) {
+      t.ok(expand('zstd', packed, whole.length).equals(whole));
+      for (const size of [whole.length - 1, whole.length + 1, 5000]) {
+        t.throws(() => expand('zstd', packed, size), { code: 'CORRUPT' });
+      }
+    }
+  }
+  t.end();
+});
 
 t.test('without native zstd: damage gives bytes of the due size or CORRUPT', async t => {
   const packed = wasm.compress('zstd', wordyBytes(3000, 4))!;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import fs from 'node:fs';
 import t from 'tap';
 import type { BlobRecord } from '../../lib/bootstrap.js';
 import { parseChunkInfo, parseChunkInfoHeader } from '../../lib/ci-table.js';
@@ -17,6 +18,7 @@ import type {
 import { sectionsOfTail, tailSize, unpackSection } from '../../lib/toc.js';
 import { referenceWriter, type ReferenceWriterOptions } from '../../streams/reference-writer.js';
 import { entryOf } from '../support/entries.js';
+import { openBelow, temporaryDirectory } from '../support/fs.js';
 import { randomBytes } from '../support/random.js';
 import { collect } from '../support/stage.js';
 
@@ -198,6 +200,44 @@ t.test('with the bootstrap to come, nothing is said of a file that is not comple
     metaDigest: Buffer.alloc(32),
     tocSize: 0,
   });
+});
+
+t.test('a table with more dictionaries than are held is the same table, in frames', async t => {
+  const parts = [0, 1, 2, 3, 4, 5].flatMap(n => [chunkOf(n), contextOf(n)]);
+  const blobToc = true;
+  const whole = await write([...parts, LAYER], { blobToc });
+  const directory = temporaryDirectory(t);
+  const long = await write([...parts, LAYER], { blobToc, directory, held: 300 });
+  t.same(fs.readdirSync(directory), []);
+  t.equal(openBelow(directory).length, 0);
+  t.notOk(bytesOf(long).equals(bytesOf(whole)));
+  const plain = [whole, long].map(out => {
+    const bytes = bytesOf(out);
+    const sections = sectionsOfTail(bytes.subarray(-tailSize(bytes.length)), bytes.length)!;
+    const [meta] = sections;
+    return unpackSection(meta!, bytes.subarray(meta!.offset, meta!.offset + meta!.size));
+  });
+  t.ok(plain[1]!.equals(plain[0]!));
+  const table = tableOf(long);
+  for (const n of [0, 3, 5]) t.ok(table.zran(n).dictionary.equals(contextOf(n).dictionary));
+
+  const caches = await Promise.all(
+    [{}, { directory, held: 300 }].map(async more =>
+      bytesOf(await write([...parts, LAYER], { cache: true, ...more }), 'cache-meta'),
+    ),
+  );
+  const size = plain[0]!.length;
+  t.ok(caches[1]!.subarray(0, size).equals(caches[0]!.subarray(0, size)));
+  t.equal(caches[1]!.length, caches[0]!.length);
+
+  const few = parts.map(part =>
+    part.kind === 'chunk' && part.chunk.ordinal < 3
+      ? { ...part, chunk: { ...part.chunk, known: true } }
+      : part,
+  );
+  const kept = tableOf(await write([...few, LAYER], { directory, held: 300 }));
+  t.equal(kept.contextCount, 3);
+  t.ok(kept.zran(2).dictionary.equals(contextOf(5).dictionary));
 });
 
 t.test('a layer without chunks has no blob', async t => {

@@ -1,0 +1,77 @@
+/**
+ * Bytes that are gathered, and then needed as one run where they are few: up to a limit they are
+ * held, and more than that lie in a file without a name. Reads and writes wait for the file, which
+ * is of some tens of megabytes at most for every gigabyte that flows.
+ */
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { allocate } from '../lib/allocate.js';
+import { GrowingMemory } from '../lib/growing-memory.js';
+
+export class SpooledMemory {
+  readonly #directory: string;
+  readonly #limit: number;
+  #memory: GrowingMemory | undefined = new GrowingMemory();
+  #fd: number | undefined;
+  #size = 0;
+
+  /** @param directory for the file @param limit bytes that are held */
+  constructor(directory: string, limit: number) {
+    this.#directory = directory;
+    this.#limit = limit;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Appends a copy. Fails as the system does where there is no room for it. */
+  add(bytes: Uint8Array): void {
+    if (this.#memory && this.#size + bytes.length > this.#limit) this.#spool(this.#memory);
+    if (this.#memory) this.#memory.add(bytes);
+    else this.#write(bytes, this.#size);
+    this.#size += bytes.length;
+  }
+
+  /** Bytes for the caller to look at, void after the next addition. */
+  view(at: number, size: number): Buffer {
+    if (this.#memory) return this.#memory.view(at, size);
+    const bytes = allocate(size);
+    for (let got = 0; got < size;) {
+      const count = fs.readSync(this.#fd!, bytes, got, size - got, at + got);
+      if (count === 0) throw new Error(`a temporary file ends at ${at + got}`);
+      got += count;
+    }
+    return bytes;
+  }
+
+  /**
+   * Everything behind `head`, which becomes part of it: a view, void after the next addition;
+   * undefined where there is too much to hold.
+   */
+  behind(head: Uint8Array): Buffer | undefined {
+    return this.#memory?.behind(head);
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) fs.closeSync(this.#fd);
+    this.#fd = undefined;
+    this.#memory = undefined;
+  }
+
+  #spool(memory: GrowingMemory): void {
+    const name = `.rafs-stream-${randomBytes(8).toString('hex')}`;
+    const file = path.join(this.#directory, name);
+    this.#fd = fs.openSync(file, 'wx+', 0o600);
+    fs.unlinkSync(file); // it goes with its descriptor, whatever happens to us
+    this.#write(memory.view(0, this.#size), 0);
+    this.#memory = undefined;
+  }
+
+  #write(bytes: Uint8Array, at: number): void {
+    for (let done = 0; done < bytes.length;) {
+      done += fs.writeSync(this.#fd!, bytes, done, bytes.length - done, at + done);
+    }
+  }
+}
