@@ -43,7 +43,7 @@ export const machine = (): Record<string, string> => {
 /** What a builder says it is, on one line. */
 export const versionOf = ([program, ...argv]: readonly string[]): string => {
   const text = execFileSync(program!, [...argv, '--version'], { encoding: 'utf8' });
-  return /Version:\s*(\S+)/.exec(text)?.[1] ?? text.trim().split(' ').at(-1)!;
+  return /Version:\s*(\S+)/.exec(text)?.[1] ?? text.split('\n')[0]!.split(' ').at(-1)!;
 };
 
 const gib = (bytes: number): string => (bytes / 0x40000000).toFixed(0);
