@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { compressBound, compressInto, prepareCompressors } from '../lib/compress.js';
 import { crc32 } from '../lib/compression.js';
-import { digest, hashChunks, prepareDigests } from '../lib/digest.js';
+import { crc32c, digest, hashChunks, prepareDigests } from '../lib/digest.js';
 import { blockDigests } from '../lib/verity.js';
 import { GzipDecoder } from '../streams/gunzip.js';
 import { isLayerName, LAYERS, makeLayer } from './layers.js';
@@ -51,7 +51,8 @@ const STEPS: Readonly<Record<string, () => void>> = {
   'sha256 of a stream': () => void createHash('sha256').update(plain).digest(),
   'sha256 of chunks': () => byChunk(chunk => digest('sha256', chunk)),
   'blake3 of chunks': () => byChunk(chunk => digest('blake3', chunk)),
-  'blake3 and CRC-32C of runs of chunks': () => void hashChunks(plain, sizes),
+  'CRC-32C of chunks': () => byChunk(chunk => crc32c(chunk)),
+  'sha256 and CRC-32C of runs of chunks': () => void hashChunks(plain, sizes),
   'zstd, level 3': () => byChunk(chunk => compressInto('zstd', chunk, out, 0)),
   lz4_block: () => byChunk(chunk => compressInto('lz4_block', chunk, out, 0)),
   'sha256 of blocks, for verity': () => void blockDigests(plain, 4096),

@@ -5,7 +5,7 @@
  * takes chunk (named), context and layer, makes chunk (placed), section, finish and blob, passes
  *   entry and end
  * holds the CI table: 24 bytes per chunk, and of a gzip layer a context of 40 bytes with 32 KiB of
- *   dictionary for each MiB or so that it inflates to, of which 32 MiB are held and more lie in a
+ *   dictionary for each MiB or so that it inflates to, of which 48 MiB are held and more lie in a
  *   file; with a TOC also the digests, 32 bytes per chunk
  *
  * A table with dictionaries that are held is compressed in one run, as nydus-image does: at the end
@@ -50,8 +50,11 @@ import { Stage } from './stage.js';
 const CHUNK_ALIGN = 0x1000;
 const NO_BYTES = Buffer.alloc(0);
 const ZERO_DIGEST = Buffer.alloc(32);
-/** Bytes of dictionaries that are held: those of 2 GB of tar, or of half a GB of gzip. */
-const DICTIONARIES_HELD = 0x2000000;
+/**
+ * Bytes of dictionaries that are held, so that the table has the bytes of nydus-image: those of a
+ * kernel tree, or of most of a GB of gzip.
+ */
+const DICTIONARIES_HELD = 0x3000000;
 /** Bytes of what of a longer table is compressed as one. */
 const PIECE_SIZE = 0x800000;
 
