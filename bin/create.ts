@@ -1,7 +1,7 @@
 /** create: a layer from a directory or a tar. */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Duplex, Readable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { growYoungSpace } from '../lib/allocate.js';
 import { parseAttributes, type Attributes } from '../lib/attributes.js';
 import type { BufferPool } from '../lib/buffer-pool.js';
@@ -157,10 +157,13 @@ const externalOf = (bootstrap: string | undefined): string | undefined => {
   return path.join(dir, `${name}.external`);
 };
 
+/** What a layer is read from: a tar front to back or by its headers, or a directory. */
+type Input = Source | TarScan | DirWalk;
+
 const openInput = (
   build: BuildOptions,
   given: Pick<DirWalkOptions, 'prefetch' | 'attributes' | 'warn'>,
-): Readable => {
+): Input => {
   const { source } = build.paths;
   if (build.source === 'dir') {
     return dirWalk(source, {
@@ -218,7 +221,7 @@ const poolFor = (build: BuildOptions, writer: ArtifactWriter): BufferPool | unde
 
 const runBuild = async (
   build: BuildOptions,
-  input: Readable,
+  input: Input,
   writer: ArtifactWriter,
   { prefetch, ...given }: Base & { prefetch: readonly string[]; workers?: number },
   { log, progress, signal }: CommandContext,
@@ -249,6 +252,7 @@ const runBuild = async (
       readahead: build.prefetchPolicy === 'blob' && build.source === 'dir' ? prefetch : [],
       external: build.source === 'dir',
       directory: build.paths.blobDir ?? spoolDirectory(build.paths.blob ?? '-'),
+      stored: poolFor(build, writer),
       meter: meter(counters),
     };
     let stages: Duplex;
@@ -265,17 +269,11 @@ const runBuild = async (
         ...options,
         compression,
         input,
-        stored: poolFor(build, writer),
       });
     } else if (input instanceof TarScan) {
       stages = tarfsFromScan(options);
     } else {
-      const walk = input as DirWalk; // what is no tar is a directory
-      stages = await nativeFromDirectory({
-        ...options,
-        walk,
-        stored: poolFor(build, writer),
-      });
+      stages = await nativeFromDirectory({ ...options, walk: input });
     }
     await run(input, stages, writer, signal);
     bar.done();
