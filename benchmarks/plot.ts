@@ -2,7 +2,6 @@
 import { LAYERS, type LayerName } from './layers.js';
 import type { Cost } from './measure.js';
 import type { Row } from './report.js';
-import type { Layer } from './sources.js';
 
 export interface Panel {
   title: string;
@@ -39,13 +38,12 @@ const FIGURES: readonly { title: string; y: string; of: (cost: Cost) => number }
 ];
 
 /** Of the rows that pack the layers of a series with zstd; without those there is no panel. */
-export const panelsOf = (rows: readonly Row[], layers: readonly Layer[]): Panel[] =>
+export const panelsOf = (rows: readonly Row[]): Panel[] =>
   SERIES.flatMap(({ of, x, layers: names, measure }) =>
     FIGURES.flatMap(({ title, y, of: figure }) => {
       const lines = new Map<string, [number, number][]>();
       for (const name of names) {
-        const layer = layers.find(({ made }) => made === name);
-        const row = rows.find(one => one.layer === layer?.name && one.task === 'zstd');
+        const row = rows.find(({ layer, task }) => layer === name && task === 'zstd');
         if (!row) continue;
         for (const [side, cost] of [
           ['rafs-stream', row.ours] as const,

@@ -157,7 +157,7 @@ const main = async (): Promise<void> => {
   const rows: Row[] = [];
   try {
     for (const layer of layers) {
-      for (const work of worksOf([layer], peers, sources)) {
+      for (const work of worksOf(layer, peers, sources)) {
         const name = nameOf(work);
         if (!only.every(text => name.includes(text))) continue;
         process.stderr.write(`${name} …\n`);
@@ -179,7 +179,7 @@ const main = async (): Promise<void> => {
   const text = table({ facts, layers, rows, skipped });
   process.stdout.write(text);
   if (output !== undefined) writeFileSync(output, text);
-  if (plot !== undefined) writeFileSync(plot, svg(panelsOf(rows, layers)));
+  if (plot !== undefined) writeFileSync(plot, svg(panelsOf(rows)));
 };
 
 await main();

@@ -73,36 +73,34 @@ const TYPES: Readonly<Record<Form, string>> = {
 const BLOB_ID = 'b10b'.repeat(16);
 const LAYERS_MERGED = 10;
 
-export const worksOf = (layers: readonly Layer[], peers: Peers, sources: Sources): Work[] =>
-  layers.flatMap(layer =>
-    layer.tasks.flatMap(task => {
-      switch (task) {
-        case 'native':
-          return layer.forms.flatMap(form => [
-            native(layer, form, 'zstd', peers),
-            native(layer, form, 'lz4_block', peers),
-          ]);
-        case 'zstd':
-          return layer.forms.map(form => native(layer, form, 'zstd', peers));
-        case 'zran':
-          return [zran(layer, peers)];
-        case 'tarfs':
-          return [tarfs(layer, peers, false), tarfs(layer, peers, true)];
-        case 'export':
-          return [
-            blockExport(layer, peers, false),
-            blockExport(layer, peers, true),
-            compressedExport(layer, peers),
-          ];
-        case 'check':
-          return [check(layer, peers)];
-        case 'merge':
-          return [merge(layer, peers, sources)];
-        case 'version':
-          return [version(layer, peers)];
-      }
-    }),
-  );
+export const worksOf = (layer: Layer, peers: Peers, sources: Sources): Work[] =>
+  layer.tasks.flatMap(task => {
+    switch (task) {
+      case 'native':
+        return layer.forms.flatMap(form => [
+          native(layer, form, 'zstd', peers),
+          native(layer, form, 'lz4_block', peers),
+        ]);
+      case 'zstd':
+        return layer.forms.map(form => native(layer, form, 'zstd', peers));
+      case 'zran':
+        return [zran(layer, peers)];
+      case 'tarfs':
+        return [tarfs(layer, peers, false), tarfs(layer, peers, true)];
+      case 'export':
+        return [
+          blockExport(layer, peers, false),
+          blockExport(layer, peers, true),
+          compressedExport(layer, peers),
+        ];
+      case 'check':
+        return [check(layer, peers)];
+      case 'merge':
+        return [merge(layer, peers, sources)];
+      case 'version':
+        return [version(layer, peers)];
+    }
+  });
 
 /** Both builders are told the same. */
 const builders = (
