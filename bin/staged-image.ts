@@ -2,7 +2,6 @@
  * An image that is made of another one: its new blobs and its bootstrap lie in a folder of their own
  * until all of them have been read back and verified, and only then get their names.
  */
-import { randomBytes } from 'node:crypto';
 import { createReadStream, existsSync, rmSync } from 'node:fs';
 import { mkdir, rename, rm, symlink, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -13,6 +12,7 @@ import { RafsError } from '../lib/errors.js';
 import type { BlobInfo } from '../lib/parts.js';
 import { openArtifacts, type ArtifactPart } from '../streams/artifact-writer.js';
 import { separateBootstrap } from '../streams/bootstrap-finalizer.js';
+import { hiddenName } from '../streams/hidden-name.js';
 import type { Output } from '../streams/output.js';
 import type { BlobPlace } from './blob-place.js';
 import { check } from './check.js';
@@ -37,7 +37,7 @@ export const stageImage = async <T>(
   { log, signal }: Pick<CommandContext, 'log' | 'signal'>,
   work: (staged: StagedImage) => Promise<T>,
 ): Promise<T> => {
-  const folder = join(directory, `.rafs-stream-${randomBytes(8).toString('hex')}`);
+  const folder = hiddenName(directory);
   const blobDir = join(folder, 'blobs');
   const bootstrapPath = join(folder, 'bootstrap');
   const vanish = (): void => rmSync(folder, { recursive: true, force: true });

@@ -4,13 +4,13 @@
  * All are written front to back and never read, measured or seeked. A file gets its final name only
  * when it is complete; until then it lies beside it under a random one.
  */
-import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import type net from 'node:net';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { RafsError } from '../lib/errors.js';
 import { openFifoForWriting, type FifoWaiting } from './fifo.js';
+import { hiddenName } from './hidden-name.js';
 
 export interface Output {
   /** Appends; resolves when the system has taken the bytes. One call at a time. */
@@ -229,7 +229,7 @@ class TemporaryFile {
   }
 
   static async create(directory: string, mode: number): Promise<TemporaryFile> {
-    const temporary = path.join(directory, `.rafs-stream-${randomBytes(8).toString('hex')}`);
+    const temporary = hiddenName(directory);
     live.add(temporary);
     try {
       return new TemporaryFile(temporary, await open(temporary, 'wx', mode));

@@ -2,10 +2,10 @@
  * Bytes that are written once and read once, later. Up to 16 MiB stay in memory, more go to a file
  * without a name.
  */
-import { randomBytes } from 'node:crypto';
 import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { hiddenName } from './hidden-name.js';
 import { without } from './output.js';
 
 /**
@@ -70,7 +70,7 @@ export class Spool {
 
   /** A file that goes with its descriptor, whatever happens to us. */
   async #create(): Promise<FileHandle> {
-    const name = path.join(this.#directory, `.rafs-stream-${randomBytes(8).toString('hex')}`);
+    const name = hiddenName(this.#directory);
     const file = await open(name, 'wx+', 0o600);
     try {
       await unlink(name);

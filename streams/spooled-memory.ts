@@ -3,11 +3,10 @@
  * held, and more than that lie in a file without a name. Reads and writes wait for the file, which
  * is of some tens of megabytes at most for every gigabyte that flows.
  */
-import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
-import path from 'node:path';
 import { allocate } from '../lib/allocate.js';
 import { GrowingMemory } from '../lib/growing-memory.js';
+import { hiddenName } from './hidden-name.js';
 
 export class SpooledMemory {
   readonly #directory: string;
@@ -61,8 +60,7 @@ export class SpooledMemory {
   }
 
   #spool(memory: GrowingMemory): void {
-    const name = `.rafs-stream-${randomBytes(8).toString('hex')}`;
-    const file = path.join(this.#directory, name);
+    const file = hiddenName(this.#directory);
     this.#fd = fs.openSync(file, 'wx+', 0o600);
     fs.unlinkSync(file); // it goes with its descriptor, whatever happens to us
     this.#write(memory.view(0, this.#size), 0);
