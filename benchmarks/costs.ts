@@ -7,9 +7,10 @@
  */
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
+import { hashChunks } from '../lib/chunk-hashes.js';
 import { compressBound, compressInto, prepareCompressors } from '../lib/compress.js';
 import { crc32 } from '../lib/compression.js';
-import { crc32c, digest, hashChunks, prepareDigests } from '../lib/digest.js';
+import { crc32c, digest, prepareDigests } from '../lib/digest.js';
 import { blockDigests } from '../lib/verity.js';
 import { GzipDecoder } from '../streams/gunzip.js';
 import { isLayerName, LAYERS, makeLayer } from './layers.js';

@@ -159,27 +159,6 @@ export const compressInto = (
   return compress(compressor, bytes)?.copy(out, at) ?? 0;
 };
 
-/**
- * Compresses chunks that lie one behind another in `plain`, and lays what they become one behind
- * another in `packed`, as `compressInto` does: the stored size of each.
- */
-export const compressRun = (
-  compressor: Compressor,
-  { plain, packed }: { readonly plain: SharedArrayBuffer; readonly packed: SharedArrayBuffer },
-  sizes: readonly number[],
-): number[] => {
-  const bytes = Buffer.from(plain);
-  const out = Buffer.from(packed);
-  let from = 0;
-  let to = 0;
-  return sizes.map(size => {
-    const stored = compressInto(compressor, bytes.subarray(from, from + size), out, to);
-    from += size;
-    to += stored;
-    return stored;
-  });
-};
-
 /** Exactly `size` bytes; `size` must have been bounded by the caller. */
 export const decompress = (compressor: Compressor, bytes: Buffer, size: number): Buffer => {
   let plain: Buffer;

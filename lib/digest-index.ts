@@ -6,9 +6,7 @@ const DIGEST_SIZE = 32;
 export class DigestIndex {
   readonly #digests = new ByteArena();
   readonly #sizes = new Column(Uint32Array);
-  readonly #index = new RowIndex(row =>
-    hashOfDigest(this.#digests.view(row * DIGEST_SIZE, DIGEST_SIZE)),
-  );
+  readonly #index = new RowIndex(row => hashOfDigest(this.digest(row)));
 
   get count(): number {
     return this.#sizes.length;
@@ -26,6 +24,11 @@ export class DigestIndex {
     return { ordinal, known: false };
   }
 
+  /** A view of the digest of an ordinal, valid until the next addition. */
+  digest(ordinal: number): Buffer {
+    return this.#digests.view(ordinal * DIGEST_SIZE, DIGEST_SIZE);
+  }
+
   /** Gives a chunk the next ordinal, under which `add` does not find it. */
   append(digest: Buffer, size: number): number {
     this.#digests.add(digest);
@@ -35,7 +38,7 @@ export class DigestIndex {
 
   /** Lets `add` find what was appended, unless it finds another chunk of that digest. */
   offer(ordinal: number): void {
-    const digest = this.#digests.view(ordinal * DIGEST_SIZE, DIGEST_SIZE);
+    const digest = this.digest(ordinal);
     if (this.#find(digest) < 0) this.#index.add(hashOfDigest(digest), ordinal);
   }
 
@@ -47,5 +50,5 @@ export class DigestIndex {
 }
 
 /** Digests are random already: four of their bytes will do. */
-export const hashOfDigest = (digest: Buffer): number =>
+export const hashOfDigest = (digest: Uint8Array): number =>
   (digest[0]! | (digest[1]! << 8) | (digest[2]! << 16) | (digest[3]! << 24)) >>> 0;

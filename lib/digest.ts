@@ -43,30 +43,6 @@ export const prepareDigests = async (): Promise<void> => {
   }
 };
 
-/**
- * sha256 and CRC-32C of chunks that lie one behind another: 32 bytes for each, then 4 for each in
- * this machine's order.
- */
-export const hashChunks = (bytes: Buffer, sizes: readonly number[]): Uint8Array<ArrayBuffer> => {
-  const hashes = new Uint8Array(sizes.length * (32 + 4));
-  const checksums = checksumsIn(hashes);
-  const target = Buffer.from(hashes.buffer);
-  let from = 0;
-  sizes.forEach((size, i) => {
-    const chunk = bytes.subarray(from, from + size);
-    sha256Into(chunk, target, i * 32);
-    checksums[i] = crc32c(chunk);
-    from += size;
-  });
-  return hashes;
-};
-
-/** The checksums among what `hashChunks` made. */
-export const checksumsIn = (hashes: Uint8Array): Uint32Array => {
-  const count = hashes.length / (32 + 4);
-  return new Uint32Array(hashes.buffer, hashes.byteOffset + count * 32, count);
-};
-
 /** The digest of a chunk: 32 bytes. Needs `prepareDigests` for blake3. */
 export const digest = (digester: Digester, bytes: Uint8Array): Buffer => {
   if (digester === 'sha256') return sha256(bytes);

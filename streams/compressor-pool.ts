@@ -1,24 +1,29 @@
 /** Worker threads that compress slabs of shared memory, started when there is work for them. */
 import { Worker } from 'node:worker_threads';
 import { keepYoungSpace } from '../lib/allocate.js';
-import { compressBound, type Compressor } from '../lib/compress.js';
+import { compressBound } from '../lib/compress.js';
+import type { Digester } from '../lib/digest.js';
+import type { PackedRun, PackOptions, RunMemory } from '../lib/pack-run.js';
 import { bareThread } from './thread-options.js';
 
-export interface PoolOptions {
-  compressor: Compressor;
+export interface PoolOptions extends PackOptions {
   workers: number;
   slabs: number;
   slabSize: number;
 }
 
 /** Memory for a run of chunks: their bytes, and what they are compressed to. */
-export interface Slab {
+export interface Slab extends RunMemory {
   readonly id: number;
-  readonly plain: SharedArrayBuffer;
-  readonly packed: SharedArrayBuffer;
 }
 
-/** What a worker is told: the slab, and the sizes of the chunks in it. It answers stored sizes. */
+/** What a thread is to do with slabs; `seen` is the memory of the filter. */
+export interface Task {
+  readonly compressor: PoolOptions['compressor'];
+  readonly hashing?: { readonly digester: Digester; readonly seen: SharedArrayBuffer };
+}
+
+/** What a thread is told: the slab, and the sizes of the chunks in it. It answers a PackedRun. */
 export interface Job {
   readonly id: number;
   /** the first time that this thread is given it: shared memory is dear to hand over */
@@ -36,7 +41,7 @@ interface Thread {
 }
 
 interface Waiting {
-  resolve(stored: readonly number[]): void;
+  resolve(packed: PackedRun): void;
   reject(error: Error): void;
 }
 
@@ -80,8 +85,8 @@ export class CompressorPool {
     this.#free.push(slab);
   }
 
-  /** Compresses the chunks at the start of a slab; the stored size of each, 0 for one that stays. */
-  compress(slab: Slab, sizes: readonly number[]): Promise<readonly number[]> {
+  /** Packs the chunks at the start of a slab, as `packRun` does. */
+  pack(slab: Slab, sizes: readonly number[]): Promise<PackedRun> {
     if (this.#isShort()) this.#start();
     return new Promise((resolve, reject) => {
       if (this.#failure) {
@@ -116,14 +121,14 @@ export class CompressorPool {
   #start(): void {
     const worker = new Worker(new URL('./compressor-worker.js', import.meta.url), {
       ...bareThread(),
-      workerData: this.#options.compressor,
+      workerData: taskOf(this.#options),
       resourceLimits: HEAP_LIMITS,
     });
     const thread: Thread = { worker, warm: false, jobs: [], slabs: new Set() };
     worker.on('online', keepYoungSpace);
-    worker.on('message', (stored: readonly number[]) => {
+    worker.on('message', (packed: PackedRun) => {
       thread.warm = true;
-      thread.jobs.shift()!.resolve(stored);
+      thread.jobs.shift()!.resolve(packed);
     });
     worker.on('error', error => this.#fail(error));
     worker.on('exit', code => {
@@ -139,3 +144,8 @@ export class CompressorPool {
     }
   }
 }
+
+const taskOf = ({ compressor, hashing }: PackOptions): Task => {
+  if (!hashing) return { compressor };
+  return { compressor, hashing: { digester: hashing.digester, seen: hashing.seen.memory } };
+};

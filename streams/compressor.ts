@@ -1,19 +1,31 @@
 /**
  * compressor: chunks to stored form, on all cores, in their old order.
  *
- * takes chunk (named) and batch, makes chunk (packed) and batch, passes the others
- * holds a few runs of parts: each has up to one slab of chunk bytes
+ * takes chunk (named, or it is named here) and batch, makes chunk (packed) and batch, passes the
+ *   others
+ * holds a few runs of parts: each has up to one slab of chunk bytes; and what lib/chunk-names.ts
+ *   does, where it names
  *
  * Chunks are copied into slabs of shared memory, many small ones into one; a worker thread
  * compresses a slab at a time. The slabs are a fixed number: they are the bound of memory and the
  * back-pressure. A layer that fits one slab is compressed here: starting a thread takes longer.
+ *
+ * Where chunks come without names, their hashes are made by whoever compresses them, before it is
+ * known whether they are new. A filter tells threads of most that are not; what it leaves out wrongly
+ * is compressed here, and what was compressed in vain is dropped.
  */
 import { availableParallelism } from 'node:os';
 import { allocate } from '../lib/allocate.js';
 import { PooledCopies, type BufferPool, type Flow } from '../lib/buffer-pool.js';
-import { compress, compressRun, prepareCompressors, type Compressor } from '../lib/compress.js';
+import { ChunkHashes } from '../lib/chunk-hashes.js';
+import type { ChunkNames } from '../lib/chunk-names.js';
+import { compress, prepareCompressors, type Compressor } from '../lib/compress.js';
+import { prepareDigests } from '../lib/digest.js';
+import { DigestFilter } from '../lib/digest-filter.js';
+import { LEFT, packRun, type PackedRun, type PackOptions } from '../lib/pack-run.js';
 import type {
   BatchPart,
+  Chunk,
   ChunkPart,
   EndPart,
   EntryPart,
@@ -25,7 +37,7 @@ import { CompressorPool, type Slab } from './compressor-pool.js';
 import { Stage, type Push } from './stage.js';
 
 type Passed = EntryPart | EndPart | ExternalPart;
-type In = Passed | ChunkPart<NamedChunk> | BatchPart;
+type In = Passed | ChunkPart<Chunk | NamedChunk> | BatchPart;
 type Out = Passed | ChunkPart<PackedChunk> | BatchPart;
 
 const SLAB_SIZE = 0x100000;
@@ -37,6 +49,8 @@ export interface CompressorOptions {
   chunkSize: number;
   /** threads that compress; 0 compresses in this one. The output does not depend on it. */
   workers?: number;
+  /** names chunks, which come without; only where threads compress */
+  names?: ChunkNames | undefined;
   /** that the bytes of chunks come with; told of those that were copied. Only where threads compress */
   flow?: Flow | undefined;
   /** of buffers of SLAB_SIZE or the chunk size, for stored bytes. Only where threads compress */
@@ -55,29 +69,39 @@ export const usesThreads = ({
 /** Bytes of the slabs, and of what a buffer for stored bytes must hold. */
 export const slabSizeOf = (chunkSize: number): number => Math.max(SLAB_SIZE, chunkSize);
 
-/** What is compressed as one: a batch, or a new chunk that is not in one. */
+/** What is compressed as one: a batch, or a chunk that is not in one and may be new. */
 type UnitPart = ChunkPart<NamedChunk> | BatchPart;
 
-const isUnit = (part: In): part is UnitPart =>
-  part.kind === 'batch' || (part.kind === 'chunk' && !part.chunk.known && !part.chunk.batch);
+const isUnit = (part: In): part is UnitPart => {
+  if (part.kind !== 'chunk') return part.kind === 'batch';
+  const chunk = part.chunk as Partial<NamedChunk>;
+  return chunk.known !== true && chunk.batch === undefined;
+};
 
 /** A run of parts; the bytes of its units lie in a slab, one after another. */
 interface Run {
-  parts: In[];
-  sizes: number[];
+  readonly parts: In[];
+  /** places of the units among the parts */
+  readonly units: number[];
+  readonly sizes: number[];
   used: number;
-  slab: Slab;
+  readonly slab: Slab;
+  /** the memory of its chunks */
+  readonly plain: Buffer;
 }
 
 export const compressor = async ({
   compressor: algorithm,
   chunkSize,
   workers = Math.min(availableParallelism(), 16),
+  names,
   flow,
   stored,
 }: CompressorOptions) => {
   await prepareCompressors();
+  if (names) await prepareDigests();
   if (!usesThreads({ compressor: algorithm, workers })) {
+    if (names) throw new Error('names are for threads');
     return new Stage<In, Out>('compressor', {
       each(part, push) {
         push(isUnit(part) ? pack(part, compress(algorithm, part.bytes)) : asIs(part));
@@ -85,27 +109,37 @@ export const compressor = async ({
     });
   }
 
-  const pool = new CompressorPool({
+  const naming = names && namingWith(names);
+  const packing: PackOptions = {
     compressor: algorithm,
+    ...(naming ? { hashing: { digester: naming.names.algorithm, seen: naming.seen } } : {}),
+  };
+  const pool = new CompressorPool({
+    ...packing,
     workers,
     slabs: workers + 2,
     slabSize: slabSizeOf(chunkSize),
   });
-  const pending: { run: Run; stored: Promise<readonly number[]>; ready: boolean }[] = [];
+  const pending: { run: Run; packed: Promise<PackedRun>; ready: boolean }[] = [];
   let run: Run | undefined;
   const copies = stored && new PooledCopies(stored);
   const room = copies ? (size: number): Buffer => copies.room(size) : allocate;
 
   const send = (full: Run): void => {
-    const waiting = { run: full, stored: pool.compress(full.slab, full.sizes), ready: false };
+    const waiting = { run: full, packed: pool.pack(full.slab, full.sizes), ready: false };
     const settled = (): void => void (waiting.ready = true);
-    waiting.stored.then(settled, settled); // whoever awaits it learns why it failed
+    waiting.packed.then(settled, settled); // whoever awaits it learns why it failed
     pending.push(waiting);
+  };
+
+  const settle = (done: Run, packed: PackedRun, push: Push<Out>): void => {
+    if (naming) nameUnits(done, packed, naming);
+    unpack(done, packed.stored, algorithm, room, push);
   };
 
   const first = async (push: Push<Out>): Promise<void> => {
     const waiting = pending.shift()!;
-    unpack(waiting.run, await waiting.stored, room, push);
+    settle(waiting.run, await waiting.packed, push);
     pool.free(waiting.run.slab);
   };
 
@@ -120,11 +154,14 @@ export const compressor = async ({
         }
         if (!run) {
           while (pool.freeSlabs === 0) await first(push);
-          run = { parts: [], sizes: [], used: 0, slab: pool.take() };
+          const slab = pool.take();
+          const plain = Buffer.from(slab.plain);
+          run = { parts: [], units: [], sizes: [], used: 0, slab, plain };
         }
         run.parts.push(part);
         if (!unit) continue;
-        unit.bytes.copy(Buffer.from(run.slab.plain), run.used);
+        copyTo(run.plain, run.used, unit.bytes);
+        run.units.push(run.parts.length - 1);
         run.sizes.push(size);
         run.used += size;
         flow?.reached(unit.bytes);
@@ -143,11 +180,14 @@ export const compressor = async ({
         await first(push);
         yield* made.splice(0);
       }
-      if (run) unpack(run, compressRun(algorithm, run.slab, run.sizes), room, push);
+      if (run) {
+        settle(run, packRun(run.slab, run.sizes, packing), push);
+      }
       yield* made;
       // what is to come takes memory of its own
       run = undefined;
       pool.close();
+      names?.clear();
       flow?.clear();
       stored?.clear();
     },
@@ -159,49 +199,84 @@ export const compressor = async ({
 
 const NO_BYTES = Buffer.alloc(0);
 
+/** Copies to or from shared memory: `copy` and `set` take twice as long for that. */
+const copyTo = (target: Buffer, at: number, bytes: Buffer): void => {
+  if (bytes.length > 0) target.fill(bytes, at, at + bytes.length);
+};
+
+interface Naming {
+  readonly names: ChunkNames;
+  readonly seen: DigestFilter;
+}
+
+const namingWith = (names: ChunkNames): Naming => {
+  const { count, digests } = names.before;
+  const seen = DigestFilter.for(count);
+  for (const digest of digests) seen.add(digest);
+  return { names, seen };
+};
+
+/** Names the chunks of a run, all of which are its units. */
+const nameUnits = (run: Run, { hashes: bytes }: PackedRun, { names, seen }: Naming): void => {
+  const hashes = new ChunkHashes(bytes!); // they were asked for
+  run.units.forEach((place, i) => {
+    const { chunk } = run.parts[place] as ChunkPart<NamedChunk>; // from here on
+    chunk.digest = hashes.digest(i);
+    chunk.crc32 = hashes.checksums[i]!;
+    if (!names.name(chunk).known) seen.add(chunk.digest);
+  });
+};
+
 /**
  * The parts of a run with their stored bytes.
  *
- * @param stored size of each unit as it is stored, 0 where it stays as it was
+ * @param stored of each unit, as in PackedRun
  * @param room makes a buffer for them: the slab will be used again
  */
 const unpack = (
   run: Run,
   stored: readonly number[],
+  algorithm: Compressor,
   room: (size: number) => Buffer,
   push: Push<Out>,
 ): void => {
-  let packed = 0;
-  let kept = 0; // bytes of what is not compressed
-  for (let i = 0; i < stored.length; i++) {
-    packed += stored[i]!;
-    if (stored[i] === 0) kept += run.sizes[i]!;
-  }
+  const isKnown = (part: UnitPart): boolean => part.kind === 'chunk' && part.chunk.known;
+  let packed = 0; // bytes of what is compressed
+  let kept = 0; // of what is not, or not yet
+  run.units.forEach((place, i) => {
+    if (stored[i]! > 0) packed += stored[i]!;
+    else if (!isKnown(run.parts[place] as UnitPart)) kept += run.sizes[i]!;
+  });
   const bytes = room(packed + kept);
-  bytes.set(new Uint8Array(run.slab.packed, 0, packed));
-  const plain = Buffer.from(run.slab.plain);
+  copyTo(bytes, 0, Buffer.from(run.slab.packed, 0, packed));
   let next = 0;
   let packedAt = 0;
   let keptAt = packed;
   let plainAt = 0;
-  for (const part of run.parts) {
-    if (!isUnit(part)) {
+  run.parts.forEach((part, place) => {
+    if (place !== run.units[next]) {
       push(asIs(part));
-      continue;
+      return;
     }
-    const size = run.sizes[next]!;
+    const unit = part as UnitPart;
+    const plain = run.plain.subarray(plainAt, plainAt + run.sizes[next]!);
     const storedSize = stored[next++]!;
-    if (storedSize > 0) {
-      push(pack(part, bytes.subarray(packedAt, packedAt + storedSize)));
-      packedAt += storedSize;
+    plainAt += plain.length;
+    if (isKnown(unit)) {
+      push(asIs(unit));
+    } else if (storedSize > 0) {
+      push(pack(unit, bytes.subarray(packedAt, packedAt + storedSize)));
     } else {
-      plain.copy(bytes, keptAt, plainAt, plainAt + size);
-      part.bytes = bytes.subarray(keptAt, keptAt + size);
-      push(pack(part, undefined));
-      keptAt += size;
+      const late = storedSize === LEFT ? compress(algorithm, plain) : undefined;
+      if (!late) {
+        unit.bytes = bytes.subarray(keptAt, keptAt + plain.length);
+        copyTo(unit.bytes, 0, plain);
+        keptAt += plain.length;
+      }
+      push(pack(unit, late));
     }
-    plainAt += size;
-  }
+    if (storedSize > 0) packedAt += storedSize;
+  });
 };
 
 /** The part with its stored bytes, which is the same part: it is ours. */
@@ -210,8 +285,9 @@ const pack = (part: UnitPart, packed: Buffer | undefined): Out => {
   return part.kind === 'batch' ? part : packedChunk(part, packed !== undefined);
 };
 
-/** A part that has nothing to compress. */
-const asIs = (part: In): Out => (part.kind === 'chunk' ? packedChunk(part, false) : part);
+/** A part that nothing is stored for, or not by itself. */
+const asIs = (part: In): Out =>
+  part.kind === 'chunk' ? packedChunk(part as ChunkPart<NamedChunk>, false) : part;
 
 const packedChunk = (part: ChunkPart<NamedChunk>, compressed: boolean): ChunkPart<PackedChunk> => {
   const packed = part as ChunkPart<PackedChunk>; // from here on

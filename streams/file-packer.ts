@@ -12,7 +12,7 @@
 import { Writable } from 'node:stream';
 import { allocate } from '../lib/allocate.js';
 import { alignUp } from '../lib/bytes.js';
-import { compressRun } from '../lib/compress.js';
+import { packRun } from '../lib/pack-run.js';
 import { located, RafsError } from '../lib/errors.js';
 import { BLOCK_SIZE, PACKINGS, type PackingName, type Pieces } from '../lib/pieces.js';
 import type { Tree } from '../lib/tree.js';
@@ -73,14 +73,14 @@ export const filePacker = (options: FilePackerOptions): Writable => {
   let used = 0; // of them in the piece under way, which lies behind what the run has
 
   const compressHere = ({ slab, sizes }: Run): readonly number[] =>
-    compressRun(compressor, slab, sizes);
+    packRun(slab, sizes, { compressor }).stored;
 
   const send = (full: Run): void => {
-    const stored = workers > 0 ? pool.compress(full.slab, full.sizes) : undefined;
+    const packed = workers > 0 ? pool.pack(full.slab, full.sizes) : undefined;
     const waiting = {
       run: full,
-      stored: stored ?? Promise.resolve(compressHere(full)),
-      ready: stored === undefined,
+      stored: packed?.then(({ stored }) => stored) ?? Promise.resolve(compressHere(full)),
+      ready: packed === undefined,
     };
     const settled = (): void => void (waiting.ready = true);
     waiting.stored.then(settled, settled); // whoever awaits it learns why it failed

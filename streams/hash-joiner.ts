@@ -7,15 +7,13 @@
  * A stage of its own since it waits for nothing: parts that go through an asynchronous stage one
  * by one cost several times as much.
  */
-import { checksumsIn } from '../lib/digest.js';
+import { ChunkHashes } from '../lib/chunk-hashes.js';
 import type { ChunkPart, HashedChunk, LayerPart } from '../lib/parts.js';
 import { Stage, type Push } from './stage.js';
 import type { RunPart } from './zran-demux.js';
 import type { ZranPart } from './zran-parser.js';
 
 type Out = Exclude<ZranPart, { kind: 'chunk' }> | ChunkPart<HashedChunk> | LayerPart;
-
-const DIGEST_SIZE = 32;
 
 export const hashJoiner = () =>
   new Stage<RunPart | LayerPart, Out>('hash-joiner', {
@@ -25,9 +23,8 @@ export const hashJoiner = () =>
     },
   });
 
-const join = ({ parts, hashes }: RunPart, push: Push<Out>): void => {
-  const checksums = checksumsIn(hashes);
-  const digests = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.length);
+const join = ({ parts, hashes: bytes }: RunPart, push: Push<Out>): void => {
+  const hashes = new ChunkHashes(bytes);
   let at = 0;
   for (const part of parts) {
     if (part.kind !== 'chunk') {
@@ -35,8 +32,8 @@ const join = ({ parts, hashes }: RunPart, push: Push<Out>): void => {
       continue;
     }
     const { fileOffset, uncompressedSize, zran } = part.chunk;
-    const digest = digests.subarray(at * DIGEST_SIZE, (at + 1) * DIGEST_SIZE);
-    const crc32 = checksums[at++]!;
+    const digest = hashes.digest(at);
+    const crc32 = hashes.checksums[at++]!;
     const chunk = {
       fileOffset,
       uncompressedSize,

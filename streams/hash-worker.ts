@@ -1,7 +1,7 @@
 /** The thread behind hash-pool: sha256 of slabs, in one run or piece by piece. */
 import { createHash } from 'node:crypto';
 import { parentPort } from 'node:worker_threads';
-import { hashChunks } from '../lib/digest.js';
+import { hashChunks } from '../lib/chunk-hashes.js';
 import { blockDigests } from '../lib/verity.js';
 import type { HashAnswer, HashJob } from './hash-pool.js';
 

@@ -2,7 +2,7 @@
  * Every pipeline, spelled out. Composed with `chain`, run with `pipeline`: chain alone would leave
  * a failed source open.
  *
- *     native   source → (gunzip | unzstd) → tar-demux → chunker → digester → (batcher)
+ *     native   source → (gunzip | unzstd) → tar-demux → chunker → (digester) → (batcher)
  *                     → compressor → blob-writer → bootstrap-finalizer → artifact-writer
  *              dir-walk → chunker → … the same
  *     tarfs    source → (gunzip | unzstd) → tarfs-hasher → tar-demux → tarfs-mapper
@@ -17,7 +17,9 @@ import type { Duplex, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import chain from 'stream-chain';
 import { BufferPool, Flow } from '../lib/buffer-pool.js';
+import { ChunkNames, type ChunkNamesOptions } from '../lib/chunk-names.js';
 import type { Compression } from '../lib/compression.js';
+
 import { LEAST_SEALED_BATCH } from '../lib/crypt.js';
 import type { Digester } from '../lib/digest.js';
 import { RafsError } from '../lib/errors.js';
@@ -113,18 +115,23 @@ export const storedPool = ({ chunkSize }: { chunkSize: number }): BufferPool =>
 const native = async (options: Omit<NativeOptions, 'input'>, flow?: Flow): Promise<Duplex[]> => [
   ...(options.meter ? [options.meter] : []),
   chunker({ chunkSize: options.chunkSize, flow }),
-  await digester({ ...options, algorithm: options.digester }),
-  ...batching(options),
+  ...(recycles(options) ? [] : [await digester(namesOf(options)), ...batching(options)]),
   await compressor({
     compressor: options.compressor,
     chunkSize: options.chunkSize,
     ...(options.workers === undefined ? {} : { workers: options.workers }),
+    ...(recycles(options) ? { names: new ChunkNames(namesOf(options)) } : {}),
     flow,
     stored: options.stored,
   }),
   blobWriter({ ...options, batched: (options.batchSize ?? 0) > 0 }),
   bootstrapFinalizer(options),
 ];
+
+const namesOf = (options: Omit<NativeOptions, 'input'>): ChunkNamesOptions => ({
+  ...options,
+  algorithm: options.digester,
+});
 
 const batching = ({ batchSize = 0, secret, cache = false }: NativeOptions): Duplex[] => {
   if (batchSize === 0) return [];

@@ -12,7 +12,7 @@
 import { createHash } from 'node:crypto';
 import { collectNow, copyOf } from '../lib/allocate.js';
 import type { BufferPool } from '../lib/buffer-pool.js';
-import { hashChunks } from '../lib/digest.js';
+import { hashChunks } from '../lib/chunk-hashes.js';
 import type { BytesPart, LayerPart } from '../lib/parts.js';
 import { HashPool } from './hash-pool.js';
 import { Stage } from './stage.js';

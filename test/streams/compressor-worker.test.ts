@@ -1,20 +1,21 @@
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { compress, prepareCompressors } from '../../lib/compress.js';
-import type { Job } from '../../streams/compressor-pool.js';
+import type { PackedRun } from '../../lib/pack-run.js';
+import type { Job, Task } from '../../streams/compressor-pool.js';
 import { wordyBytes } from '../support/random.js';
 
 await prepareCompressors();
 
 t.test('answers each job in its order, and leaves the slab as it is', async t => {
   const worker = new Worker(new URL('../../streams/compressor-worker.js', import.meta.url), {
-    workerData: 'zstd',
+    workerData: { compressor: 'zstd' } satisfies Task,
   });
   t.teardown(() => worker.terminate());
   const answers: (readonly number[])[] = [];
   const done = new Promise<void>((resolve, reject) => {
     worker.on('error', reject);
-    worker.on('message', (stored: readonly number[]) => {
+    worker.on('message', ({ stored }: PackedRun) => {
       answers.push(stored);
       if (answers.length === 3) resolve();
     });

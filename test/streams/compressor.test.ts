@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
+import { ChunkDict } from '../../lib/chunk-dict.js';
+import { ChunkNames } from '../../lib/chunk-names.js';
 import { compress, prepareCompressors, type Compressor } from '../../lib/compress.js';
 import type {
   BatchPart,
@@ -16,6 +18,8 @@ import type {
   PackedChunk,
 } from '../../lib/parts.js';
 import { compressor } from '../../streams/compressor.js';
+import { digester } from '../../streams/digester.js';
+import { blobInfo, placedChunk } from '../support/chunks.js';
 import { entryOf } from '../support/entries.js';
 import { randomBytes, wordyBytes } from '../support/random.js';
 import { collect } from '../support/stage.js';
@@ -141,6 +145,69 @@ t.test('random runs of chunks', async () => {
     ),
     { numRuns: 25 },
   );
+});
+
+t.test('chunks that come without names get those that a digester gives them', async t => {
+  // digests of the dictionary: of two that the layer has, one of which has another size there, so
+  // that it seems to be known and is not
+  const dictOf = (chunks: readonly Buffer[]): ChunkDict => {
+    const dict = new ChunkDict([blobInfo()]);
+    for (const [index, bytes] of [chunks[3]!, chunks[20]!].entries()) {
+      const uncompressedSize = bytes.length + index;
+      const digest = createHash('sha256').update(bytes).digest();
+      dict.add({ ...placedChunk(index, { digest, uncompressedSize }), encrypted: false });
+    }
+    return dict;
+  };
+  for (const files of [1, 30, 600]) {
+    const contents = Array.from({ length: files }, (_, i) => {
+      // each third is there before: soon after it, or long after
+      const seed = i % 3 ? i : i % 2 ? Math.max(0, i - 2) : i >> 1;
+      const size = 1 + ((seed * 7919) % 0x10000);
+      return seed % 5 ? wordyBytes(size, seed) : randomBytes(size, seed);
+    });
+    const unnamed = (): (EntryPart | ChunkPart | EndPart)[] =>
+      contents.flatMap((bytes, i) => [
+        { kind: 'entry', entry: entryOf('file', `f${i}`) },
+        {
+          kind: 'chunk',
+          chunk: { fileOffset: 0, uncompressedSize: bytes.length },
+          bytes: Buffer.from(bytes),
+        },
+        { kind: 'end' },
+      ]);
+    const facts = (out: readonly Out[]): unknown[] =>
+      out.map(part => {
+        if (part.kind !== 'chunk') return part.kind;
+        const { digest, crc32, ordinal, known, dictRow, compressed } = part.chunk;
+        const bytes = createHash('sha256').update(part.bytes).digest('hex');
+        return [digest.toString('hex'), crc32, ordinal, known, dictRow, compressed, bytes];
+      });
+    for (const dict of files < 30 ? [undefined] : [undefined, dictOf(contents)]) {
+      const options = { algorithm: 'sha256', dict } as const;
+      const namer = await digester(options);
+      const parts = await collect<EntryPart | ChunkPart | EndPart, In>(namer, unnamed());
+      const due = facts(loop('zstd', parts));
+      for (const [workers, batch] of [
+        [1, 1],
+        [2, 7],
+        [3, 500],
+      ] as const) {
+        const names = new ChunkNames(options);
+        const stage = await compressor({
+          compressor: 'zstd',
+          chunkSize: 0x10000,
+          workers,
+          names,
+        });
+        const out = await collect<EntryPart | ChunkPart | EndPart, Out>(stage, unnamed(), {
+          batch,
+          slow: batch === 7,
+        });
+        t.same(facts(out), due, `${files} files, ${workers} workers, ${dict?.count ?? 0} in dict`);
+      }
+    }
+  }
 });
 
 t.test('batches are compressed as one, and chunks in them stay as they are', async t => {

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { crc32cPlain, hashChunks, sha256 } from '../../lib/digest.js';
+import { hashChunks } from '../../lib/chunk-hashes.js';
+import { crc32cPlain, sha256 } from '../../lib/digest.js';
 import type { ChunkPart, HashedChunk, LayerChunk } from '../../lib/parts.js';
 import { hashJoiner } from '../../streams/hash-joiner.js';
 import type { RunPart } from '../../streams/zran-demux.js';

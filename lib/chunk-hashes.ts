@@ -1,0 +1,45 @@
+/** Digests and checksums of chunks, as threads hand them over. */
+import { crc32c, sha256Into } from './digest.js';
+
+const DIGEST_SIZE = 32;
+const CHECKSUM_SIZE = 4;
+
+export class ChunkHashes {
+  readonly digests: Buffer;
+  readonly checksums: Uint32Array;
+
+  /** @param bytes the digest of each chunk, then the CRC-32C of each, 4 bytes in this machine's order */
+  constructor(bytes: Uint8Array) {
+    const count = bytes.length / (DIGEST_SIZE + CHECKSUM_SIZE);
+    this.digests = Buffer.from(bytes.buffer, bytes.byteOffset, count * DIGEST_SIZE);
+    this.checksums = new Uint32Array(bytes.buffer, bytes.byteOffset + count * DIGEST_SIZE, count);
+  }
+
+  /** A view of the digest of a chunk. */
+  digest(index: number): Buffer {
+    return this.digests.subarray(index * DIGEST_SIZE, (index + 1) * DIGEST_SIZE);
+  }
+
+  set(index: number, digest: Uint8Array, checksum: number): void {
+    this.digests.set(digest, index * DIGEST_SIZE);
+    this.checksums[index] = checksum;
+  }
+}
+
+/** Memory for the hashes of so many chunks. */
+export const roomForHashes = (count: number): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(count * (DIGEST_SIZE + CHECKSUM_SIZE));
+
+/** sha256 and CRC-32C of chunks that lie one behind another, as ChunkHashes reads them. */
+export const hashChunks = (bytes: Buffer, sizes: readonly number[]): Uint8Array<ArrayBuffer> => {
+  const made = roomForHashes(sizes.length);
+  const hashes = new ChunkHashes(made);
+  let from = 0;
+  sizes.forEach((size, i) => {
+    const chunk = bytes.subarray(from, from + size);
+    sha256Into(chunk, hashes.digests, i * DIGEST_SIZE);
+    hashes.checksums[i] = crc32c(chunk);
+    from += size;
+  });
+  return made;
+};
