@@ -69,7 +69,7 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
     );
     await output.finish();
   } catch (error) {
-    lingerFifo(options.output);
+    await lingerFifo(options.output);
     await output.abandon();
     throw error;
   } finally {

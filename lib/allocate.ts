@@ -8,6 +8,8 @@ import vm from 'node:vm';
 
 let sinceCollection = 0;
 let limit = Infinity;
+/** nothing has ever been due */
+let isSmall = true;
 let collect = (): void => undefined;
 /** of the space for young objects, whenever it is full of what lives */
 let youngGrowth = 1;
@@ -15,7 +17,9 @@ let youngGrowth = 1;
 /** Counts memory that was taken outside the heap, and collects where it is time to. */
 export const account = (size: number): void => {
   sinceCollection += size;
-  if (sinceCollection >= limit) collectNow();
+  if (sinceCollection < limit) return;
+  isSmall = false;
+  collectNow();
 };
 
 /** A buffer of its own memory, not zeroed. */
@@ -65,8 +69,12 @@ export const growYoungSpace = (): void => {
   keepYoungSpace();
 };
 
-/** Collects garbage now, where that is done at all: before something that takes much memory. */
+/**
+ * Collects garbage now, before something that takes much memory; where that is done at all, and not
+ * in a process that has taken little: it would be most of its time.
+ */
 export const collectNow = (): void => {
+  if (isSmall) return;
   sinceCollection = 0;
   collect();
 };

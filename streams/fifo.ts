@@ -2,7 +2,6 @@
  * FIFOs without blocking: opened with O_NONBLOCK and handed to a socket, so that a peer that is
  * late or silent costs no thread of the pool. Four blocking opens would stop all file access.
  */
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -111,9 +110,10 @@ const LINGER_SECONDS = 1;
  * an end before the status makes them take half a layer for a whole one.
  * Never fails; does nothing to what is not a FIFO.
  */
-export const lingerFifo = (path: string): void => {
+export const lingerFifo = async (path: string): Promise<void> => {
   if (!isFifo(path)) return;
   try {
+    const { spawn } = await import('node:child_process'); // hardly anyone needs it
     const fd = fs.openSync(path, O_RDWR | O_NONBLOCK); // waits for nobody
     try {
       const stdio = ['ignore', fd, 'ignore'] as const;
