@@ -37,11 +37,19 @@ export const openFifoForWriting = async (
   waiting: FifoWaiting = {},
 ): Promise<net.Socket> => adopt(await openWriting(path, waiting), 'write');
 
-/** A stream over a pipe's descriptor, which it closes when it is destroyed. */
-export const adopt = (fd: number, direction: 'read' | 'write'): net.Socket => {
+/**
+ * A stream over a pipe's descriptor, which it closes when it is destroyed.
+ *
+ * @param onread takes what is read, instead of the stream: it is in the same memory every time
+ */
+export const adopt = (
+  fd: number,
+  direction: 'read' | 'write',
+  onread?: net.OnReadOpts,
+): net.Socket => {
   const readable = direction === 'read';
   try {
-    return new net.Socket({ fd, readable, writable: !readable });
+    return new net.Socket({ fd, readable, writable: !readable, ...(onread ? { onread } : {}) });
   } catch (error) {
     fs.closeSync(fd);
     throw error;

@@ -5,6 +5,7 @@
  * holds two reads of 256 KiB
  */
 import fs from 'node:fs';
+import type net from 'node:net';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tty from 'node:tty';
@@ -44,8 +45,8 @@ export class Source extends Readable {
   }
 
   /**
-   * From now on takes buffers from a pool, for whoever says which of them are free again. That is
-   * for files: from a pipe buffers come as they are.
+   * From now on takes buffers from a pool, for whoever says which of them are free again. From a
+   * terminal they come as they are.
    */
   usePool(): BufferPool {
     this.#pieces.pool ??= new BufferPool(PIECE_SIZE);
@@ -124,16 +125,15 @@ export const openSource = (path: string): Source => {
   }
   // a size of 0 is no knowledge: files of /proc say so
   if (stat.isFile()) return new Source(path, new FilePieces(fd), stat.size || undefined);
-  if (stat.isFIFO()) return new Source(path, new StreamPieces(adopt(fd, 'read')));
+  if (stat.isFIFO()) return new Source(path, new PipePieces(fd));
   if (tty.isatty(fd)) return new Source(path, new StreamPieces(new tty.ReadStream(fd)));
   return new Source(path, new SequentialPieces(fd));
 };
 
 const openStdin = (): Source => {
   const stat = fs.fstatSync(0);
-  if (stat.isFIFO() || stat.isSocket() || tty.isatty(0)) {
-    return new Source('-', new StreamPieces(process.stdin));
-  }
+  if (stat.isFIFO() || stat.isSocket()) return new Source('-', new PipePieces(0));
+  if (tty.isatty(0)) return new Source('-', new StreamPieces(process.stdin));
   // from where it stands: whoever started us may have read some
   return new Source('-', new SequentialPieces(0), (stat.isFile() && stat.size) || undefined);
 };
@@ -247,7 +247,96 @@ const readSome = (fd: number, buffer: Buffer): Promise<number> =>
     });
   });
 
-/** Pieces of a pipe or a terminal, as they come. */
+/**
+ * Pieces of a pipe: what there is when one is asked for. What comes meanwhile is gathered, up to two
+ * buffers. A pipe gives 64 KiB at a time: buffers made for each would have to be collected.
+ */
+class PipePieces implements Pieces {
+  pool?: BufferPool;
+  readonly #socket: net.Socket;
+  /** complete, in order */
+  readonly #ready: Buffer[] = [];
+  /** the buffer under way: up to `#given` it was passed on, up to `#used` there are bytes */
+  #buffer: Buffer = Buffer.alloc(0);
+  #given = 0;
+  #used = 0;
+  #paused = false;
+  #wake: (() => void) | undefined;
+  #failure: Error | undefined;
+  #ended = false;
+
+  /** @param fd which is closed at the end */
+  constructor(fd: number) {
+    const buffer = Buffer.allocUnsafeSlow(PIPE_SIZE);
+    const callback = (size: number): boolean => this.#gather(buffer.subarray(0, size));
+    this.#socket = adopt(fd, 'read', { buffer, callback });
+    this.#socket.on('error', error => {
+      this.#failure = error;
+      this.#wake?.();
+    });
+    for (const event of ['end', 'close']) {
+      this.#socket.on(event, () => {
+        this.#ended = true;
+        this.#wake?.();
+      });
+    }
+    this.#socket.resume(); // else it never says that it has ended
+  }
+
+  async next(): Promise<Buffer | undefined> {
+    for (;;) {
+      const bytes = this.#ready.shift() ?? this.#rest();
+      if (this.#paused && this.#ready.length < READS_AHEAD) {
+        this.#paused = false;
+        this.#socket.resume();
+      }
+      if (bytes) return bytes;
+      if (this.#failure) throw this.#failure;
+      if (this.#ended) return undefined;
+      await new Promise<void>(resolve => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#socket.closed) return;
+    const closed = new Promise(resolve => this.#socket.once('close', resolve));
+    this.#socket.destroy();
+    await closed;
+  }
+
+  /** Takes a copy of what was read; false if it is to pause. */
+  #gather(bytes: Buffer): boolean {
+    for (let at = 0; at < bytes.length;) {
+      if (this.#used === this.#buffer.length) {
+        const rest = this.#rest();
+        if (rest) this.#ready.push(rest);
+        this.#buffer = this.pool?.take() ?? allocate(PIECE_SIZE);
+        this.#given = this.#used = 0;
+      }
+      const count = bytes.copy(this.#buffer, this.#used, at);
+      this.#used += count;
+      at += count;
+    }
+    this.#paused = this.#ready.length >= READS_AHEAD;
+    this.#wake?.();
+    return !this.#paused;
+  }
+
+  /** What has come and is not complete. */
+  #rest(): Buffer | undefined {
+    if (this.#given === this.#used) return undefined;
+    const bytes = this.#buffer.subarray(this.#given, this.#used);
+    this.#given = this.#used;
+    return bytes;
+  }
+}
+
+/** What a pipe holds, unless told otherwise. */
+const PIPE_SIZE = 0x10000;
+
+/** Pieces of a terminal, as they come. */
 class StreamPieces implements Pieces {
   #stream: Readable;
   #wake: (() => void) | undefined;
