@@ -3,8 +3,8 @@
  *
  * takes chunk (named, or it is named here) and batch, makes chunk (packed) and batch, passes the
  *   others
- * holds a few runs of parts: each has up to one slab of chunk bytes; and what lib/chunk-names.ts
- *   does, where it names
+ * holds a few runs of parts: each has up to one slab of chunk bytes; where it names, what
+ *   lib/chunk-names.ts does, and 256 KiB for the filter, or 16 bytes for every chunk known before
  *
  * Chunks are copied into slabs of shared memory, many small ones into one; a worker thread
  * compresses a slab at a time. The slabs are a fixed number: they are the bound of memory and the
@@ -180,9 +180,7 @@ export const compressor = async ({
         await first(push);
         yield* made.splice(0);
       }
-      if (run) {
-        settle(run, packRun(run.slab, run.sizes, packing), push);
-      }
+      if (run) settle(run, packRun(run.slab, run.sizes, packing), push);
       yield* made;
       // what is to come takes memory of its own
       run = undefined;

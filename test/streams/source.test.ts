@@ -123,6 +123,33 @@ t.test('a FIFO: late writers, silent writers, several writes', async t => {
   t.same(openBelow(late), []);
 });
 
+t.test('from a FIFO, a pool takes the bytes of however slow a reader in a few buffers', async t => {
+  const content = randomBytes(5_000_001);
+  const fifo = fifoOf(t);
+  for (const delay of [0, 1, 7]) {
+    const writing = fs.promises.writeFile(fifo, content);
+    const source = openSource(fifo);
+    const head = await source.peek(3);
+    t.ok(head.equals(content.subarray(0, 3)));
+    const pool = source.usePool();
+    const memory = new Set<ArrayBufferLike>();
+    const copies: Buffer[] = [];
+    let parts = 0;
+    for await (const batch of source as AsyncIterable<BytesPart[]>) {
+      for (const { bytes } of batch) {
+        parts++;
+        memory.add(bytes.buffer);
+        pool.reached(bytes);
+        if (delay > 0) await sleep(delay);
+        copies.push(Buffer.from(bytes)); // nobody has written over them meanwhile
+      }
+    }
+    await writing;
+    t.ok(Buffer.concat(copies).equals(content), `${parts} parts, ${memory.size} buffers`);
+    t.ok(memory.size < 12, `${memory.size} buffers`);
+  }
+});
+
 t.test('twenty FIFOs at once, more than there are pool threads', async t => {
   const directory = temporaryDirectory(t);
   const fifos = Array.from({ length: 20 }, (_, i) => path.join(directory, `fifo${i}`));
