@@ -299,11 +299,8 @@ class PipePieces implements Pieces {
     }
   }
 
-  async close(): Promise<void> {
-    if (this.#socket.closed) return;
-    const closed = new Promise(resolve => this.#socket.once('close', resolve));
-    this.#socket.destroy();
-    await closed;
+  close(): Promise<void> {
+    return destroyed(this.#socket);
   }
 
   /** Takes a copy of what was read; false if it is to pause. */
@@ -371,10 +368,15 @@ class StreamPieces implements Pieces {
     }
   }
 
-  async close(): Promise<void> {
-    if (this.#stream.closed) return;
-    const closed = new Promise(resolve => this.#stream.once('close', resolve));
-    this.#stream.destroy();
-    await closed;
+  close(): Promise<void> {
+    return destroyed(this.#stream);
   }
 }
+
+/** Resolves when the stream has let go of its descriptor. */
+const destroyed = async (stream: Readable): Promise<void> => {
+  if (stream.closed) return;
+  const closed = new Promise(resolve => stream.once('close', resolve));
+  stream.destroy();
+  await closed;
+};
