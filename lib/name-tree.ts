@@ -127,10 +127,13 @@ export class NameTree {
    * names. The other children of `from` are lost.
    */
   moveChildren(from: number, rows: readonly number[], to: number): void {
+    // all of them: one that is lost would be found in place of a new one of its name
+    for (let row = this.#firstChild.get(from); row !== 0; row = this.#nextSibling.get(row)) {
+      this.#index.remove(this.#hash(from, this.name(row)), row);
+    }
     this.#firstChild.data[from] = 0;
     for (const row of rows) {
       const name = this.name(row);
-      this.#index.remove(this.#hash(from, name), row);
       this.parent.data[row] = to;
       this.#nextSibling.data[row] = this.#firstChild.get(to);
       this.#firstChild.data[to] = row;

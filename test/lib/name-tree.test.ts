@@ -65,7 +65,19 @@ t.test('moving and dropping agree with sets of names', async () => {
       }
       return true;
     }),
-    { numRuns: 300 },
+    {
+      numRuns: 300,
+      examples: [
+        [
+          [
+            { add: 'b', to: 0 },
+            { move: [], from: 0 },
+            { add: 'b', to: 0 },
+            { drop: ['b'], to: 0 },
+          ],
+        ],
+      ],
+    },
   );
 });
 
