@@ -1,4 +1,4 @@
-/** Compresses runs of chunks, and names them on the way: what a thread does, or whoever has none. */
+/** Compresses runs of chunks, and hashes them on the way: what a thread does, or whoever has none. */
 import { ChunkHashes, roomForHashes } from './chunk-hashes.js';
 import { compressInto, type Compressor } from './compress.js';
 import { crc32c, digest, type Digester } from './digest.js';

@@ -12,8 +12,8 @@
 import { Writable } from 'node:stream';
 import { allocate } from '../lib/allocate.js';
 import { alignUp } from '../lib/bytes.js';
-import { packRun } from '../lib/pack-run.js';
 import { located, RafsError } from '../lib/errors.js';
+import { packRun } from '../lib/pack-run.js';
 import { BLOCK_SIZE, PACKINGS, type PackingName, type Pieces } from '../lib/pieces.js';
 import type { Tree } from '../lib/tree.js';
 import type { ImagePart } from './blob-reader.js';

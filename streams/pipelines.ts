@@ -19,7 +19,6 @@ import chain from 'stream-chain';
 import { BufferPool, Flow } from '../lib/buffer-pool.js';
 import { ChunkNames, type ChunkNamesOptions } from '../lib/chunk-names.js';
 import type { Compression } from '../lib/compression.js';
-
 import { LEAST_SEALED_BATCH } from '../lib/crypt.js';
 import type { Digester } from '../lib/digest.js';
 import { RafsError } from '../lib/errors.js';

@@ -126,14 +126,14 @@ export const openSource = (path: string): Source => {
   // a size of 0 is no knowledge: files of /proc say so
   if (stat.isFile()) return new Source(path, new FilePieces(fd), stat.size || undefined);
   if (stat.isFIFO()) return new Source(path, new PipePieces(fd));
-  if (tty.isatty(fd)) return new Source(path, new StreamPieces(new tty.ReadStream(fd)));
+  if (tty.isatty(fd)) return new Source(path, new TerminalPieces(new tty.ReadStream(fd)));
   return new Source(path, new SequentialPieces(fd));
 };
 
 const openStdin = (): Source => {
   const stat = fs.fstatSync(0);
   if (stat.isFIFO() || stat.isSocket()) return new Source('-', new PipePieces(0));
-  if (tty.isatty(0)) return new Source('-', new StreamPieces(process.stdin));
+  if (tty.isatty(0)) return new Source('-', new TerminalPieces(process.stdin));
   // from where it stands: whoever started us may have read some
   return new Source('-', new SequentialPieces(0), (stat.isFile() && stat.size) || undefined);
 };
@@ -247,49 +247,39 @@ const readSome = (fd: number, buffer: Buffer): Promise<number> =>
     });
   });
 
-/**
- * Pieces of a pipe: what there is when one is asked for. What comes meanwhile is gathered, up to two
- * buffers. A pipe gives 64 KiB at a time: buffers made for each would have to be collected.
- */
-class PipePieces implements Pieces {
+/** Pieces of a stream, as they come. */
+abstract class StreamPieces<S extends Readable> implements Pieces {
   pool?: BufferPool;
-  readonly #socket: net.Socket;
-  /** complete, in order */
-  readonly #ready: Buffer[] = [];
-  /** the buffer under way: up to `#given` it was passed on, up to `#used` there are bytes */
-  #buffer: Buffer = Buffer.alloc(0);
-  #given = 0;
-  #used = 0;
-  #paused = false;
+  protected readonly stream: S;
   #wake: (() => void) | undefined;
   #failure: Error | undefined;
   #ended = false;
 
-  /** @param fd which is closed at the end */
-  constructor(fd: number) {
-    const buffer = Buffer.allocUnsafeSlow(PIPE_SIZE);
-    const callback = (size: number): boolean => this.#gather(buffer.subarray(0, size));
-    this.#socket = adopt(fd, 'read', { buffer, callback });
-    this.#socket.on('error', error => {
+  constructor(stream: S) {
+    this.stream = stream;
+    stream.on('error', error => {
       this.#failure = error;
-      this.#wake?.();
+      this.wake();
     });
     for (const event of ['end', 'close']) {
-      this.#socket.on(event, () => {
+      stream.on(event, () => {
         this.#ended = true;
-        this.#wake?.();
+        this.wake();
       });
     }
-    this.#socket.resume(); // else it never says that it has ended
+  }
+
+  /** What has come, if anything has. */
+  protected abstract take(): Buffer | undefined;
+
+  /** To be called when something has come. */
+  protected wake(): void {
+    this.#wake?.();
   }
 
   async next(): Promise<Buffer | undefined> {
     for (;;) {
-      const bytes = this.#ready.shift() ?? this.#rest();
-      if (this.#paused && this.#ready.length < READS_AHEAD) {
-        this.#paused = false;
-        this.#socket.resume();
-      }
+      const bytes = this.take();
       if (bytes) return bytes;
       if (this.#failure) throw this.#failure;
       if (this.#ended) return undefined;
@@ -299,8 +289,56 @@ class PipePieces implements Pieces {
     }
   }
 
-  close(): Promise<void> {
-    return destroyed(this.#socket);
+  async close(): Promise<void> {
+    if (this.stream.closed) return;
+    const closed = new Promise(resolve => this.stream.once('close', resolve));
+    this.stream.destroy();
+    await closed;
+  }
+}
+
+class TerminalPieces extends StreamPieces<Readable> {
+  constructor(stream: Readable) {
+    super(stream);
+    stream.on('readable', () => this.wake());
+  }
+
+  protected take(): Buffer | undefined {
+    return (this.stream.read() as Buffer | null) ?? undefined; // the stream has no encoding
+  }
+}
+
+/** What a pipe holds, unless told otherwise. */
+const PIPE_SIZE = 0x10000;
+
+/**
+ * Pieces of a pipe: what there is when one is asked for. What comes meanwhile is gathered, up to two
+ * buffers. A pipe gives 64 KiB at a time: buffers made for each would have to be collected.
+ */
+class PipePieces extends StreamPieces<net.Socket> {
+  /** complete, in order */
+  readonly #ready: Buffer[] = [];
+  /** the buffer under way: up to `#given` it was passed on, up to `#used` there are bytes */
+  #buffer: Buffer = Buffer.alloc(0);
+  #given = 0;
+  #used = 0;
+  #paused = false;
+
+  /** @param fd which is closed at the end */
+  constructor(fd: number) {
+    const buffer = Buffer.allocUnsafeSlow(PIPE_SIZE);
+    const callback = (size: number): boolean => this.#gather(buffer.subarray(0, size));
+    super(adopt(fd, 'read', { buffer, callback }));
+    this.stream.resume(); // else it never says that it has ended
+  }
+
+  protected take(): Buffer | undefined {
+    const bytes = this.#ready.shift() ?? this.#rest();
+    if (this.#paused && this.#ready.length < READS_AHEAD) {
+      this.#paused = false;
+      this.stream.resume();
+    }
+    return bytes;
   }
 
   /** Takes a copy of what was read; false if it is to pause. */
@@ -317,7 +355,7 @@ class PipePieces implements Pieces {
       at += count;
     }
     this.#paused = this.#ready.length >= READS_AHEAD;
-    this.#wake?.();
+    this.wake();
     return !this.#paused;
   }
 
@@ -329,54 +367,3 @@ class PipePieces implements Pieces {
     return bytes;
   }
 }
-
-/** What a pipe holds, unless told otherwise. */
-const PIPE_SIZE = 0x10000;
-
-/** Pieces of a terminal, as they come. */
-class StreamPieces implements Pieces {
-  #stream: Readable;
-  #wake: (() => void) | undefined;
-  #failure: Error | undefined;
-  #ended = false;
-
-  constructor(stream: Readable) {
-    this.#stream = stream;
-    const wake = (): void => this.#wake?.();
-    stream.on('readable', wake);
-    stream.on('error', error => {
-      this.#failure = error;
-      wake();
-    });
-    for (const event of ['end', 'close']) {
-      stream.on(event, () => {
-        this.#ended = true;
-        wake();
-      });
-    }
-  }
-
-  async next(): Promise<Buffer | undefined> {
-    for (;;) {
-      const bytes = this.#stream.read() as Buffer | null; // the stream has no encoding
-      if (bytes) return bytes;
-      if (this.#failure) throw this.#failure;
-      if (this.#ended) return undefined;
-      await new Promise<void>(resolve => {
-        this.#wake = resolve;
-      });
-    }
-  }
-
-  close(): Promise<void> {
-    return destroyed(this.#stream);
-  }
-}
-
-/** Resolves when the stream has let go of its descriptor. */
-const destroyed = async (stream: Readable): Promise<void> => {
-  if (stream.closed) return;
-  const closed = new Promise(resolve => stream.once('close', resolve));
-  stream.destroy();
-  await closed;
-};
