@@ -4,6 +4,7 @@
  */
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
+import { startThreads } from './threads-ahead.js';
 import { outputJson, writeOutputJson, type Output } from './output-json.js';
 
 export const runCommand = async (
@@ -12,6 +13,7 @@ export const runCommand = async (
 ): Promise<void> => {
   switch (invocation.command) {
     case 'create': {
+      startThreads(invocation);
       const { create } = await import('./create.js');
       await create(invocation, context);
       break;

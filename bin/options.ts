@@ -3,7 +3,6 @@
  * them go together. Parser, help and the types of what commands receive are all made from these
  * tables, so that a default or a name is written once.
  */
-import { availableParallelism } from 'node:os';
 import { TYPE_NAMES } from '../lib/modes.js';
 
 /** A whole number; both limits are allowed. The texts are what follows the value in an error. */
@@ -475,9 +474,6 @@ export const PIPE_ARGV = [
   '/dev/stdout',
   '/dev/stdin',
 ] as const;
-
-/** What `create --workers` is unless given. */
-export const defaultWorkers = (): number => availableParallelism();
 
 type Given<Row extends OptionRow> = Row extends { list: true }
   ? string[]

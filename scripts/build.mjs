@@ -91,7 +91,7 @@ const compile = () => {
 
 /**
  * The program in few files, which start faster: what a command loads lies in files of its own, and
- * so do threads. Packages stay outside. Without esbuild the program runs from its modules.
+ * a thread is one file. Packages stay outside. Without esbuild the program runs from its modules.
  */
 const bundle = async () => {
   rmSync(at('dist/bundle'), { recursive: true, force: true });
@@ -101,19 +101,18 @@ const bundle = async () => {
     return;
   }
   const workers = filesBelow('dist/streams').filter(file => file.endsWith('-worker.js'));
-  const entries = ['dist/bin/main.js', ...workers];
-  await esbuild.build({
+  const options = {
     absWorkingDir: root,
-    entryPoints: entries.map(file => ({ in: file, out: path.basename(file, '.js') })),
     outdir: 'dist/bundle',
     bundle: true,
-    splitting: true,
     packages: 'external',
     format: 'esm',
     platform: 'node',
     target: 'node20',
     logLevel: 'warning',
-  });
+  };
+  await esbuild.build({ ...options, entryPoints: ['dist/bin/main.js'], splitting: true });
+  await esbuild.build({ ...options, entryPoints: workers });
   for (const file of filesBelow('dist/lib').filter(file => file.endsWith('.wasm'))) {
     copyFileSync(at(file), at(`dist/bundle/${path.basename(file)}`));
   }

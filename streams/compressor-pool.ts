@@ -1,10 +1,9 @@
 /** Worker threads that compress slabs of shared memory, started when there is work for them. */
-import { Worker } from 'node:worker_threads';
-import { keepYoungSpace } from '../lib/allocate.js';
+import type { Worker } from 'node:worker_threads';
 import { compressBound } from '../lib/compress.js';
 import type { Digester } from '../lib/digest.js';
 import type { PackedRun, PackOptions, RunMemory } from '../lib/pack-run.js';
-import { bareThread } from './thread-options.js';
+import { hasThreadAhead, startThread } from './threads.js';
 
 export interface PoolOptions extends PackOptions {
   workers: number;
@@ -17,13 +16,13 @@ export interface Slab extends RunMemory {
   readonly id: number;
 }
 
-/** What a thread is to do with slabs; `seen` is the memory of the filter. */
+/** What a thread is told first, what it is to do with slabs; `seen` is the memory of the filter. */
 export interface Task {
   readonly compressor: PoolOptions['compressor'];
   readonly hashing?: { readonly digester: Digester; readonly seen: SharedArrayBuffer };
 }
 
-/** What a thread is told: the slab, and the sizes of the chunks in it. It answers a PackedRun. */
+/** What it is told then: the slab, and the sizes of the chunks in it. It answers a PackedRun. */
 export interface Job {
   readonly id: number;
   /** the first time that this thread is given it: shared memory is dear to hand over */
@@ -44,9 +43,6 @@ interface Waiting {
   resolve(packed: PackedRun): void;
   reject(error: Error): void;
 }
-
-/** A thread makes nothing but short lists: a heap of the usual size would take more than its slabs. */
-const HEAP_LIMITS = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64, stackSizeMb: 1 };
 
 export class CompressorPool {
   readonly slabSize: number;
@@ -87,7 +83,7 @@ export class CompressorPool {
 
   /** Packs the chunks at the start of a slab, as `packRun` does. */
   pack(slab: Slab, sizes: readonly number[]): Promise<PackedRun> {
-    if (this.#isShort()) this.#start();
+    while (this.#isShort()) this.#start();
     return new Promise((resolve, reject) => {
       if (this.#failure) {
         reject(this.#failure);
@@ -111,21 +107,19 @@ export class CompressorPool {
 
   /**
    * Whether a thread more would be of use: where all are at work and yet no slab is left, reading
-   * waits for compressing. A thread costs as much to start as it does to compress some megabytes.
+   * waits for compressing. A thread costs as much to start as it does to compress some megabytes,
+   * unless that was done ahead.
    */
   #isShort(): boolean {
     if (this.#workers.length === this.#options.workers) return false;
+    if (hasThreadAhead('compressor-worker')) return true;
     return this.#workers.every(({ warm }) => warm) && (!this.started || this.freeSlabs === 0);
   }
 
   #start(): void {
-    const worker = new Worker(new URL('./compressor-worker.js', import.meta.url), {
-      ...bareThread(),
-      workerData: taskOf(this.#options),
-      resourceLimits: HEAP_LIMITS,
-    });
+    const worker = startThread('compressor-worker');
     const thread: Thread = { worker, warm: false, jobs: [], slabs: new Set() };
-    worker.on('online', keepYoungSpace);
+    worker.postMessage(taskOf(this.#options));
     worker.on('message', (packed: PackedRun) => {
       thread.warm = true;
       thread.jobs.shift()!.resolve(packed);

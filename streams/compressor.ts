@@ -14,7 +14,6 @@
  * known whether they are new. A filter tells threads of most that are not; what it leaves out wrongly
  * is compressed here, and what was compressed in vain is dropped.
  */
-import { availableParallelism } from 'node:os';
 import { allocate } from '../lib/allocate.js';
 import { PooledCopies, type BufferPool, type Flow } from '../lib/buffer-pool.js';
 import { ChunkHashes } from '../lib/chunk-hashes.js';
@@ -35,6 +34,7 @@ import type {
 } from '../lib/parts.js';
 import { CompressorPool, type Slab } from './compressor-pool.js';
 import { Stage, type Push } from './stage.js';
+import { defaultWorkers } from './threads.js';
 
 type Passed = EntryPart | EndPart | ExternalPart;
 type In = Passed | ChunkPart<Chunk | NamedChunk> | BatchPart;
@@ -93,7 +93,7 @@ interface Run {
 export const compressor = async ({
   compressor: algorithm,
   chunkSize,
-  workers = Math.min(availableParallelism(), 16),
+  workers = defaultWorkers(),
   names,
   flow,
   stored,

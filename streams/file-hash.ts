@@ -4,9 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { RafsError } from '../lib/errors.js';
-import { bareThread } from './thread-options.js';
+import { startThread } from './threads.js';
 
 /** What the thread is given. */
 export interface FileHashJob {
@@ -35,10 +35,8 @@ export class FileHash {
     if (size < THREAD_FROM) {
       this.digest = new Promise(resolve => resolve(hashHere(fd, size)));
     } else {
-      const worker = new Worker(new URL('./file-hash-worker.js', import.meta.url), {
-        ...bareThread(),
-        workerData: { fd, size } satisfies FileHashJob,
-      });
+      const worker = startThread('file-hash-worker');
+      worker.postMessage({ fd, size } satisfies FileHashJob);
       this.#worker = worker;
       this.digest = new Promise((resolve, reject) => {
         worker.once('message', (answer: FileHashAnswer) => {

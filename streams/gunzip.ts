@@ -1,5 +1,5 @@
 /** Decompression of gzip sources. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { copyOf } from '../lib/allocate.js';
 import { PooledCopies, type BufferPool } from '../lib/buffer-pool.js';
 import { RafsError } from '../lib/errors.js';
@@ -7,7 +7,7 @@ import { GzipSteps } from '../lib/gzip-steps.js';
 import type { BytesPart } from '../lib/parts.js';
 import type { GunzipReply, GunzipRequest } from './gunzip-worker.js';
 import { Stage } from './stage.js';
-import { bareThread } from './thread-options.js';
+import { startThread } from './threads.js';
 
 /**
  * Decodes gzip members, one after the other, from bytes that come in any pieces; what is CORRUPT,
@@ -90,8 +90,7 @@ const workerGunzip = (): Stage<BytesPart, BytesPart> => {
   let offset = 0;
 
   const start = (): Worker => {
-    const url = new URL('./gunzip-worker.js', import.meta.url);
-    const started = new Worker(url, bareThread());
+    const started = startThread('gunzip-worker');
     started.on('message', (reply: GunzipReply) => {
       replies.push(reply);
       wake();

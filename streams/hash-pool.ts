@@ -3,9 +3,8 @@
  * and whoever fills them waits for a free one. They are handed over to the thread and back, and not
  * shared with it: to copy into shared memory takes about twice as long.
  */
-import { Worker } from 'node:worker_threads';
-import { keepYoungSpace } from '../lib/allocate.js';
-import { bareThread } from './thread-options.js';
+import type { Worker } from 'node:worker_threads';
+import { startThread } from './threads.js';
 
 /** What a thread is told; without a slab, to give the digest of all that it had in one run. */
 export interface HashJob {
@@ -120,10 +119,8 @@ export class HashPool {
   }
 
   #start(): void {
-    const url = new URL('./hash-worker.js', import.meta.url);
-    const worker = new Worker(url, bareThread());
+    const worker = startThread('hash-worker');
     const jobs: Waiting[] = [];
-    worker.on('online', keepYoungSpace);
     worker.on('message', ({ slab, digests }: HashAnswer) => {
       const job = jobs.shift()!;
       if (slab) this.#free.push(slab);

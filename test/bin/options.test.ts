@@ -2,7 +2,6 @@ import t from 'tap';
 import { parseCommandLine } from '../../bin/command-line.js';
 import {
   COMMANDS,
-  defaultWorkers,
   GLOBALS,
   GROUPS,
   PIPE_ARGV,
@@ -111,8 +110,4 @@ t.test('what a pipe is short for is a command line', async t => {
   if (!('command' in result) || result.command !== 'create') throw new Error('no create');
   t.equal(result.values.blob, '/dev/stdout');
   t.strictSame(result.positionals, ['/dev/stdin']);
-});
-
-t.test('there is at least one worker', async t => {
-  t.ok(Number.isInteger(defaultWorkers()) && defaultWorkers() >= 1);
 });

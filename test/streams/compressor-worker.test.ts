@@ -8,9 +8,8 @@ import { wordyBytes } from '../support/random.js';
 await prepareCompressors();
 
 t.test('answers each job in its order, and leaves the slab as it is', async t => {
-  const worker = new Worker(new URL('../../streams/compressor-worker.js', import.meta.url), {
-    workerData: { compressor: 'zstd' } satisfies Task,
-  });
+  const worker = new Worker(new URL('../../streams/compressor-worker.js', import.meta.url));
+  worker.postMessage({ compressor: 'zstd' } satisfies Task);
   t.teardown(() => worker.terminate());
   const answers: (readonly number[])[] = [];
   const done = new Promise<void>((resolve, reject) => {
