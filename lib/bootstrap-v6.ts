@@ -301,13 +301,42 @@ const chunkTable = (
     if (difference !== 0 || !isExternal[blob]) return difference;
     return chunks.index.get(a) - chunks.index.get(b);
   };
-  rows.sort((a, b) => sameKey(a, b) || seen[a]! - seen[b]!);
+  sortByDigest(rows, chunks, (a, b) => sameKey(a, b) || seen[a]! - seen[b]!);
   let kept = 0;
   for (let i = 0; i < rows.length; i++) {
     if (i + 1 < rows.length && sameKey(rows[i]!, rows[i + 1]!) === 0) continue;
     rows[kept++] = rows[i]!;
   }
   return { chunkOrder: rows.subarray(0, kept), chunkFileOffset };
+};
+
+/**
+ * Sorts rows by an order that begins with that of their digests. Numbers are sorted ten times as fast
+ * as by a function: these are the first bits of a digest, with the place of its row below them. The
+ * function is for what has those bits in common.
+ */
+const sortByDigest = (
+  rows: Uint32Array,
+  chunks: ChunkTable,
+  compare: (a: number, b: number) => number,
+): void => {
+  const placeBits = Math.ceil(Math.log2(rows.length + 1));
+  const places = 2 ** placeBits;
+  const dropped = Math.max(0, placeBits + 32 - 53); // a number has 53 bits
+  const keys = new Float64Array(rows.length);
+  for (let i = 0; i < rows.length; i++) {
+    keys[i] = (chunks.digestStart(rows[i]!) >>> dropped) * places + i;
+  }
+  keys.sort();
+  const before = rows.slice();
+  let from = 0; // where those of one start begin
+  for (let i = 0; i < rows.length; i++) {
+    rows[i] = before[keys[i]! % places]!;
+    const isLast = i + 1 === rows.length;
+    if (!isLast && Math.floor(keys[i]! / places) === Math.floor(keys[i + 1]! / places)) continue;
+    if (i > from) rows.subarray(from, i + 1).sort(compare);
+    from = i + 1;
+  }
 };
 
 /** The key of a chunk without a digest is its blob alone. */

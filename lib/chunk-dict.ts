@@ -18,7 +18,7 @@ export class ChunkDict {
   readonly blobs: readonly BlobInfo[];
   /** the chunks, of which each digest is there once; `blobIndex` counts in `blobs` */
   readonly chunks = new ChunkTable();
-  readonly #index = new RowIndex(row => hashOfDigest(this.chunks.digest(row)));
+  readonly #index = new RowIndex();
 
   constructor(blobs: readonly BlobInfo[]) {
     this.blobs = blobs;

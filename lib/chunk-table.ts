@@ -103,6 +103,11 @@ export class ChunkTable {
     return this.#digests.view(row * DIGEST_SIZE, DIGEST_SIZE);
   }
 
+  /** The first 32 bits of a chunk's digest: a smaller digest has no larger ones. */
+  digestStart(row: number): number {
+    return this.#digests.start(row * DIGEST_SIZE);
+  }
+
   hasDigest(row: number, digest: Buffer): boolean {
     return this.#digests.equals(row * DIGEST_SIZE, DIGEST_SIZE, digest);
   }

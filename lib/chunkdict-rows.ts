@@ -61,7 +61,7 @@ export class ChunkRows {
   readonly index = new Column(Uint32Array);
   readonly flags = new Column(Uint32Array);
   readonly #digests = new ByteArena();
-  readonly #byDigest = new RowIndex(n => hashOfDigest(this.digestOf(n)));
+  readonly #byDigest = new RowIndex();
 
   get count(): number {
     return this.image.length;

@@ -57,6 +57,19 @@ export class ByteArena {
     return at;
   }
 
+  /** Copies a run to an offset of `target`. Most are short: to make a view would take longer. */
+  copy(at: number, size: number, target: Buffer, to: number): void {
+    const bytes = this.#bytes;
+    for (let i = 0; i < size; i++) target[to + i] = bytes[at + i]!;
+  }
+
+  /** The first four bytes of a run as a number that is in their order. */
+  start(at: number): number {
+    const bytes = this.#bytes;
+    const low = (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+    return ((bytes[at]! << 24) | low) >>> 0;
+  }
+
   text(at: number, size: number): string {
     return this.#bytes.toString('latin1', at, at + size);
   }
@@ -104,35 +117,36 @@ export class ByteArena {
   }
 }
 
-/** A hash table of row numbers; rows and their keys live elsewhere. Numbers only, no objects. */
+/**
+ * A hash table of row numbers; rows and their keys live elsewhere. Numbers only, no objects: 12 to 24
+ * bytes a row.
+ */
 export class RowIndex {
-  #slots = new Int32Array(1024); // row + 1; 0 is free, -1 was removed
+  // pairs: row + 1, where 0 is free and -1 was removed; and the hash, so that few rows are looked at
+  #slots = new Int32Array(2048);
   #used = 0;
-  readonly #hashOf: (row: number) => number;
-
-  /** @param hashOf the hash of a row's key, for when the table grows */
-  constructor(hashOf: (row: number) => number) {
-    this.#hashOf = hashOf;
-  }
 
   /** The row with this hash that `same` accepts, or -1. */
   find(hash: number, same: (row: number) => boolean): number {
-    const mask = this.#slots.length - 1;
-    for (let at = hash & mask; ; at = (at + 1) & mask) {
-      const slot = this.#slots[at]!;
+    const slots = this.#slots;
+    const mask = slots.length - 2;
+    const wanted = hash | 0;
+    for (let at = (hash << 1) & mask; ; at = (at + 2) & mask) {
+      const slot = slots[at]!;
       if (slot === 0) return -1;
-      if (slot > 0 && same(slot - 1)) return slot - 1;
+      if (slots[at + 1] === wanted && slot > 0 && same(slot - 1)) return slot - 1;
     }
   }
 
   add(hash: number, row: number): void {
-    if ((this.#used + 1) * 2 > this.#slots.length) this.#grow();
-    this.#put(hash, row + 1);
+    // two thirds are filled at most
+    if ((this.#used + 1) * 3 > this.#slots.length) this.#grow();
+    this.#put(hash | 0, row + 1);
   }
 
   remove(hash: number, row: number): void {
-    const mask = this.#slots.length - 1;
-    for (let at = hash & mask; this.#slots[at] !== 0; at = (at + 1) & mask) {
+    const mask = this.#slots.length - 2;
+    for (let at = (hash << 1) & mask; this.#slots[at] !== 0; at = (at + 2) & mask) {
       if (this.#slots[at] === row + 1) {
         this.#slots[at] = -1;
         return;
@@ -141,17 +155,22 @@ export class RowIndex {
   }
 
   #put(hash: number, slot: number): void {
-    const mask = this.#slots.length - 1;
-    let at = hash & mask;
-    while (this.#slots[at] !== 0) at = (at + 1) & mask;
-    this.#slots[at] = slot;
+    const slots = this.#slots;
+    const mask = slots.length - 2;
+    let at = (hash << 1) & mask;
+    while (slots[at] !== 0) at = (at + 2) & mask;
+    slots[at] = slot;
+    slots[at + 1] = hash;
     this.#used++;
   }
 
   #grow(): void {
     const old = this.#slots;
+    account(old.byteLength);
     this.#slots = new Int32Array(old.length * 2);
     this.#used = 0;
-    for (const slot of old) if (slot > 0) this.#put(this.#hashOf(slot - 1), slot);
+    for (let at = 0; at < old.length; at += 2) {
+      if (old[at]! > 0) this.#put(old[at + 1]!, old[at]!);
+    }
   }
 }

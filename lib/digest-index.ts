@@ -6,7 +6,7 @@ const DIGEST_SIZE = 32;
 export class DigestIndex {
   readonly #digests = new ByteArena();
   readonly #sizes = new Column(Uint32Array);
-  readonly #index = new RowIndex(row => hashOfDigest(this.digest(row)));
+  readonly #index = new RowIndex();
 
   get count(): number {
     return this.#sizes.length;

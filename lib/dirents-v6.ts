@@ -3,20 +3,25 @@
  * among the children, so that names below '.' in byte order come before them.
  */
 import { Dirent, FileType } from './layout/v6.js';
-import { S_IFMT, type Tree } from './tree.js';
+import type { Tree } from './tree.js';
 
 const DOT = -1;
 const DOT_DOT = -2;
 
 /** Rows of a directory's entries in their order; DOT and DOT_DOT stand for '.' and '..'. */
-function* entries(tree: Tree, children: Uint32Array): Iterable<number> {
+const entries = (tree: Tree, children: Uint32Array): Int32Array => {
+  const rows = new Int32Array(children.length + 2);
   const pending = [DOT, DOT_DOT];
+  let count = 0;
   for (const row of children) {
-    while (pending.length > 0 && above(tree.nameBytes(row), pending[0]!)) yield pending.shift()!;
-    yield row;
+    while (pending.length > 0 && above(tree.nameBytes(row), pending[0]!)) {
+      rows[count++] = pending.shift()!;
+    }
+    rows[count++] = row;
   }
-  yield* pending;
-}
+  for (const dots of pending) rows[count++] = dots;
+  return rows;
+};
 
 /** Whether a name is above '.' or '..'. */
 const above = (name: Buffer, dots: number): boolean => {
@@ -44,15 +49,18 @@ export const direntsSize = (tree: Tree, children: Uint32Array, blockSize: number
   return (blocks - 1) * blockSize + used;
 };
 
-const FILE_TYPES = new Map([
-  [0o100000, FileType.FILE],
-  [0o040000, FileType.DIRECTORY],
-  [0o020000, FileType.CHAR],
-  [0o060000, FileType.BLOCK],
-  [0o010000, FileType.FIFO],
-  [0o140000, FileType.SOCKET],
-  [0o120000, FileType.SYMLINK],
-]);
+/** By the type bits of a mode. */
+const FILE_TYPES: readonly number[] = (() => {
+  const types: number[] = [];
+  types[0o10] = FileType.FILE;
+  types[0o04] = FileType.DIRECTORY;
+  types[0o02] = FileType.CHAR;
+  types[0o06] = FileType.BLOCK;
+  types[0o01] = FileType.FIFO;
+  types[0o14] = FileType.SOCKET;
+  types[0o12] = FileType.SYMLINK;
+  return types;
+})();
 
 /** The data, of the size that `direntsSize` gives. */
 export const encodeDirents = (
@@ -64,34 +72,37 @@ export const encodeDirents = (
   nidOf: (row: number) => number,
 ): Buffer => {
   const data = Buffer.alloc(size);
-  let block: number[] = [];
-  let used = 0;
-  let start = 0;
-  const flush = (): void => {
-    let nameAt = block.length * Dirent.size;
-    block.forEach((entry, i) => {
+  const rows = entries(tree, children);
+  /** Writes the block at `start` that has these entries. */
+  const block = (start: number, from: number, to: number): void => {
+    let nameOffset = (to - from) * Dirent.size;
+    for (let i = from; i < to; i++) {
+      const entry = rows[i]!;
       const row =
         entry === DOT ? directory : entry === DOT_DOT ? tree.parent.get(directory) : entry;
-      Dirent.encodeInto(data, start + i * Dirent.size, {
+      Dirent.encodeInto(data, start + (i - from) * Dirent.size, {
         nid: nidOf(row),
-        nameOffset: nameAt,
-        fileType: FILE_TYPES.get(tree.mode.get(row) & S_IFMT)!,
+        nameOffset,
+        fileType: FILE_TYPES[tree.mode.get(row) >> 12]!, // a mode has one of them
       });
-      const length = nameSize(tree, entry);
-      if (entry < 0) data.fill('.', start + nameAt, start + nameAt + length);
-      else tree.nameBytes(entry).copy(data, start + nameAt);
-      nameAt += length;
-    });
-    start += blockSize;
-    block = [];
-    used = 0;
+      if (entry < 0) data.fill('.', start + nameOffset, start + nameOffset - entry);
+      else tree.copyName(entry, data, start + nameOffset);
+      nameOffset += nameSize(tree, entry);
+    }
   };
-  for (const row of entries(tree, children)) {
-    const length = Dirent.size + nameSize(tree, row);
-    if (used + length > blockSize) flush();
-    block.push(row);
+  let start = 0;
+  let from = 0;
+  let used = 0;
+  for (let i = 0; i < rows.length; i++) {
+    const length = Dirent.size + nameSize(tree, rows[i]!);
+    if (used + length > blockSize) {
+      block(start, from, i);
+      start += blockSize;
+      from = i;
+      used = 0;
+    }
     used += length;
   }
-  flush();
+  block(start, from, rows.length);
   return data;
 };

@@ -175,13 +175,16 @@ const union1 = (plan: PlanV6, row: number): number => {
     return Math.floor((plan.metaOffset + plan.dataOffset[row]!) / blockSize);
   }
   if (!tree.isType(row, 'file')) return tree.rdev.get(row);
-  let chunk = plan.chunkSize;
+  let chunkBits = bitsOf(plan.chunkSize);
   // one extent to the kernel: a file that lies in one run is one chunk
-  if (tree.size.get(row) > chunk && isContiguous(plan, row)) {
-    chunk = 2 ** Math.ceil(Math.log2(tree.size.get(row)));
+  if (tree.size.get(row) > plan.chunkSize && isContiguous(plan, row)) {
+    chunkBits = Math.ceil(Math.log2(tree.size.get(row)));
   }
-  return CHUNK_FORMAT_INDEXES | (Math.log2(chunk) - Math.log2(blockSize));
+  return CHUNK_FORMAT_INDEXES | (chunkBits - bitsOf(blockSize));
 };
+
+/** Of a power of two below 2^32. */
+const bitsOf = (power: number): number => 31 - Math.clz32(power);
 
 const isContiguous = ({ tree, chunks, chunkSize }: PlanV6, row: number): boolean => {
   const first = tree.firstChunk.get(row);

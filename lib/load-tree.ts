@@ -92,9 +92,7 @@ class DistinctChunks {
   readonly #chunks: ChunkTable;
   readonly #rows = new Column(Uint32Array);
   readonly #blobs = new Column(Uint16Array); // by the image's own count
-  readonly #index = new RowIndex(n =>
-    hashOf(this.#blobs.get(n), this.#chunks.index.get(this.#rows.get(n))),
-  );
+  readonly #index = new RowIndex();
 
   constructor(bootstrap: Bootstrap, chunks: ChunkTable) {
     this.#bootstrap = bootstrap;

@@ -16,7 +16,7 @@ export class NameTree {
   // row 0 is a root and so nobody's child: 0 stands for none
   readonly #firstChild = new Column(Uint32Array);
   readonly #nextSibling = new Column(Uint32Array);
-  readonly #index = new RowIndex(row => this.#hash(this.parent.get(row), this.name(row)));
+  readonly #index = new RowIndex();
   #root = 0;
 
   /** How many rows there are, also those that are no longer reachable. */
@@ -39,6 +39,11 @@ export class NameTree {
 
   nameSize(row: number): number {
     return this.#nameSize.get(row);
+  }
+
+  /** Copies the bytes of a name to an offset of `target`. */
+  copyName(row: number, target: Buffer, at: number): void {
+    this.#arena.copy(this.#nameAt.get(row), this.#nameSize.get(row), target, at);
   }
 
   /** A view of the name's bytes, valid until the next insertion. */

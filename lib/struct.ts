@@ -5,26 +5,37 @@
  * use that declaration. Integers are read and written nowhere else.
  */
 import { RafsError } from './errors.js';
+import {
+  checkSize,
+  decoderOf,
+  encoderOf,
+  joined,
+  unfit,
+  type Decode,
+  type Encode,
+  type FieldForm,
+  type PlacedField,
+} from './struct-code.js';
 
 /** One field: its size in bytes, and how it is read and written at an offset. */
 export interface Field<T> {
   readonly size: number;
   read(buf: Buffer, at: number): T;
   write(buf: Buffer, at: number, value: T): void;
+  /** for what records are compiled to (lib/struct-code.ts): does the same as the two above */
+  readonly form?: FieldForm;
 }
 
 /** A field that holds no value of its own: padding, or a constant. */
-type Silent = Field<undefined>;
+export interface Silent extends Field<undefined> {
+  readonly isSilent: true;
+}
 
 const corrupt = (message: string) => new RafsError('CORRUPT', message);
-const unfit = (value: number, bits: number) =>
-  new RafsError('LIMIT', `${value} does not fit in ${bits} bits`);
-
-// Every inode and chunk of an image goes through these three, field by field, so each has a body of
-// its own that stays small enough to be inlined.
 
 export const u8: Field<number> = {
   size: 1,
+  form: { kind: 'integer', size: 1 },
   read: (buf, at) => buf.readUInt8(at),
   write(buf, at, value) {
     if ((value & 0xff) !== value) throw unfit(value, 8);
@@ -33,6 +44,7 @@ export const u8: Field<number> = {
 };
 export const u16: Field<number> = {
   size: 2,
+  form: { kind: 'integer', size: 2 },
   read: (buf, at) => buf.readUInt16LE(at),
   write(buf, at, value) {
     if ((value & 0xffff) !== value) throw unfit(value, 16);
@@ -41,6 +53,7 @@ export const u16: Field<number> = {
 };
 export const u32: Field<number> = {
   size: 4,
+  form: { kind: 'integer', size: 4 },
   read: (buf, at) => buf.readUInt32LE(at),
   write(buf, at, value) {
     if (value >>> 0 !== value) throw unfit(value, 32);
@@ -51,11 +64,8 @@ export const u32: Field<number> = {
 /** 64 bits as a number; refuses what a number cannot hold exactly. */
 export const u64: Field<number> = {
   size: 8,
-  read(buf, at) {
-    const value = buf.readUInt32LE(at + 4) * 2 ** 32 + buf.readUInt32LE(at);
-    if (value > Number.MAX_SAFE_INTEGER) throw corrupt(`${value} is over 2^53 - 1`);
-    return value;
-  },
+  form: { kind: 'integer', size: 8 },
+  read: (buf, at) => joined(buf.readUInt32LE(at), buf.readUInt32LE(at + 4)),
   write(buf, at, value) {
     if (!(value >= 0 && Number.isSafeInteger(value))) throw unfit(value, 53);
     buf.writeUInt32LE(value >>> 0, at);
@@ -66,6 +76,7 @@ export const u64: Field<number> = {
 /** Big-endian, as protocols have them. */
 export const u16be: Field<number> = {
   size: 2,
+  form: { kind: 'integer', size: 2, bigEndian: true },
   read: (buf, at) => buf.readUInt16BE(at),
   write(buf, at, value) {
     if ((value & 0xffff) !== value) throw unfit(value, 16);
@@ -74,6 +85,7 @@ export const u16be: Field<number> = {
 };
 export const u32be: Field<number> = {
   size: 4,
+  form: { kind: 'integer', size: 4, bigEndian: true },
   read: (buf, at) => buf.readUInt32BE(at),
   write(buf, at, value) {
     if (value >>> 0 !== value) throw unfit(value, 32);
@@ -82,11 +94,8 @@ export const u32be: Field<number> = {
 };
 export const u64be: Field<number> = {
   size: 8,
-  read(buf, at) {
-    const value = buf.readUInt32BE(at) * 2 ** 32 + buf.readUInt32BE(at + 4);
-    if (value > Number.MAX_SAFE_INTEGER) throw corrupt(`${value} is over 2^53 - 1`);
-    return value;
-  },
+  form: { kind: 'integer', size: 8, bigEndian: true },
+  read: (buf, at) => joined(buf.readUInt32BE(at + 4), buf.readUInt32BE(at)),
   write(buf, at, value) {
     if (!(value >= 0 && Number.isSafeInteger(value))) throw unfit(value, 53);
     buf.writeUInt32BE(Math.floor(value / 2 ** 32), at);
@@ -97,9 +106,10 @@ export const u64be: Field<number> = {
 /** Raw bytes of a fixed length; the value read is a copy. */
 export const bytes = (size: number): Field<Buffer> => ({
   size,
+  form: { kind: 'bytes', size },
   read: (buf, at) => Buffer.from(buf.subarray(at, at + size)),
   write(buf, at, value) {
-    if (value.length !== size) throw new RafsError('LIMIT', `${value.length} bytes, not ${size}`);
+    checkSize(value, size);
     value.copy(buf, at);
   },
 });
@@ -124,16 +134,16 @@ export const text = (size: number): Field<string> => ({
 /** Reserved bytes: written as zero, not looked at when read. */
 export const pad = (size: number): Silent => ({
   size,
+  form: { kind: 'pad', size },
+  isSilent: true,
   read: () => undefined,
-  write(buf, at) {
-    // most are a few bytes, for which fill() takes longer
-    for (let i = at; i < at + size; i++) buf[i] = 0;
-  },
+  write: (buf, at) => void buf.fill(0, at, at + size),
 });
 
 /** A constant, such as a magic number: always written, always checked. */
 export const fixed = <T>(field: Field<T>, constant: T): Silent => ({
   size: field.size,
+  isSilent: true,
   read(buf, at) {
     const value = field.read(buf, at);
     if (value !== constant) throw corrupt(`is ${hex(value)}, not ${hex(constant)}`);
@@ -163,11 +173,13 @@ export const flags = (
 export const bits64 = <const W extends Readonly<Record<string, number>>>(
   widths: W,
 ): Field<{ [K in keyof W]: number }> => {
-  const cuts: { name: string; scale: number; limit: number }[] = [];
+  const cuts: { name: string; scale: number; limit: number; unit: number; room: number }[] = [];
   let shift = 0;
   for (const [name, width] of Object.entries(widths)) {
     if (width > 53) throw new Error(`bits64: ${name} is wider than 53 bits`);
-    cuts.push({ name, scale: shift, limit: 2 ** width });
+    // where it starts in its half of the word, and how much of it the low half has room for
+    const [unit, room] = shift >= 32 ? [2 ** (shift - 32), 1] : [2 ** shift, 2 ** (32 - shift)];
+    cuts.push({ name, scale: shift, limit: 2 ** width, unit, room });
     shift += width;
   }
   if (shift !== 64) throw new Error(`bits64: ${shift} bits`);
@@ -184,15 +196,14 @@ export const bits64 = <const W extends Readonly<Record<string, number>>>(
     write(buf, at, value) {
       let low = 0;
       let high = 0;
-      for (const { name, scale, limit } of cuts) {
+      for (const { name, scale, limit, unit, room } of cuts) {
         const part = value[name]!;
         if (!(part >= 0 && part < limit && Number.isInteger(part))) {
           throw unfit(part, Math.log2(limit));
         }
-        if (scale >= 32) high += part * 2 ** (scale - 32);
+        if (scale >= 32) high += part * unit;
         else {
-          const room = 2 ** (32 - scale);
-          low += (part % room) * 2 ** scale;
+          low += (part % room) * unit;
           high += Math.floor(part / room);
         }
       }
@@ -230,6 +241,12 @@ export interface Struct<F extends Fields> {
 /** The value type of a declared record: `Record<typeof Inode>`. */
 export type ValueOf<S> = S extends Struct<infer F> ? Values<F> : never;
 
+/**
+ * A record is written and read by a loop over its fields this many times, and by compiled code then:
+ * most records of an image are there once, and to compile one takes as long as dozens of loops.
+ */
+const LOOPS = 32;
+
 /** Declares a record. A `size` that is not the sum of its fields' fails when the module loads. */
 export const struct = <const F extends Fields>(
   name: string,
@@ -237,26 +254,56 @@ export const struct = <const F extends Fields>(
   fields: F,
 ): Struct<F> => {
   const offsets: Record<string, number> = {};
-  const list: { key: string; at: number; field: Field<unknown>; silent: boolean }[] = [];
+  const list: PlacedField[] = [];
   let sum = 0;
   for (const [key, field] of Object.entries(fields)) {
     offsets[key] = sum;
-    list.push({ key, at: sum, field, silent: false });
+    list.push({ key, at: sum, field, isSilent: 'isSilent' in field });
     sum += field.size;
   }
   if (sum !== size) throw new Error(`${name}: fields make ${sum} bytes, not ${size}`);
 
+  const unwritten = (error: unknown, i: number): unknown =>
+    placed(error, { record: name, field: list[i]!.key });
+  const unread = (error: unknown, i: number, at: number): unknown =>
+    placed(error, { record: name, field: list[i]!.key, offset: at + list[i]!.at });
+
+  let encoded = 0;
+  let encode: Encode = (buf, at, value) => {
+    if (encoded++ === LOOPS) {
+      encode = encoderOf(list, unwritten);
+      encode(buf, at, value);
+      return;
+    }
+    list.forEach(({ field, key, at: offset }, i) => {
+      try {
+        field.write(buf, at + offset, (value as Record<string, unknown>)[key]);
+      } catch (error) {
+        throw unwritten(error, i);
+      }
+    });
+  };
+  let decoded = 0;
+  let decode: Decode = (buf, at) => {
+    if (decoded++ === LOOPS) {
+      decode = decoderOf(list, unread);
+      return decode(buf, at);
+    }
+    const value: Record<string, unknown> = {};
+    list.forEach(({ field, key, at: offset, isSilent }, i) => {
+      try {
+        const read = field.read(buf, at + offset);
+        if (!isSilent) value[key] = read;
+      } catch (error) {
+        throw unread(error, i, at);
+      }
+    });
+    return value;
+  };
+
   const encodeInto = (buf: Buffer, at: number, value: Values<F>): void => {
     if (at < 0 || at + size > buf.length) throw new RangeError(`${name} at ${at} of ${buf.length}`);
-    let field = '';
-    try {
-      for (const f of list) {
-        field = f.key;
-        f.field.write(buf, at + f.at, (value as Record<string, unknown>)[field]);
-      }
-    } catch (error) {
-      throw placed(error, { record: name, field });
-    }
+    encode(buf, at, value);
   };
   return {
     name,
@@ -275,16 +322,7 @@ export const struct = <const F extends Fields>(
           offset: at,
         });
       }
-      const value: Record<string, unknown> = {};
-      for (const f of list) {
-        try {
-          const read = f.field.read(buf, at + f.at);
-          if (read !== undefined) value[f.key] = read;
-        } catch (error) {
-          throw placed(error, { record: name, field: f.key, offset: at + f.at });
-        }
-      }
-      return value as Values<F>;
+      return decode(buf, at) as Values<F>; // what the fields say
     },
   };
 };

@@ -66,6 +66,10 @@ const IGNORED: ReadonlySet<string> = new Set([
   '.prefetch.landmark',
   '.no.prefetch.landmark',
 ]);
+const IGNORED_LENGTH = Math.max(...[...IGNORED].map(path => path.length));
+
+/** To look for a path takes a hash of it, which most can be spared. */
+const isIgnored = (path: string): boolean => path.length <= IGNORED_LENGTH && IGNORED.has(path);
 
 const META_LIMIT = 0x100000; // of a long name or of a list of PAX records
 const TARGET_LIMIT = 0xffff; // of a symlink's target: 16 bits hold its size
@@ -225,7 +229,7 @@ export const tarParser = ({
       }
       // Only files have content. A size of other types means nothing, as in Go's archive/tar and
       // in GNU tar's hardlinks: old writers gave links the size of their target.
-      if (type !== 'file') return IGNORED.has(path) ? undefined : entry;
+      if (type !== 'file') return isIgnored(path) ? undefined : entry;
       if (header.type === TarType.GNU_SPARSE) {
         if (header.flavour !== 'gnu')
           throw new RafsError('UNSUPPORTED', 'a sparse file of another form than GNU tar has');
@@ -242,7 +246,7 @@ export const tarParser = ({
 
   /** Starts the content of a file that has `size` bytes in the tar. */
   const content = (entry: Entry, size: number, how: 'content' | 'sparse'): Entry | undefined => {
-    if (IGNORED.has(entry.path)) return skip(size);
+    if (isIgnored(entry.path)) return skip(size);
     body = contents ? how : 'content';
     left = contents ? size : 0;
     padding = alignUp(size, BLOCK_SIZE) - left;

@@ -40,31 +40,35 @@ type Passed = EntryPart | EndPart | SectionPart;
 export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
   let chunkCount = 0;
 
-  function* slices({
-    entry: { path, size, dataOffset },
-  }: EntryPart): Iterable<ChunkPart<PlacedChunk>> {
-    if (size === 0) return;
-    if (dataOffset === undefined) {
-      throw new RafsError('UNSUPPORTED', 'a sparse file cannot be mapped into a tar', { path });
-    }
-    for (let fileOffset = 0; fileOffset < size; fileOffset += chunkSize) {
-      const uncompressedSize = Math.min(chunkSize, size - fileOffset);
-      const index = chunkCount++;
-      const chunk = {
-        fileOffset,
-        uncompressedSize,
-        uncompressedOffset: dataOffset + fileOffset,
-        compressedOffset: dataOffset + fileOffset,
-        compressedSize: uncompressedSize,
-        compressed: false,
-        blobIndex: 0,
-        index,
-        ordinal: index,
-        known: false,
-        digest: ZERO_DIGEST,
-        crc32: 0,
-      };
-      yield { kind: 'chunk', chunk, bytes: NO_BYTES };
+  /** The slice of a file that starts at an offset of it; `dataOffset` is the file's in the tar. */
+  const sliceAt = (
+    fileOffset: number,
+    size: number,
+    dataOffset: number,
+  ): ChunkPart<PlacedChunk> => {
+    const uncompressedSize = Math.min(chunkSize, size - fileOffset);
+    const index = chunkCount++;
+    const chunk = {
+      fileOffset,
+      uncompressedSize,
+      uncompressedOffset: dataOffset + fileOffset,
+      compressedOffset: dataOffset + fileOffset,
+      compressedSize: uncompressedSize,
+      compressed: false,
+      blobIndex: 0,
+      index,
+      ordinal: index,
+      known: false,
+      digest: ZERO_DIGEST,
+      crc32: 0,
+    };
+    return { kind: 'chunk', chunk, bytes: NO_BYTES };
+  };
+
+  /** The slices of a file behind its first. */
+  function* rest(size: number, dataOffset: number): Iterable<ChunkPart<PlacedChunk>> {
+    for (let fileOffset = chunkSize; fileOffset < size; fileOffset += chunkSize) {
+      yield sliceAt(fileOffset, size, dataOffset);
     }
   }
 
@@ -88,16 +92,23 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
   });
 
   return new Stage<Passed | LayerPart, Passed | ChunkPart<PlacedChunk> | BlobPart>('tarfs-mapper', {
-    *part(part) {
+    each(part, push) {
       if (part.kind === 'layer') {
         // a layer without content has no blob
         const blob = chunkCount > 0 ? blobOf(part) : undefined;
         const late = blob?.id === LATE_ID && part.late ? { lateId: part.late } : {};
-        yield { kind: 'blob', blob, file: new BlobFile(), ...late };
-        return;
+        push({ kind: 'blob', blob, file: new BlobFile(), ...late });
+        return undefined;
       }
-      yield part;
-      if (part.kind === 'entry' && part.entry.type === 'file') yield* slices(part);
+      push(part);
+      if (part.kind !== 'entry') return undefined;
+      const { type, path, size, dataOffset } = part.entry;
+      if (type !== 'file' || size === 0) return undefined;
+      if (dataOffset === undefined) {
+        throw new RafsError('UNSUPPORTED', 'a sparse file cannot be mapped into a tar', { path });
+      }
+      push(sliceAt(0, size, dataOffset));
+      return size > chunkSize ? rest(size, dataOffset) : undefined;
     },
   });
 };

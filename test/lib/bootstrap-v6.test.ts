@@ -3,6 +3,7 @@ import t from 'tap';
 import { inodeSize, planV6 } from '../../lib/bootstrap-v6.js';
 import { ChunkTable } from '../../lib/chunk-table.js';
 import { Tree } from '../../lib/tree.js';
+import { numbers, randomBytes } from '../support/random.js';
 import { encodeXattrs } from '../../lib/xattrs-v6.js';
 import { blobInfo, placedChunk } from '../support/chunks.js';
 import { chunkRecordsOf } from '../support/compare-image.js';
@@ -137,6 +138,29 @@ t.test('chunks of equal digest in one blob: the last that the walk meets stays',
   t.equal(plan.chunkFileOffset[first], 0);
   t.equal(plan.chunkFileOffset[elsewhere], 4096);
   t.notOk([...plan.chunkOrder].includes(unused));
+});
+
+t.test('chunks whose digests begin alike are in the order of all their bytes', async t => {
+  const next = numbers(7);
+  for (const count of [1, 2, 300, 5000]) {
+    const tree = new Tree();
+    const chunks = new ChunkTable();
+    const digests = Array.from({ length: count }, (_, i) => {
+      const digest = randomBytes(32, i);
+      // few beginnings, the highest bit among them, and differences at any place behind
+      digest.writeUInt32BE([0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff][next(5)]!);
+      return digest;
+    });
+    const row = tree.insert(entryOf('file', 'a', { size: 4096 * count }));
+    tree.setChunks(row, 0, count);
+    digests.forEach((digest, i) => chunks.lists.push(chunks.add(placedChunk(i, { digest }))));
+    const plan = planV6(tree, chunks, [blobInfo()], { chunkSize: 4096, flags: FLAGS });
+    t.same(
+      [...plan.chunkOrder].map(chunk => digests[chunk]!.toString('hex')),
+      digests.map(digest => digest.toString('hex')).sort(),
+      `${count} chunks`,
+    );
+  }
 });
 
 t.test('flags are found in the tree and the blobs', async t => {

@@ -101,6 +101,9 @@ t.test('names are bytes, of at most 255', async t => {
   const row = tree.add(tree.root0, long);
   t.equal(tree.nameSize(row), 255);
   t.same(tree.nameBytes(row), Buffer.alloc(255, 0xff));
+  const copy = Buffer.alloc(257);
+  tree.copyName(row, copy, 1);
+  t.same(copy, Buffer.concat([Buffer.alloc(1), Buffer.alloc(255, 0xff), Buffer.alloc(1)]));
   t.throws(() => tree.add(tree.root0, `${long}x`), { code: 'LIMIT', message: /256/ });
   const a = tree.add(tree.root0, '\x7f');
   t.ok(tree.compareNames(a, row) < 0, 'in byte order');
