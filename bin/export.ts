@@ -98,7 +98,7 @@ const write = async (
       ? plainDisk(image, place)
       : compressedDisk(image, place, {
           packing: compressor,
-          workers: width > 1 ? width : 0,
+          workers: width - 1, // this thread is one, too
           directory,
           signal,
         }));

@@ -231,8 +231,8 @@ export const COMMANDS = {
       attributes: { about: 'File that says which files are external, as gitattributes' },
       workers: {
         number: wholeNumber(0, 256),
-        defaultText: 'number of processors',
-        about: 'Threads that compress; with 0 the main thread does it. The result is the same',
+        defaultText: 'processors less one',
+        about: 'Threads that compress beside the main thread. The result is the same',
       },
     },
   },

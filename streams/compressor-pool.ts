@@ -1,19 +1,29 @@
-/** Worker threads that compress slabs of shared memory, started when there is work for them. */
+/**
+ * Worker threads that compress slabs of shared memory, started when there is work for them. While
+ * they have enough of it, slabs are compressed here: whoever fills them would have to wait, and a
+ * thread more than there are processors would take its time, and the cache, from the others.
+ */
 import type { Worker } from 'node:worker_threads';
 import { compressBound } from '../lib/compress.js';
 import type { Digester } from '../lib/digest.js';
-import type { PackedRun, PackOptions, RunMemory } from '../lib/pack-run.js';
+import { packRun, type PackedRun, type PackOptions, type RunMemory } from '../lib/pack-run.js';
 import { hasThreadAhead, startThread } from './threads.js';
 
 export interface PoolOptions extends PackOptions {
+  /** threads; with 0 all is packed in this one */
   workers: number;
-  slabs: number;
   slabSize: number;
 }
 
 /** Memory for a run of chunks: their bytes, and what they are compressed to. */
 export interface Slab extends RunMemory {
   readonly id: number;
+}
+
+/** A slab on its way to be packed. */
+export interface Packing {
+  readonly done: Promise<PackedRun>;
+  readonly isReady: boolean;
 }
 
 /** What a thread is told first, what it is to do with slabs; `seen` is the memory of the filter. */
@@ -29,6 +39,9 @@ export interface Job {
   readonly slab?: Slab;
   readonly sizes: readonly number[];
 }
+
+/** Slabs beside those under way that threads have when they have enough. */
+const IN_STOCK = 3;
 
 interface Thread {
   readonly worker: Worker;
@@ -46,6 +59,7 @@ interface Waiting {
 
 export class CompressorPool {
   readonly slabSize: number;
+  readonly #slabs: number;
   readonly #options: PoolOptions;
   readonly #free: Slab[] = [];
   #made = 0;
@@ -56,6 +70,8 @@ export class CompressorPool {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.slabSize = options.slabSize;
+    // those of the threads, those in stock, one that is packed here, one that waits, one to be filled
+    this.#slabs = options.workers === 0 ? 1 : options.workers + 2 * IN_STOCK;
   }
 
   /** Whether there are threads yet. */
@@ -64,7 +80,7 @@ export class CompressorPool {
   }
 
   get freeSlabs(): number {
-    return this.#free.length + this.#options.slabs - this.#made;
+    return this.#free.length + this.#slabs - this.#made;
   }
 
   take(): Slab {
@@ -81,9 +97,22 @@ export class CompressorPool {
     this.#free.push(slab);
   }
 
-  /** Packs the chunks at the start of a slab, as `packRun` does. */
-  pack(slab: Slab, sizes: readonly number[]): Promise<PackedRun> {
+  /** Packs the chunks at the start of a slab, as `packRun` does, which must be ready here, too. */
+  pack(slab: Slab, sizes: readonly number[]): Packing {
     while (this.#isShort()) this.#start();
+    if (!this.#failure && this.#haveEnough()) return this.packHere(slab, sizes);
+    const packing = { done: this.#packElsewhere(slab, sizes), isReady: false };
+    const settled = (): void => void (packing.isReady = true);
+    packing.done.then(settled, settled); // whoever awaits it learns why it failed
+    return packing;
+  }
+
+  /** The same in this thread, and at once. */
+  packHere(slab: Slab, sizes: readonly number[]): Packing {
+    return { done: Promise.resolve(packRun(slab, sizes, this.#options)), isReady: true };
+  }
+
+  #packElsewhere(slab: Slab, sizes: readonly number[]): Promise<PackedRun> {
     return new Promise((resolve, reject) => {
       if (this.#failure) {
         reject(this.#failure);
@@ -105,15 +134,21 @@ export class CompressorPool {
     this.#free.length = 0;
   }
 
+  /** A slab takes as long to fill as to pack, more or less: threads must not run out of them meanwhile. */
+  #haveEnough(): boolean {
+    const jobs = this.#workers.reduce((sum, thread) => sum + thread.jobs.length, 0);
+    const { workers } = this.#options;
+    return workers === 0 || jobs >= this.#workers.length + IN_STOCK;
+  }
+
   /**
-   * Whether a thread more would be of use: where all are at work and yet no slab is left, reading
-   * waits for compressing. A thread costs as much to start as it does to compress some megabytes,
-   * unless that was done ahead.
+   * Whether a thread more would be of use. It costs as much to start as it does to compress some
+   * megabytes, unless that was done ahead.
    */
   #isShort(): boolean {
     if (this.#workers.length === this.#options.workers) return false;
-    if (hasThreadAhead('compressor-worker')) return true;
-    return this.#workers.every(({ warm }) => warm) && (!this.started || this.freeSlabs === 0);
+    if (!this.started || hasThreadAhead('compressor-worker')) return true;
+    return this.#workers.every(({ warm }) => warm) && this.#haveEnough();
   }
 
   #start(): void {

@@ -32,7 +32,7 @@ import type {
   NamedChunk,
   PackedChunk,
 } from '../lib/parts.js';
-import { CompressorPool, type Slab } from './compressor-pool.js';
+import { CompressorPool, type Packing, type Slab } from './compressor-pool.js';
 import { Stage, type Push } from './stage.js';
 import { defaultWorkers } from './threads.js';
 
@@ -117,19 +117,15 @@ export const compressor = async ({
   const pool = new CompressorPool({
     ...packing,
     workers,
-    slabs: workers + 2,
     slabSize: slabSizeOf(chunkSize),
   });
-  const pending: { run: Run; packed: Promise<PackedRun>; ready: boolean }[] = [];
+  const pending: { run: Run; packing: Packing }[] = [];
   let run: Run | undefined;
   const copies = stored && new PooledCopies(stored);
   const room = copies ? (size: number): Buffer => copies.room(size) : allocate;
 
   const send = (full: Run): void => {
-    const waiting = { run: full, packed: pool.pack(full.slab, full.sizes), ready: false };
-    const settled = (): void => void (waiting.ready = true);
-    waiting.packed.then(settled, settled); // whoever awaits it learns why it failed
-    pending.push(waiting);
+    pending.push({ run: full, packing: pool.pack(full.slab, full.sizes) });
   };
 
   const settle = (done: Run, packed: PackedRun, push: Push<Out>): void => {
@@ -139,7 +135,7 @@ export const compressor = async ({
 
   const first = async (push: Push<Out>): Promise<void> => {
     const waiting = pending.shift()!;
-    settle(waiting.run, await waiting.packed, push);
+    settle(waiting.run, await waiting.packing.done, push);
     pool.free(waiting.run.slab);
   };
 
@@ -167,7 +163,7 @@ export const compressor = async ({
         flow?.reached(unit.bytes);
         unit.bytes = NO_BYTES;
       }
-      while (pending[0]?.ready) await first(push);
+      while (pending[0]?.packing.isReady) await first(push);
     },
     async *end() {
       if (run && pool.started) {

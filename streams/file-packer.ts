@@ -13,11 +13,10 @@ import { Writable } from 'node:stream';
 import { allocate } from '../lib/allocate.js';
 import { alignUp } from '../lib/bytes.js';
 import { located, RafsError } from '../lib/errors.js';
-import { packRun } from '../lib/pack-run.js';
 import { BLOCK_SIZE, PACKINGS, type PackingName, type Pieces } from '../lib/pieces.js';
 import type { Tree } from '../lib/tree.js';
 import type { ImagePart } from './blob-reader.js';
-import { CompressorPool, type Slab } from './compressor-pool.js';
+import { CompressorPool, type Packing, type Slab } from './compressor-pool.js';
 import type { Spool } from './spool.js';
 import type { Batch } from './stage.js';
 
@@ -63,33 +62,21 @@ export const filePacker = (options: FilePackerOptions): Writable => {
   const pool = new CompressorPool({
     compressor,
     workers,
-    slabs: 2 * workers + 1,
     slabSize: SLAB_SIZE,
   });
-  const pending: { run: Run; stored: Promise<readonly number[]>; ready: boolean }[] = [];
+  const pending: { run: Run; packing: Packing }[] = [];
   let run: Run | undefined;
   let row = -1;
   let got = 0; // bytes of the file
   let used = 0; // of them in the piece under way, which lies behind what the run has
 
-  const compressHere = ({ slab, sizes }: Run): readonly number[] =>
-    packRun(slab, sizes, { compressor }).stored;
-
   const send = (full: Run): void => {
-    const packed = workers > 0 ? pool.pack(full.slab, full.sizes) : undefined;
-    const waiting = {
-      run: full,
-      stored: packed?.then(({ stored }) => stored) ?? Promise.resolve(compressHere(full)),
-      ready: packed === undefined,
-    };
-    const settled = (): void => void (waiting.ready = true);
-    waiting.stored.then(settled, settled); // whoever awaits it learns why it failed
-    pending.push(waiting);
+    pending.push({ run: full, packing: pool.pack(full.slab, full.sizes) });
   };
 
   const settleFirst = async (): Promise<void> => {
     const waiting = pending.shift()!;
-    const stored = await waiting.stored;
+    const { stored } = await waiting.packing.done;
     const placed = place(waiting.run, stored, pieces);
     pool.free(waiting.run.slab);
     await options.blocks.write(placed.blocks);
@@ -157,12 +144,12 @@ export const filePacker = (options: FilePackerOptions): Writable => {
       } else if (part.kind === 'chunk') await take(part.bytes);
       else end();
     }
-    while (pending[0]?.ready) await settleFirst();
+    while (pending[0]?.packing.isReady) await settleFirst();
   };
 
   const final = async (): Promise<void> => {
     if (run && pool.started) send(run);
-    else if (run) pending.push({ run, stored: Promise.resolve(compressHere(run)), ready: true });
+    else if (run) pending.push({ run, packing: pool.packHere(run.slab, run.sizes) });
     while (pending.length > 0) await settleFirst();
   };
 
