@@ -12,10 +12,13 @@ export class Space {
   readonly #blockSize: number;
   /** by the number of free units at their end: starts of blocks, first in, first out */
   readonly #tails: { blocks: number[]; head: number }[];
+  /** which of them have blocks, 32 to a word: most files fit none, and are not to look at all */
+  readonly #filled: Uint32Array;
 
   constructor(blockSize: number) {
     this.#blockSize = blockSize;
     this.#tails = Array.from({ length: blockSize / UNIT }, () => ({ blocks: [], head: 0 }));
+    this.#filled = new Uint32Array(Math.ceil(this.#tails.length / 32));
   }
 
   align(unit: number): void {
@@ -33,19 +36,30 @@ export class Space {
   take(size: number): number {
     if (size >= this.#blockSize) return 0;
     const units = Math.ceil(size / UNIT);
-    for (let free = units; free < this.#tails.length; free++) {
-      const tail = this.#tails[free]!;
-      if (tail.head === tail.blocks.length) continue;
-      const block = tail.blocks[tail.head++]!;
-      if (tail.head === 1024) {
-        tail.blocks.splice(0, tail.head);
-        tail.head = 0;
-      }
-      const at = block + this.#blockSize - UNIT * free;
-      this.#give(at + UNIT * units);
-      return at;
+    const free = this.#leastFilled(units);
+    if (free < 0) return 0;
+    const tail = this.#tails[free]!;
+    const block = tail.blocks[tail.head++]!;
+    if (tail.head === tail.blocks.length) this.#filled[free >>> 5]! &= ~(1 << (free & 31));
+    if (tail.head === 1024) {
+      tail.blocks.splice(0, tail.head);
+      tail.head = 0;
     }
-    return 0;
+    const at = block + this.#blockSize - UNIT * free;
+    this.#give(at + UNIT * units);
+    return at;
+  }
+
+  /** The smallest tail of at least so many units that there is, or -1. */
+  #leastFilled(units: number): number {
+    const filled = this.#filled;
+    let word = units >>> 5;
+    let bits = word < filled.length ? filled[word]! & (-1 << (units & 31)) : 0;
+    while (bits === 0) {
+      if (++word >= filled.length) return -1;
+      bits = filled[word]!;
+    }
+    return word * 32 + 31 - Math.clz32(bits & -bits);
   }
 
   /** Leaves the rest of the cursor's block to later inodes, and goes on at the next block. */
@@ -64,5 +78,6 @@ export class Space {
     if (used === 0) return;
     const free = Math.floor((this.#blockSize - used) / UNIT);
     this.#tails[free]!.blocks.push(alignDown(at, this.#blockSize));
+    this.#filled[free >>> 5]! |= 1 << (free & 31);
   }
 }
