@@ -40,8 +40,9 @@ export interface Job {
   readonly sizes: readonly number[];
 }
 
-/** Slabs beside those under way that threads have when they have enough. */
-const IN_STOCK = 3;
+/** Slabs beside those under way that threads have when they have enough, and bytes of them at most. */
+const STOCK = 3;
+const STOCK_SIZE = 0x800000;
 
 interface Thread {
   readonly worker: Worker;
@@ -59,6 +60,7 @@ interface Waiting {
 
 export class CompressorPool {
   readonly slabSize: number;
+  readonly #stock: number;
   readonly #slabs: number;
   readonly #options: PoolOptions;
   readonly #free: Slab[] = [];
@@ -70,8 +72,9 @@ export class CompressorPool {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.slabSize = options.slabSize;
-    // those of the threads, those in stock, one that is packed here, one that waits, one to be filled
-    this.#slabs = options.workers === 0 ? 1 : options.workers + 2 * IN_STOCK;
+    this.#stock = Math.max(1, Math.min(STOCK, Math.floor(STOCK_SIZE / options.slabSize)));
+    // those of the threads, those in stock, and as many that are packed here, wait or are filled
+    this.#slabs = options.workers === 0 ? 1 : options.workers + 2 * this.#stock;
   }
 
   /** Whether there are threads yet. */
@@ -138,7 +141,7 @@ export class CompressorPool {
   #haveEnough(): boolean {
     const jobs = this.#workers.reduce((sum, thread) => sum + thread.jobs.length, 0);
     const { workers } = this.#options;
-    return workers === 0 || jobs >= this.#workers.length + IN_STOCK;
+    return workers === 0 || jobs >= this.#workers.length + this.#stock;
   }
 
   /**

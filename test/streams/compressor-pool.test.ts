@@ -20,6 +20,10 @@ t.test('slabs are a fixed number, and start no thread', async t => {
   t.equal(taken[0]!.plain.byteLength, 0x10000);
   t.ok(taken[0]!.packed.byteLength >= compressBound(0x10000));
   pool.close();
+  // large ones are few
+  t.equal(new CompressorPool({ ...OPTIONS, slabSize: 0x400000 }).freeSlabs, 6);
+  t.equal(new CompressorPool({ ...OPTIONS, slabSize: 0x1000000 }).freeSlabs, 4);
+  t.equal(new CompressorPool({ ...OPTIONS, workers: 0 }).freeSlabs, 1);
 });
 
 t.test('a slab gives the stored size of each chunk, and what was compressed', async t => {
