@@ -15,6 +15,7 @@
  * is compressed here, and what was compressed in vain is dropped.
  */
 import { allocate } from '../lib/allocate.js';
+import { copyShared } from '../lib/bytes.js';
 import { PooledCopies, type BufferPool, type Flow } from '../lib/buffer-pool.js';
 import { ChunkHashes } from '../lib/chunk-hashes.js';
 import type { ChunkNames } from '../lib/chunk-names.js';
@@ -156,7 +157,7 @@ export const compressor = async ({
         }
         run.parts.push(part);
         if (!unit) continue;
-        copyTo(run.plain, run.used, unit.bytes);
+        copyShared(run.plain, run.used, unit.bytes);
         run.units.push(run.parts.length - 1);
         run.sizes.push(size);
         run.used += size;
@@ -192,11 +193,6 @@ export const compressor = async ({
 };
 
 const NO_BYTES = Buffer.alloc(0);
-
-/** Copies to or from shared memory: `copy` and `set` take twice as long for that. */
-const copyTo = (target: Buffer, at: number, bytes: Buffer): void => {
-  if (bytes.length > 0) target.fill(bytes, at, at + bytes.length);
-};
 
 interface Naming {
   readonly names: ChunkNames;
@@ -242,7 +238,7 @@ const unpack = (
     else if (!isKnown(run.parts[place] as UnitPart)) kept += run.sizes[i]!;
   });
   const bytes = room(packed + kept);
-  copyTo(bytes, 0, Buffer.from(run.slab.packed, 0, packed));
+  copyShared(bytes, 0, Buffer.from(run.slab.packed, 0, packed));
   let next = 0;
   let packedAt = 0;
   let keptAt = packed;
@@ -264,7 +260,7 @@ const unpack = (
       const late = storedSize === LEFT ? compress(algorithm, plain) : undefined;
       if (!late) {
         unit.bytes = bytes.subarray(keptAt, keptAt + plain.length);
-        copyTo(unit.bytes, 0, plain);
+        copyShared(unit.bytes, 0, plain);
         keptAt += plain.length;
       }
       push(pack(unit, late));

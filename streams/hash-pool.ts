@@ -1,14 +1,17 @@
 /**
  * Threads that make sha256 digests of slabs. The slabs are a fixed number: they bound the memory,
- * and whoever fills them waits for a free one. They are handed over to the thread and back, and not
- * shared with it: to copy into shared memory takes about twice as long.
+ * and whoever fills them waits for a free one. They are shared with the threads, each of which is
+ * given one once: to hand a slab over and back takes as long as to hash some hundred kilobytes.
  */
 import type { Worker } from 'node:worker_threads';
 import { startThread } from './threads.js';
 
-/** What a thread is told; without a slab, to give the digest of all that it had in one run. */
+/** What a thread is told; without an id, to give the digest of all that it had in one run. */
 export interface HashJob {
-  slab?: ArrayBuffer;
+  /** of a slab */
+  id?: number;
+  /** the first time that this thread is given it */
+  slab?: SharedArrayBuffer;
   /** bytes in the slab */
   size: number;
   /** a digest for each run of this many bytes; without it, they belong to the one long run */
@@ -19,7 +22,6 @@ export interface HashJob {
 
 /** Digests one after another: of the blocks or chunks, or of the long run at its end. */
 export interface HashAnswer {
-  slab?: ArrayBuffer;
   digests: Uint8Array<ArrayBuffer> | undefined;
 }
 
@@ -30,6 +32,8 @@ export interface HashPoolOptions {
 }
 
 interface Waiting {
+  /** what is free when it is done */
+  slab: SharedArrayBuffer | undefined;
   resolve(digests: Uint8Array): void;
   reject(error: Error): void;
 }
@@ -39,9 +43,9 @@ const NO_DIGESTS = new Uint8Array(0);
 export class HashPool {
   readonly slabSize: number;
   readonly #options: HashPoolOptions;
-  readonly #threads: { worker: Worker; jobs: Waiting[] }[] = [];
-  readonly #free: ArrayBuffer[] = [];
-  #made = 0;
+  readonly #threads: { worker: Worker; jobs: Waiting[]; slabs: Set<number> }[] = [];
+  readonly #free: SharedArrayBuffer[] = [];
+  readonly #made: SharedArrayBuffer[] = [];
   #wake: (() => void) | undefined;
   #failure: Error | undefined;
   #closed = false;
@@ -56,13 +60,14 @@ export class HashPool {
     return this.#threads.length > 0;
   }
 
-  /** A slab to fill, when one is free. One call at a time. It is void once it was sent. */
+  /** A slab to fill, when one is free. One call at a time. It is the thread's once it was sent. */
   take(): Buffer | Promise<Buffer> {
     const free = this.#free.pop();
     if (free) return Buffer.from(free);
-    if (this.#made < this.#options.slabs) {
-      this.#made++;
-      return Buffer.from(new ArrayBuffer(this.slabSize));
+    if (this.#made.length < this.#options.slabs) {
+      const slab = new SharedArrayBuffer(this.slabSize);
+      this.#made.push(slab);
+      return Buffer.from(slab);
     }
     return this.#waitForSlab();
   }
@@ -110,20 +115,27 @@ export class HashPool {
         reject(this.#failure);
         return;
       }
-      const slab = bytes?.buffer as ArrayBuffer | undefined; // as take() made it
-      const idlest = this.#threads.reduce((a, b) => (b.jobs.length < a.jobs.length ? b : a));
-      idlest.jobs.push({ resolve, reject });
-      if (slab) idlest.worker.postMessage({ ...job, slab } satisfies HashJob, [slab]);
-      else idlest.worker.postMessage(job);
+      const slab = bytes?.buffer as SharedArrayBuffer | undefined; // as take() made it
+      const { worker, jobs, slabs } = this.#threads.reduce((a, b) =>
+        b.jobs.length < a.jobs.length ? b : a,
+      );
+      jobs.push({ slab, resolve, reject });
+      if (!slab) {
+        worker.postMessage(job);
+        return;
+      }
+      const id = this.#made.indexOf(slab);
+      worker.postMessage({ ...job, id, ...(slabs.has(id) ? {} : { slab }) } satisfies HashJob);
+      slabs.add(id);
     });
   }
 
   #start(): void {
     const worker = startThread('hash-worker');
     const jobs: Waiting[] = [];
-    worker.on('message', ({ slab, digests }: HashAnswer) => {
+    worker.on('message', ({ digests }: HashAnswer) => {
       const job = jobs.shift()!;
-      if (slab) this.#free.push(slab);
+      if (job.slab) this.#free.push(job.slab);
       this.#wake?.();
       job.resolve(digests ?? NO_DIGESTS);
     });
@@ -131,7 +143,7 @@ export class HashPool {
     worker.on('exit', code => {
       if (!this.#closed) this.#fail(new Error(`hash thread ended with ${code}`));
     });
-    this.#threads.push({ worker, jobs });
+    this.#threads.push({ worker, jobs, slabs: new Set() });
   }
 
   #fail(error: Error): void {

@@ -8,16 +8,18 @@ import type { HashAnswer, HashJob } from './hash-pool.js';
 const port = parentPort!; // this file is only ever run as a worker
 const running = createHash('sha256');
 
-port.on('message', ({ slab, size, blockSize, chunkSizes }: HashJob) => {
-  if (slab === undefined) {
+const slabs = new Map<number, SharedArrayBuffer>();
+
+port.on('message', ({ id, slab, size, blockSize, chunkSizes }: HashJob) => {
+  if (id === undefined) {
     port.postMessage({ digests: new Uint8Array(running.digest()) } satisfies HashAnswer);
     return;
   }
-  const bytes = Buffer.from(slab, 0, size);
+  if (slab) slabs.set(id, slab);
+  const bytes = Buffer.from(slabs.get(id)!, 0, size); // the pool sends a slab before it names it
   let digests: HashAnswer['digests'];
   if (chunkSizes !== undefined) digests = hashChunks(bytes, chunkSizes);
   else if (blockSize !== undefined) digests = blockDigests(bytes, blockSize);
   else running.update(bytes);
-  const handedOver = digests ? [slab, digests.buffer] : [slab];
-  port.postMessage({ slab, digests } satisfies HashAnswer, handedOver);
+  port.postMessage({ digests } satisfies HashAnswer, digests ? [digests.buffer] : []);
 });

@@ -8,6 +8,7 @@
  * into one slab.
  */
 import { createHash } from 'node:crypto';
+import { copyShared } from '../lib/bytes.js';
 import type { BytesPart, LayerPart, SectionPart } from '../lib/parts.js';
 import { HashPool } from './hash-pool.js';
 import { Stage } from './stage.js';
@@ -40,7 +41,7 @@ export const tarfsHasher = ({ hashed, kept }: TarfsHasherOptions) => {
         used = 0;
       }
       const count = Math.min(SLAB_SIZE - used, bytes.length - at);
-      slab.set(bytes.subarray(at, at + count), used);
+      copyShared(slab, used, bytes.subarray(at, at + count));
       used += count;
       at += count;
     }

@@ -8,6 +8,7 @@
  * tree is stored from the top down, so its lowest level waits in a spool.
  */
 import { availableParallelism } from 'node:os';
+import { copyShared } from '../lib/bytes.js';
 import { blockDigests, HashTree, type VerityPlan } from '../lib/verity.js';
 import type { DiskPart } from './block-image.js';
 import { HashPool } from './hash-pool.js';
@@ -76,7 +77,7 @@ export const verityHasher = ({
     for (let at = 0; at < bytes.length;) {
       slab ??= await pool.take();
       const size = Math.min(SLAB_SIZE - used, bytes.length - at);
-      slab.set(bytes.subarray(at, at + size), used);
+      copyShared(slab, used, bytes.subarray(at, at + size));
       used += size;
       at += size;
       if (used === SLAB_SIZE) send();

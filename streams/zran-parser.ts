@@ -5,6 +5,7 @@
  * The inflater stops where a chunk begins and where it ends: only there it can say which bytes of
  * the gzip the chunk is made of. So tar, inflater and chunks cannot be stages of their own.
  */
+import { copyShared } from '../lib/bytes.js';
 import { RafsError } from '../lib/errors.js';
 import { GzipSteps } from '../lib/gzip-steps.js';
 import type {
@@ -64,7 +65,7 @@ export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => 
     });
   };
   const keep = (piece: Buffer): void => {
-    room.set(piece, 0);
+    copyShared(room, 0, piece);
     room = room.subarray(piece.length);
   };
 

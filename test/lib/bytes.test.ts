@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { alignDown, alignUp, ByteQueue, parseSize, powerOfTwo } from '../../lib/bytes.js';
+import {
+  alignDown,
+  alignUp,
+  ByteQueue,
+  parseSize,
+  powerOfTwo,
+  copyShared,
+} from '../../lib/bytes.js';
 
 t.test('alignUp and alignDown enclose a value', async () => {
   fc.assert(
@@ -113,4 +120,14 @@ t.test('powers of two within their range', async t => {
       message: /^chunk size 0x.* from 0x1000 to 0x1000000$|NaN|Infinity/,
     });
   }
+});
+
+t.test('bytes to and from shared memory', async t => {
+  const shared = Buffer.from(new SharedArrayBuffer(8));
+  copyShared(shared, 2, Buffer.from('abc'));
+  copyShared(shared, 1, Buffer.alloc(0));
+  t.same([...shared], [0, 0, 0x61, 0x62, 0x63, 0, 0, 0]);
+  const own = Buffer.alloc(4, 1);
+  copyShared(own, 1, shared.subarray(3, 5));
+  t.same([...own], [1, 0x62, 0x63, 1]);
 });

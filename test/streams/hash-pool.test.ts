@@ -46,7 +46,6 @@ t.test('no more slabs than it may have', async t => {
   await new Promise(resolve => setTimeout(resolve, 20));
   t.notOk(taken, 'waits for one of the two');
   const answer = pool.blocks(slabs[0]!, 512, 512);
-  t.equal(slabs[0]!.length, 0, 'what was sent is not here any more');
   await answer;
   t.equal((await third).length, 512);
   await pool.close();
