@@ -1,4 +1,7 @@
-/** Starts the threads that a build will want while the modules of the build are loaded: each takes as long. */
+/**
+ * Starts the threads that a build will want while the modules of the build are loaded: each takes as
+ * long.
+ */
 import fs from 'node:fs';
 import { CONVERSIONS, conversionType } from '../lib/modes.js';
 import { defaultWorkers, startAhead } from '../streams/threads.js';
@@ -13,9 +16,9 @@ const WORTH_ANOTHER = 0x800000;
 
 /** Nothing is refused here: what is wrong with the options, the build says. */
 export const startThreads = ({ values, positionals }: CreateInvocation): void => {
-  const source = fs.statSync(positionals[0]!, { throwIfNoEntry: false }); // the parser requires it
-  const isFile = source?.isFile() ?? false;
-  const size = isFile ? source!.size : WORTH_A_THREAD; // only reading tells
+  const fileSize = sizeOf(positionals[0]!); // the parser requires it
+  const isFile = fileSize !== undefined;
+  const size = fileSize ?? WORTH_A_THREAD;
   if (size < WORTH_A_THREAD) return;
   const conversion = CONVERSIONS[conversionType(values.type)];
   switch (conversion.mode) {
@@ -30,5 +33,15 @@ export const startThreads = ({ values, positionals }: CreateInvocation): void =>
       break;
     case 'zran':
       if (conversion.source === 'tar') startAhead('hash-worker', 1);
+  }
+};
+
+/** Bytes of a regular file; undefined for what only reading tells the size of. */
+const sizeOf = (source: string): number | undefined => {
+  try {
+    const stat = fs.statSync(source, { throwIfNoEntry: false });
+    return stat?.isFile() ? stat.size : undefined;
+  } catch {
+    return 0; // it cannot be read either
   }
 };
