@@ -50,17 +50,15 @@ export const direntsSize = (tree: Tree, children: Uint32Array, blockSize: number
 };
 
 /** By the type bits of a mode. */
-const FILE_TYPES: readonly number[] = (() => {
-  const types: number[] = [];
-  types[0o10] = FileType.FILE;
-  types[0o04] = FileType.DIRECTORY;
-  types[0o02] = FileType.CHAR;
-  types[0o06] = FileType.BLOCK;
-  types[0o01] = FileType.FIFO;
-  types[0o14] = FileType.SOCKET;
-  types[0o12] = FileType.SYMLINK;
-  return types;
-})();
+const FILE_TYPES: Readonly<Record<number, number>> = {
+  0o10: FileType.FILE,
+  0o04: FileType.DIRECTORY,
+  0o02: FileType.CHAR,
+  0o06: FileType.BLOCK,
+  0o01: FileType.FIFO,
+  0o14: FileType.SOCKET,
+  0o12: FileType.SYMLINK,
+};
 
 /** The data, of the size that `direntsSize` gives. */
 export const encodeDirents = (

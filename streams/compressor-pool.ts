@@ -103,15 +103,19 @@ export class CompressorPool {
   /** Packs the chunks at the start of a slab, as `packRun` does, which must be ready here, too. */
   pack(slab: Slab, sizes: readonly number[]): Packing {
     while (this.#isShort()) this.#start();
-    if (!this.#failure && this.#haveEnough()) return this.packHere(slab, sizes);
+    if (!this.#failure && this.#haveEnough()) return this.#packHere(slab, sizes);
     const packing = { done: this.#packElsewhere(slab, sizes), isReady: false };
     const settled = (): void => void (packing.isReady = true);
     packing.done.then(settled, settled); // whoever awaits it learns why it failed
     return packing;
   }
 
-  /** The same in this thread, and at once. */
-  packHere(slab: Slab, sizes: readonly number[]): Packing {
+  /** The same for the last slab: where there are no threads yet, it is not worth one. */
+  packLast(slab: Slab, sizes: readonly number[]): Packing {
+    return this.started ? this.pack(slab, sizes) : this.#packHere(slab, sizes);
+  }
+
+  #packHere(slab: Slab, sizes: readonly number[]): Packing {
     return { done: Promise.resolve(packRun(slab, sizes, this.#options)), isReady: true };
   }
 

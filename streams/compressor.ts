@@ -22,7 +22,7 @@ import type { ChunkNames } from '../lib/chunk-names.js';
 import { compress, prepareCompressors, type Compressor } from '../lib/compress.js';
 import { prepareDigests } from '../lib/digest.js';
 import { DigestFilter } from '../lib/digest-filter.js';
-import { LEFT, packRun, type PackedRun, type PackOptions } from '../lib/pack-run.js';
+import { LEFT, type PackedRun, type PackOptions } from '../lib/pack-run.js';
 import type {
   BatchPart,
   Chunk,
@@ -167,18 +167,13 @@ export const compressor = async ({
       while (pending[0]?.packing.isReady) await first(push);
     },
     async *end() {
-      if (run && pool.started) {
-        send(run);
-        run = undefined;
-      }
+      if (run) pending.push({ run, packing: pool.packLast(run.slab, run.sizes) });
       const made: Out[] = [];
       const push = (part: Out): void => void made.push(part);
       while (pending.length > 0) {
         await first(push);
         yield* made.splice(0);
       }
-      if (run) settle(run, packRun(run.slab, run.sizes, packing), push);
-      yield* made;
       // what is to come takes memory of its own
       run = undefined;
       pool.close();

@@ -148,8 +148,7 @@ export const filePacker = (options: FilePackerOptions): Writable => {
   };
 
   const final = async (): Promise<void> => {
-    if (run && pool.started) send(run);
-    else if (run) pending.push({ run, packing: pool.packHere(run.slab, run.sizes) });
+    if (run) pending.push({ run, packing: pool.packLast(run.slab, run.sizes) });
     while (pending.length > 0) await settleFirst();
   };
 

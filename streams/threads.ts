@@ -25,7 +25,10 @@ export type ThreadName = keyof typeof THREADS;
 /** How many threads compress unless it is said: the main thread is one, too. */
 export const defaultWorkers = (): number => Math.min(Math.max(1, availableParallelism() - 1), 16);
 
-/** Nothing of what was to be loaded into the process for its own sake (a tracer, the loaders of a test runner) is loaded into a thread. */
+/**
+ * Nothing of what was to be loaded into the process for its own sake (a tracer, the loaders of a test
+ * runner) is loaded into a thread.
+ */
 export const bareThread = (): WorkerOptions => {
   const { NODE_OPTIONS: _, ...env } = process.env;
   return { execArgv: [], env };
