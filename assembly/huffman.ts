@@ -24,12 +24,12 @@ export const PRECODE: i32 = 0;
 export const LITERALS: i32 = 1;
 export const DISTANCES: i32 = 2;
 
-/** Writes the entries of all length and distance symbols (RFC 1951, 3.2.5). */
+/** Writes the entries, but for the codes, of all length and distance symbols (RFC 1951, 3.2.5). */
 export function prepare(): void {
   let base: u32 = 3;
   for (let i: u32 = 0; i < 28; i++) {
     const extra: u32 = i < 8 ? 0 : (i - 4) >> 2;
-    store<u32>(LENGTH_BASES + (i << 2), (base << 16) | (extra << 8));
+    store<u32>(LENGTH_BASES + (i << 2), (base << 16) | extra);
     base += 1 << extra;
   }
   store<u32>(LENGTH_BASES + (28 << 2), 258 << 16);
@@ -38,7 +38,7 @@ export function prepare(): void {
   base = 1;
   for (let i: u32 = 0; i < 30; i++) {
     const extra: u32 = i < 4 ? 0 : (i - 2) >> 1;
-    store<u32>(DISTANCE_BASES + (i << 2), (base << 16) | (extra << 8));
+    store<u32>(DISTANCE_BASES + (i << 2), (base << 16) | extra);
     base += 1 << extra;
   }
   store<u32>(DISTANCE_BASES + (30 << 2), INVALID);
@@ -64,6 +64,12 @@ function reversed(code: u32, length: u32): u32 {
   return code >> (16 - length);
 }
 
+/** An entry for a code of so many bits, from one that counts extra bits alone. */
+function withCode(entry: u32, length: u32): u32 {
+  return entry + ((length << 8) | length);
+}
+
+/** The entry of a symbol, but for its code. */
 function entryOf(symbol: u32, kind: i32): u32 {
   if (kind == PRECODE) return symbol << 16;
   if (kind == DISTANCES) return load<u32>(DISTANCE_BASES + (symbol << 2));
@@ -117,7 +123,9 @@ export function build(lengths: usize, count: u32, kind: i32): bool {
     const index = reversed(own, length);
     const entry = entryOf(symbol, kind);
     if (length <= tableBits) {
-      for (let i = index; i < size; i += 1 << length) store<u32>(table + (i << 2), entry | length);
+      for (let i = index; i < size; i += 1 << length) {
+        store<u32>(table + (i << 2), withCode(entry, length));
+      }
       continue;
     }
     const link = load<u32>(table + ((index & mask) << 2));
@@ -125,7 +133,7 @@ export function build(lengths: usize, count: u32, kind: i32): bool {
     const linkSize: u32 = 1 << ((link >> 8) & 15);
     const rest = length - tableBits;
     for (let i = index >> tableBits; i < linkSize; i += 1 << rest) {
-      store<u32>(table + ((start + i) << 2), entry | rest);
+      store<u32>(table + ((start + i) << 2), withCode(entry, rest));
     }
   }
   return true;

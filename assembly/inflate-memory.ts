@@ -30,13 +30,14 @@ export const DISTANCE_BITS: u32 = 9;
 export const PRECODE_BITS: u32 = 7;
 
 /**
- * Entry of a table: bits 0-7 the code's length (in a subtable: what is left of it), bits 8-12 the
- * number of extra bits, bits 16-30 the value: a literal, or the base of a length or distance.
+ * Entry of a table: bits 0-5 how many bits of input it takes, the code (in a subtable: what is left
+ * of it) and the extra bits behind it; bits 8-11 the code's alone; bits 16-30 the value: a literal,
+ * or the base of a length or distance, to which the extra bits are added.
  */
 export const LITERAL: u32 = 0x8000_0000;
 /** Not a literal, a length or a distance: one of the three below. */
 export const SPECIAL: u32 = 0x8000;
-/** Bits 16-30 are the start of a subtable, bits 8-11 its index bits. */
+/** Bits 0-5 are the bits of this table, 8-11 those of a subtable, 16-30 where that starts. */
 export const SUBTABLE: u32 = 0x4000;
 export const END_OF_BLOCK: u32 = 0x2000;
 /** No code, or one that stands for nothing. */

@@ -54,9 +54,9 @@ const BAD_LITERAL: i32 = -9;
 const BAD_DISTANCE: i32 = -10;
 const TOO_FAR_BACK: i32 = -11;
 
-/** One turn of the fast loop reads 15 bytes at most and makes 2 literals and one match. */
+/** One turn of the fast loop reads 22 bytes at most, and makes 3 literals, or a match after 2. */
 const FAST_INPUT: usize = 24;
-const FAST_OUTPUT: usize = 260;
+const FAST_LITERALS: usize = 3;
 
 const BETWEEN_BLOCKS: i32 = 0;
 const IN_STORED: i32 = 1;
@@ -309,8 +309,8 @@ function codes(): i32 {
   while (true) {
     if (!release()) return OUTPUT_FULL;
     let status = GO_ON;
-    if (next + FAST_INPUT < inputEnd && out + FAST_OUTPUT < outEnd) status = fast();
-    if (status == GO_ON) status = symbol();
+    if (next + FAST_INPUT < inputEnd && out + FAST_LITERALS <= outEnd) status = fast();
+    if (status == GO_ON && heldLength == 0) status = symbol();
     if (status == GO_ON) continue;
     if (status == BLOCK_END) returnBytes();
     return status;
@@ -334,7 +334,9 @@ function lookUp(table: usize, tableBits: u32): u32 {
   if ((entry & (SPECIAL | SUBTABLE)) != (SPECIAL | SUBTABLE)) return entry;
   if (bitCount < tableBits) return INVALID;
   const rest = (<usize>(bits >> tableBits)) & ((1 << ((entry >> 8) & 15)) - 1);
-  return load<u32>(table + ((((entry >> 16) & 0x7fff) + rest) << 2)) + tableBits;
+  return (
+    load<u32>(table + ((((entry >> 16) & 0x7fff) + rest) << 2)) + ((tableBits << 8) | tableBits)
+  );
 }
 
 /** Reads one symbol and holds it; if the input ends before it does, as if nothing had been read. */
@@ -355,41 +357,47 @@ function symbol(): i32 {
 
 function readSymbol(): i32 {
   let entry = lookUp(LITERAL_TABLE, LITERAL_BITS);
-  let length = <u64>(entry & 0xff);
   // with 15 bits every code is known: only then a missing one is an error
   if (entry == INVALID) return bitCount < 15 ? NEED_INPUT : BAD_LITERAL;
-  if (bitCount < length) return NEED_INPUT;
-  drop(length);
+  if (bitCount < (entry & 63)) return NEED_INPUT;
   if (entry & LITERAL) {
+    drop(entry & 63);
     heldLiteral = <u8>(entry >> 16);
     heldDistance = 0;
     heldLength = 1;
     return GO_ON;
   }
-  if (entry & SPECIAL) return entry & END_OF_BLOCK ? BLOCK_END : BAD_LITERAL;
-  let extra = <u64>((entry >> 8) & 31);
-  if (bitCount < extra) return NEED_INPUT;
-  const matchLength = <usize>(entry >> 16) + <usize>(bits & ((1 << extra) - 1));
-  drop(extra);
+  if (entry & SPECIAL) {
+    drop(entry & 63);
+    return entry & END_OF_BLOCK ? BLOCK_END : BAD_LITERAL;
+  }
+  const length = valueOf(bits, entry);
+  drop(entry & 63);
 
   entry = lookUp(DISTANCE_TABLE, DISTANCE_BITS);
   if (entry & SPECIAL) return bitCount < 15 ? NEED_INPUT : BAD_DISTANCE;
-  length = <u64>(entry & 0xff);
-  extra = <u64>((entry >> 8) & 31);
-  if (bitCount < length + extra) return NEED_INPUT;
-  drop(length);
-  const distance = <usize>(entry >> 16) + <usize>(bits & ((1 << extra) - 1));
-  drop(extra);
+  if (bitCount < (entry & 63)) return NEED_INPUT;
+  const distance = valueOf(bits, entry);
+  drop(entry & 63);
   if (distance > out - oldest) return TOO_FAR_BACK;
-  heldLength = matchLength;
+  heldLength = length;
   heldDistance = distance;
   return GO_ON;
 }
 
+/** The length or distance of an entry, with its extra bits: `from` are those that its code begins. */
+function valueOf(from: u64, entry: u64): usize {
+  return <usize>(entry >> 16) + <usize>((from & ((1 << entry) - 1)) >> ((entry >> 8) & 15));
+}
+
 /**
- * The fast loop. One turn: refill to 56 bits or more (enough for three codes, or two and a length
- * with its extra bits), up to three literals, or a match after up to two. Copies are made in words
- * and may write past the match's end, where nothing is yet.
+ * The fast loop. One turn: up to three literals, or a match after up to two; its first entry was
+ * looked up at the end of the turn before, while that copied. There are 56 bits or more at its start,
+ * enough for three codes, or for two and a length with its extra bits. Copies are made in words and
+ * may write past the match's end, where nothing is yet.
+ *
+ * Shifts look at the lowest six bits of a count alone, so that an entry is one, as it is; `c` has the
+ * number of bits in its lowest byte, and whatever above.
  */
 function fast(): i32 {
   let p = next;
@@ -398,108 +406,123 @@ function fast(): i32 {
   let c = bitCount;
   let status = GO_ON;
   const pEnd = inputEnd - FAST_INPUT;
-  const oEnd = outEnd - FAST_OUTPUT;
+  const oEnd = outEnd - FAST_LITERALS;
   const from = oldest;
-  while (p < pEnd && o < oEnd) {
-    b |= load<u64>(p) << c;
-    p += <usize>((63 - c) >> 3);
-    c |= 56;
-    let entry = load<u32>(LITERAL_TABLE + ((<usize>(b & 0x7ff)) << 2));
+  b |= load<u64>(p) << c;
+  p += 7 - <usize>((c >> 3) & 7);
+  c |= 56;
+  let entry: u64 = load<u32>(LITERAL_TABLE + (((<usize>b) & 0x7ff) << 2));
+  let before = b; // bits from the entry's code on
+  while (p < pEnd && o <= oEnd) {
+    before = b;
+    b >>= entry;
+    c -= entry;
     if (entry & LITERAL) {
-      b >>= <u64>(entry & 0xff);
-      c -= <u64>(entry & 0xff);
       store<u8>(o, <u8>(entry >> 16));
       o++;
-      entry = load<u32>(LITERAL_TABLE + ((<usize>(b & 0x7ff)) << 2));
+      entry = load<u32>(LITERAL_TABLE + (((<usize>b) & 0x7ff) << 2));
+      before = b;
+      b >>= entry;
+      c -= entry;
       if (entry & LITERAL) {
-        b >>= <u64>(entry & 0xff);
-        c -= <u64>(entry & 0xff);
         store<u8>(o, <u8>(entry >> 16));
         o++;
-        entry = load<u32>(LITERAL_TABLE + ((<usize>(b & 0x7ff)) << 2));
+        entry = load<u32>(LITERAL_TABLE + (((<usize>b) & 0x7ff) << 2));
+        before = b;
+        b >>= entry;
+        c -= entry;
         if (entry & LITERAL) {
-          b >>= <u64>(entry & 0xff);
-          c -= <u64>(entry & 0xff);
           store<u8>(o, <u8>(entry >> 16));
           o++;
+          b |= load<u64>(p) << c;
+          p += 7 - <usize>((c >> 3) & 7);
+          c |= 56;
+          entry = load<u32>(LITERAL_TABLE + (((<usize>b) & 0x7ff) << 2));
           continue;
         }
       }
     }
     if (entry & SPECIAL) {
       if (entry & SUBTABLE) {
-        b >>= <u64>LITERAL_BITS;
-        c -= <u64>LITERAL_BITS;
-        const rest = (<usize>b) & ((1 << ((entry >> 8) & 15)) - 1);
-        entry = load<u32>(LITERAL_TABLE + ((((entry >> 16) & 0x7fff) + rest) << 2));
+        const rest = b & ((1 << ((entry >> 8) & 15)) - 1);
+        entry = load<u32>(LITERAL_TABLE + ((<usize>(((entry >> 16) & 0x7fff) + rest)) << 2));
+        before = b;
+        b >>= entry;
+        c -= entry;
         if (entry & LITERAL) {
-          b >>= <u64>(entry & 0xff);
-          c -= <u64>(entry & 0xff);
           store<u8>(o, <u8>(entry >> 16));
           o++;
+          b |= load<u64>(p) << c;
+          p += 7 - <usize>((c >> 3) & 7);
+          c |= 56;
+          entry = load<u32>(LITERAL_TABLE + (((<usize>b) & 0x7ff) << 2));
           continue;
         }
       }
       if (entry & SPECIAL) {
-        b >>= <u64>(entry & 0xff);
-        c -= <u64>(entry & 0xff);
         status = entry & END_OF_BLOCK ? BLOCK_END : BAD_LITERAL;
         break;
       }
     }
-    b >>= <u64>(entry & 0xff);
-    c -= <u64>(entry & 0xff);
-    let extra = <u64>((entry >> 8) & 31);
-    const length = <usize>(entry >> 16) + <usize>(b & ((1 << extra) - 1));
-    b >>= extra;
-    c -= extra;
+    const length = valueOf(before, entry);
 
-    b |= load<u64>(p) << c;
-    p += <usize>((63 - c) >> 3);
-    c |= 56;
-    entry = load<u32>(DISTANCE_TABLE + ((<usize>(b & 0x1ff)) << 2));
+    if ((c & 63) < 28) {
+      b |= load<u64>(p) << c;
+      p += 7 - <usize>((c >> 3) & 7);
+      c |= 56;
+    }
+    entry = load<u32>(DISTANCE_TABLE + (((<usize>b) & 0x1ff) << 2));
     if (entry & SPECIAL) {
       if (entry & SUBTABLE) {
         b >>= <u64>DISTANCE_BITS;
         c -= <u64>DISTANCE_BITS;
-        const rest = (<usize>b) & ((1 << ((entry >> 8) & 15)) - 1);
-        entry = load<u32>(DISTANCE_TABLE + ((((entry >> 16) & 0x7fff) + rest) << 2));
+        const rest = b & ((1 << ((entry >> 8) & 15)) - 1);
+        entry = load<u32>(DISTANCE_TABLE + ((<usize>(((entry >> 16) & 0x7fff) + rest)) << 2));
       }
       if (entry & SPECIAL) {
         status = BAD_DISTANCE;
         break;
       }
     }
-    b >>= <u64>(entry & 0xff);
-    c -= <u64>(entry & 0xff);
-    extra = <u64>((entry >> 8) & 31);
-    const distance = <usize>(entry >> 16) + <usize>(b & ((1 << extra) - 1));
-    b >>= extra;
-    c -= extra;
+    const distance = valueOf(b, entry);
+    b >>= entry;
+    c -= entry;
     if (distance > o - from) {
       status = TOO_FAR_BACK;
       break;
     }
+    const end = o + length;
+    if (end > outEnd) {
+      heldLength = length;
+      heldDistance = distance;
+      break;
+    }
+    b |= load<u64>(p) << c;
+    p += 7 - <usize>((c >> 3) & 7);
+    c |= 56;
+    entry = load<u32>(LITERAL_TABLE + (((<usize>b) & 0x7ff) << 2));
 
     let source = o - distance;
-    const end = o + length;
-    if (distance >= 8) {
-      store<u64>(o, load<u64>(source));
-      store<u64>(o, load<u64>(source, 8), 8);
+    if (distance >= 16) {
+      v128.store(o, v128.load(source));
       if (length > 16) {
-        o += 16;
-        source += 16;
         do {
-          store<u64>(o, load<u64>(source));
-          o += 8;
-          source += 8;
-        } while (o < end);
+          o += 16;
+          source += 16;
+          v128.store(o, v128.load(source));
+        } while (o + 16 < end);
       }
-    } else if (distance == 1) {
-      const run = <u64>load<u8>(source) * 0x0101_0101_0101_0101;
+    } else if (distance >= 8) {
       do {
-        store<u64>(o, run);
+        store<u64>(o, load<u64>(source));
         o += 8;
+        source += 8;
+      } while (o < end);
+    } else if (distance == 1) {
+      const run = v128.splat<u8>(load<u8>(source));
+      do {
+        v128.store(o, run);
+        o += 16;
       } while (o < end);
     } else {
       do {
@@ -513,6 +536,6 @@ function fast(): i32 {
   next = p;
   out = o;
   bits = b;
-  bitCount = c;
+  bitCount = c & 63;
   return status;
 }

@@ -9,8 +9,10 @@ import { allocate } from './allocate.js';
 
 /** Bytes that a pool keeps track of, where two buffers are not more. */
 const HELD = 0x1000000;
-/** Joins of fewer bytes are not worth a buffer of a pool. */
+/** Joins of fewer bytes share buffers. */
 const LEAST_JOIN = 0x10000;
+/** Bytes of a buffer that they share. */
+const SHARED_JOINS = 0x40000;
 
 export class BufferPool {
   /** bytes of every buffer */
@@ -95,7 +97,9 @@ export class PooledCopies {
 export class Flow {
   readonly #pieces: readonly BufferPool[];
   readonly #joins: BufferPool;
-  /** the last piece that is in a join, by the memory of the join */
+  readonly #smallJoins = new BufferPool(SHARED_JOINS);
+  readonly #small = new PooledCopies(this.#smallJoins);
+  /** the last piece that is in a join, by the memory of a join that has its own */
   readonly #lastOf = new WeakMap<ArrayBufferLike, Buffer>();
 
   /**
@@ -109,7 +113,7 @@ export class Flow {
 
   /** A buffer of `size` bytes for a join, whose last bytes are those of `last`. */
   join(size: number, last: Buffer): Buffer {
-    if (size < LEAST_JOIN) return allocate(size);
+    if (size < LEAST_JOIN) return this.#small.room(size);
     const buffer = this.#joins.take();
     this.#lastOf.set(buffer.buffer, last);
     return buffer.subarray(0, size);
@@ -120,11 +124,13 @@ export class Flow {
     const last = this.#lastOf.get(bytes.buffer) ?? bytes;
     for (const pool of this.#pieces) pool.reached(last);
     this.#joins.reached(bytes);
+    this.#smallJoins.reached(bytes);
   }
 
   /** All has come: lets go of the buffers. */
   clear(): void {
     for (const pool of this.#pieces) pool.clear();
     this.#joins.clear();
+    this.#smallJoins.clear();
   }
 }

@@ -1,5 +1,5 @@
 /** Digests and checksums of chunks, as threads hand them over. */
-import { crc32c, sha256Into } from './digest.js';
+import { crc32c, digestInto, type Digester } from './digest.js';
 
 const DIGEST_SIZE = 32;
 const CHECKSUM_SIZE = 4;
@@ -20,9 +20,10 @@ export class ChunkHashes {
     return this.digests.subarray(index * DIGEST_SIZE, (index + 1) * DIGEST_SIZE);
   }
 
-  set(index: number, digest: Uint8Array, checksum: number): void {
-    this.digests.set(digest, index * DIGEST_SIZE);
-    this.checksums[index] = checksum;
+  /** Makes the hashes of a chunk. Needs `prepareDigests` for blake3. */
+  make(index: number, digester: Digester, chunk: Uint8Array): void {
+    digestInto(digester, chunk, this.digests, index * DIGEST_SIZE);
+    this.checksums[index] = crc32c(chunk);
   }
 }
 
@@ -36,9 +37,7 @@ export const hashChunks = (bytes: Buffer, sizes: readonly number[]): Uint8Array<
   const hashes = new ChunkHashes(made);
   let from = 0;
   sizes.forEach((size, i) => {
-    const chunk = bytes.subarray(from, from + size);
-    sha256Into(chunk, hashes.digests, i * DIGEST_SIZE);
-    hashes.checksums[i] = crc32c(chunk);
+    hashes.make(i, 'sha256', bytes.subarray(from, from + size));
     from += size;
   });
   return made;

@@ -4,6 +4,7 @@
  * Compressed bytes are those of LZ4 1.10's LZ4_compress_default on a 64-bit machine, see
  * assembly/lz4-block.ts.
  */
+import { copyShared } from './bytes.js';
 import { RafsError } from './errors.js';
 import { instantiate } from './wasm.js';
 
@@ -34,7 +35,7 @@ let loaded: ReturnType<typeof load> | undefined;
 const withCoder = <T>(
   input: Buffer,
   outputSize: number,
-  work: (coder: Coder, output: number, memory: Uint8Array) => T,
+  work: (coder: Coder, output: number, memory: Buffer) => T,
 ): T => {
   if (input.length > MAX_SIZE || outputSize > MAX_SIZE) {
     throw new RafsError('LIMIT', `lz4_block: ${Math.max(input.length, outputSize)} bytes at once`);
@@ -48,15 +49,15 @@ const withCoder = <T>(
   } catch {
     throw new RafsError('LIMIT', `lz4_block: no memory for ${input.length} bytes`);
   }
-  const view = new Uint8Array(memory.buffer);
-  view.set(input, inputAt);
+  const view = Buffer.from(memory.buffer);
+  copyShared(view, inputAt, input);
   const result = work(coder, output, view);
   if (view.length > KEPT_SIZE) loaded = undefined;
   return result;
 };
 
 /** A copy, since the coder's memory is used again. */
-const copyOf = (memory: Uint8Array, at: number, size: number): Buffer =>
+const copyOf = (memory: Buffer, at: number, size: number): Buffer =>
   Buffer.from(memory.subarray(at, at + size));
 
 /** What a block of so many bytes takes at most. */
@@ -73,7 +74,7 @@ export const lz4CompressInto = (bytes: Buffer, out: Buffer, at: number): number 
   withCoder(bytes, boundOf(bytes.length), (coder, output, memory) => {
     const size = coder.compress(bytes.length, output);
     if (size >= bytes.length) return 0;
-    out.set(memory.subarray(output, output + size), at);
+    copyShared(out, at, memory.subarray(output, output + size));
     return size;
   });
 

@@ -1,7 +1,7 @@
 /** Compresses runs of chunks, and hashes them on the way: what a thread does, or whoever has none. */
 import { ChunkHashes, roomForHashes } from './chunk-hashes.js';
 import { compressInto, type Compressor } from './compress.js';
-import { crc32c, digest, type Digester } from './digest.js';
+import type { Digester } from './digest.js';
 import type { DigestFilter } from './digest-filter.js';
 
 /** Memory that a run lies in: its chunks one behind another, and room for what they become. */
@@ -46,9 +46,8 @@ export const packRun = (
     const chunk = bytes.subarray(from, from + size);
     from += size;
     if (hashing) {
-      const name = digest(hashing.digester, chunk);
-      hashes!.set(i, name, crc32c(chunk));
-      if (hashing.seen.mayHave(name)) return LEFT;
+      hashes!.make(i, hashing.digester, chunk);
+      if (hashing.seen.mayHave(hashes!.digest(i))) return LEFT;
     }
     const count = compressInto(compressor, chunk, out, to);
     to += count;

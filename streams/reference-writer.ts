@@ -44,7 +44,7 @@ import type {
 } from '../lib/parts.js';
 import { ZranTable } from '../lib/zran.js';
 import { SpooledMemory } from './spooled-memory.js';
-import { Stage } from './stage.js';
+import { Stage, type Push } from './stage.js';
 
 /** Uncompressed chunks are laid out in steps of this, so that a kernel can map them. */
 const CHUNK_ALIGN = 0x1000;
@@ -219,7 +219,7 @@ export const referenceWriter = async ({
     });
 
   return new Stage<In, Out>('reference-writer', {
-    *part(part) {
+    each(part, push) {
       switch (part.kind) {
         case 'context':
           contexts?.add(part);
@@ -229,18 +229,18 @@ export const referenceWriter = async ({
           break;
         case 'chunk':
           if (part.chunk.known) {
-            yield { kind: 'chunk', chunk: part.chunk, bytes: NO_BYTES };
+            push({ kind: 'chunk', chunk: part.chunk, bytes: NO_BYTES });
             break;
           }
-          yield { kind: 'chunk', chunk: place(part.chunk), bytes: NO_BYTES };
-          if (cache) yield* cached(part.bytes);
+          push({ kind: 'chunk', chunk: place(part.chunk), bytes: NO_BYTES });
+          if (cache) pushCached(part.bytes, push);
           break;
         case 'entry':
           entry = part.entry;
-          yield part;
+          push(part);
           break;
         default:
-          yield part;
+          push(part);
       }
     },
     *end() {
@@ -271,11 +271,11 @@ const inContext = ({ context, offset }: NonNullable<NamedChunk['zran']>): ChunkI
   data: { index: context, offset },
 });
 
-/** A chunk as nydusd keeps it. */
-function* cached(bytes: Buffer): Iterable<SectionPart> {
-  yield { kind: 'section', artifact: 'cache-data', bytes };
+/** Passes on a chunk as nydusd keeps it. */
+const pushCached = (bytes: Buffer, push: Push<SectionPart>): void => {
+  push({ kind: 'section', artifact: 'cache-data', bytes });
   const padding = alignUp(bytes.length, CHUNK_ALIGN) - bytes.length;
   if (padding > 0) {
-    yield { kind: 'section', artifact: 'cache-data', bytes: Buffer.alloc(padding) };
+    push({ kind: 'section', artifact: 'cache-data', bytes: Buffer.alloc(padding) });
   }
-}
+};

@@ -3,18 +3,19 @@
  * runs, with the hashes of their chunks.
  *
  * takes bytes; makes run and, at the end, layer
- * holds 4 slabs of 1 MiB (or of a chunk, if that is more), 1.5 MiB of the inflater, the dictionary
+ * holds 6 slabs of 1 MiB (or of a chunk, if that is more), 1.5 MiB of the inflater, the dictionary
  *   of a context, and what a tar header may take
  *
- * A chunk goes on without its bytes, unless they are asked for: it is hashed in another thread,
- * which takes about as long as to inflate it here. A layer that fits one slab is hashed here.
+ * A chunk goes on without its bytes, unless they are asked for: it is hashed in another thread, as
+ * the gzip is, which takes about as long as to inflate it here. A layer that fits one slab is hashed
+ * here.
  */
-import { createHash } from 'node:crypto';
 import { collectNow, copyOf } from '../lib/allocate.js';
 import type { BufferPool } from '../lib/buffer-pool.js';
 import { hashChunks } from '../lib/chunk-hashes.js';
 import type { BytesPart, LayerPart } from '../lib/parts.js';
 import { HashPool } from './hash-pool.js';
+import { LongHash } from './long-hash.js';
 import { Stage } from './stage.js';
 import { zranParser, type ZranPart } from './zran-parser.js';
 
@@ -27,6 +28,8 @@ export interface RunPart {
 
 const SLAB_SIZE = 0x100000;
 const SLABS = 4;
+/** One of the gzip is filled while another is hashed. */
+const LAYER_SLABS = 2;
 const RUN_PARTS = 0x1000;
 /** Of a gzip that is in no pool: what was used up is dead, and is several times as much when inflated. */
 const COLLECT_EVERY = 0x800000;
@@ -45,11 +48,10 @@ export const zranDemux = ({ chunkSize, kept = false, reads }: ZranDemuxOptions) 
   const parser = zranParser({ chunkSize });
   const pool = new HashPool({
     threads: 1,
-    slabs: SLABS,
+    slabs: SLABS + LAYER_SLABS,
     slabSize: Math.max(SLAB_SIZE, chunkSize),
   });
-  const layer = createHash('sha256');
-  let layerSize = 0;
+  const layer = new LongHash(pool);
   let sinceCollection = 0;
 
   // the run under way; the bytes of its chunks lie in the slab, one behind the other
@@ -103,8 +105,7 @@ export const zranDemux = ({ chunkSize, kept = false, reads }: ZranDemuxOptions) 
   return new Stage<BytesPart, RunPart | LayerPart>('zran-demux', {
     async *batch(given) {
       for (const { bytes } of given) {
-        layer.update(bytes);
-        layerSize += bytes.length;
+        await layer.add(bytes);
         reads?.reached(bytes);
         if (!reads?.has(bytes)) sinceCollection += bytes.length;
         if (sinceCollection > COLLECT_EVERY) {
@@ -121,9 +122,10 @@ export const zranDemux = ({ chunkSize, kept = false, reads }: ZranDemuxOptions) 
       if (last) parts.push(last);
       if (pool.started) send();
       while (pending.length > 0) yield await pending.shift()!.run;
+      const digest = await layer.digest();
       await pool.close(); // what comes now needs its memory
       yield runOf(hashChunks(slab ?? NO_BYTES, sizes), parts);
-      yield { kind: 'layer', size: layerSize, digest: layer.digest('hex') };
+      yield { kind: 'layer', size: layer.size, digest };
     },
     close() {
       void pool.close();

@@ -5,6 +5,7 @@ import {
   crc32c,
   crc32cPlain,
   digest,
+  digestInto,
   DIGESTERS,
   digesterName,
   prepareDigests,
@@ -69,6 +70,16 @@ t.test('a digest is a buffer of its own', async t => {
     digest(algorithm, Buffer.from('2'));
     t.ok(first.equals(copy), algorithm);
     t.equal(first.length, 32);
+  }
+});
+
+t.test('a digest is written where it is wanted', async t => {
+  await prepareDigests();
+  for (const algorithm of ['blake3', 'sha256'] as const) {
+    const target = Buffer.alloc(40, 0xee);
+    digestInto(algorithm, blakeInput(5000), target, 5);
+    t.same(target.subarray(5, 37), digest(algorithm, blakeInput(5000)));
+    t.same([...target.subarray(0, 5), ...target.subarray(37)], Array(8).fill(0xee), 'and no more');
   }
 });
 
