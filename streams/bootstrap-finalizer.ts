@@ -10,7 +10,7 @@
  * back: to a file of its own, or into the blob before the blob's table of contents.
  */
 import { createHash } from 'node:crypto';
-import { allocate, collectNow } from '../lib/allocate.js';
+import { allocate } from '../lib/allocate.js';
 import { BlobFile } from '../lib/blob-file.js';
 import { BlobTable } from '../lib/blob-table.js';
 import { sizeDirectories } from '../lib/bootstrap-v5.js';
@@ -125,11 +125,10 @@ export const bootstrapFinalizer = ({
       return;
     }
     // one buffer each: it may have gigabytes, and zstd gives other bytes for a stream of pieces
-    collectNow(); // what has flowed through is dead by now
     const plain = allocate(plan.size);
     let filled = 0;
     for (const bytes of plan.pieces) filled += bytes.copy(plain, filled);
-    const out = allocate(compressBound(plain.length));
+    const out = Buffer.allocUnsafeSlow(compressBound(plain.length)); // most of it is never touched
     const packedSize = compressInto('zstd', plain, out, 0);
     const stored = packedSize > 0 ? out.subarray(0, packedSize) : plain;
     yield file.append(stored);
