@@ -29,6 +29,8 @@ export interface Packing {
 /** What a thread is told first, what it is to do with slabs; `seen` is the memory of the filter. */
 export interface Task {
   readonly compressor: PoolOptions['compressor'];
+  /** an Int32: how many jobs it has done, also while nobody hears of them */
+  readonly done: SharedArrayBuffer;
   readonly hashing?: { readonly digester: Digester; readonly seen: SharedArrayBuffer };
 }
 
@@ -49,6 +51,9 @@ interface Thread {
   /** it has compressed something: it will not get faster */
   warm: boolean;
   readonly jobs: Waiting[];
+  /** how many jobs it was given */
+  given: number;
+  readonly done: Int32Array<SharedArrayBuffer>;
   /** ids of the slabs that it has */
   readonly slabs: Set<number>;
 }
@@ -125,8 +130,9 @@ export class CompressorPool {
         reject(this.#failure);
         return;
       }
-      const idlest = this.#workers.reduce((a, b) => (b.jobs.length < a.jobs.length ? b : a));
+      const idlest = this.#workers.reduce((a, b) => (left(b) < left(a) ? b : a));
       idlest.jobs.push({ resolve, reject });
+      idlest.given++;
       const { id } = slab;
       const job: Job = idlest.slabs.has(id) ? { id, sizes } : { id, slab, sizes };
       idlest.slabs.add(id);
@@ -143,7 +149,7 @@ export class CompressorPool {
 
   /** A slab takes as long to fill as to pack, more or less: threads must not run out of them meanwhile. */
   #haveEnough(): boolean {
-    const jobs = this.#workers.reduce((sum, thread) => sum + thread.jobs.length, 0);
+    const jobs = this.#workers.reduce((sum, thread) => sum + left(thread), 0);
     const { workers } = this.#options;
     return workers === 0 || jobs >= this.#workers.length + this.#stock;
   }
@@ -160,8 +166,9 @@ export class CompressorPool {
 
   #start(): void {
     const worker = startThread('compressor-worker');
-    const thread: Thread = { worker, warm: false, jobs: [], slabs: new Set() };
-    worker.postMessage(taskOf(this.#options));
+    const done = new Int32Array(new SharedArrayBuffer(4));
+    const thread: Thread = { worker, warm: false, jobs: [], given: 0, done, slabs: new Set() };
+    worker.postMessage(taskOf(this.#options, done.buffer));
     worker.on('message', (packed: PackedRun) => {
       thread.warm = true;
       thread.jobs.shift()!.resolve(packed);
@@ -181,7 +188,10 @@ export class CompressorPool {
   }
 }
 
-const taskOf = ({ compressor, hashing }: PackOptions): Task => {
-  if (!hashing) return { compressor };
-  return { compressor, hashing: { digester: hashing.digester, seen: hashing.seen.memory } };
+/** Jobs that a thread has not done. Its answers may wait: whoever fills slabs is not to be disturbed. */
+const left = ({ given, done }: Thread): number => given - Atomics.load(done, 0);
+
+const taskOf = ({ compressor, hashing }: PackOptions, done: SharedArrayBuffer): Task => {
+  if (!hashing) return { compressor, done };
+  return { compressor, done, hashing: { digester: hashing.digester, seen: hashing.seen.memory } };
 };

@@ -12,16 +12,20 @@ await prepareDigests();
 
 const slabs = new Map<number, Slab>();
 let options: PackOptions;
+let done: Int32Array;
 
 port.on('message', (message: Task | Job) => {
   if ('compressor' in message) {
     options = optionsOf(message);
+    done = new Int32Array(message.done);
     return;
   }
   const { id, slab, sizes } = message;
   if (slab) slabs.set(id, slab);
   // the pool sends a slab before it names it
-  port.postMessage(packRun(slabs.get(id)!, sizes, options));
+  const packed = packRun(slabs.get(id)!, sizes, options);
+  Atomics.add(done, 0, 1);
+  port.postMessage(packed);
 });
 
 const optionsOf = ({ compressor, hashing }: Task): PackOptions => {

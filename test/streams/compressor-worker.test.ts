@@ -7,9 +7,10 @@ import { wordyBytes } from '../support/random.js';
 
 await prepareCompressors();
 
-t.test('answers each job in its order, and leaves the slab as it is', async t => {
+t.test('answers each job in its order, counts them, and leaves the slab as it is', async t => {
   const worker = new Worker(new URL('../../streams/compressor-worker.js', import.meta.url));
-  worker.postMessage({ compressor: 'zstd' } satisfies Task);
+  const count = new Int32Array(new SharedArrayBuffer(4));
+  worker.postMessage({ compressor: 'zstd', done: count.buffer } satisfies Task);
   t.teardown(() => worker.terminate());
   const answers: (readonly number[])[] = [];
   const done = new Promise<void>((resolve, reject) => {
@@ -27,6 +28,7 @@ t.test('answers each job in its order, and leaves the slab as it is', async t =>
     return { ...slab, bytes };
   });
   await done;
+  t.equal(Atomics.load(count, 0), 3);
   jobs.forEach(({ plain, packed, bytes }, i) => {
     const due = [bytes.subarray(0, 2000), bytes.subarray(2000)].map(chunk =>
       compress('zstd', chunk)!,
