@@ -14,6 +14,7 @@
  * known whether they are new. A filter tells threads of most that are not; what it leaves out wrongly
  * is compressed here, and what was compressed in vain is dropped.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import { allocate } from '../lib/allocate.js';
 import { copyShared } from '../lib/bytes.js';
 import { PooledCopies, type BufferPool, type Flow } from '../lib/buffer-pool.js';
@@ -122,6 +123,7 @@ export const compressor = async ({
   });
   const pending: { run: Run; packing: Packing }[] = [];
   let run: Run | undefined;
+  let closed = false;
   const copies = stored && new PooledCopies(stored);
   const room = copies ? (size: number): Buffer => copies.room(size) : allocate;
 
@@ -148,6 +150,8 @@ export const compressor = async ({
         if (run && (run.used + size > pool.slabSize || run.parts.length === RUN_PARTS)) {
           send(run);
           run = undefined;
+          await turn(); // one answer after another would keep timers and signals waiting
+          if (closed) return;
         }
         if (!run) {
           while (pool.freeSlabs === 0) await first(push);
@@ -182,6 +186,7 @@ export const compressor = async ({
       stored?.clear();
     },
     close() {
+      closed = true;
       pool.close();
     },
   });

@@ -63,6 +63,12 @@ export class TarScan extends Readable {
   }
 
   override _read(): void {
+    // what reads without waiting would keep timers and signals waiting instead
+    setImmediate(() => this.#next());
+  }
+
+  #next(): void {
+    if (this.destroyed) return;
     if (this.#ended) {
       this.push(null);
       return;

@@ -45,6 +45,21 @@ t.test('a scan finds what reading the whole tar finds', async t => {
   }
 });
 
+t.test('others have their turn while it reads, however fast its reader is', async t => {
+  const scan = scanOf(t, tarOf(Array.from({ length: 5000 }, (_, i) => ({ name: `f${i}` }))));
+  let batches = 0;
+  let turns = 0;
+  const takeTurns = (): void => {
+    turns++;
+    if (!scan.destroyed) setImmediate(takeTurns);
+  };
+  setImmediate(takeTurns);
+  scan.on('data', () => batches++);
+  await new Promise(resolve => scan.on('close', resolve));
+  t.ok(batches > 15, `${batches} batches`);
+  t.ok(turns >= batches, `${turns} turns`);
+});
+
 t.test('files of any size, so that headers lie anywhere in a read', async t => {
   const sizes = fc.oneof(
     fc.nat(2000),
