@@ -5,12 +5,13 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseCacheEntry } from '../lib/backend-config.js';
 import { blockMap } from '../lib/block-map.js';
+import type { BufferPool } from '../lib/buffer-pool.js';
 import { located, placeOf, RafsError } from '../lib/errors.js';
 import { flagNames } from '../lib/inspect-text.js';
 import { BlobFeature } from '../lib/layout/blob.js';
 import type { PackingName } from '../lib/pieces.js';
 import { planVerity, verityOptions, HASH_BLOCK, type VerityPlan } from '../lib/verity.js';
-import { blockImage } from '../streams/block-image.js';
+import { blockImage, piecePool } from '../streams/block-image.js';
 import { compressedImage, type CompressedImageOptions } from '../streams/compressed-image.js';
 import { releaseFifo } from '../streams/fifo.js';
 import { ImageWriter } from '../streams/image-writer.js';
@@ -94,8 +95,9 @@ const write = async (
     log.info(`RAFS features: ${flagNames(image.bootstrap.flags)}`);
     const directory = spoolDirectory(target);
     const width = Math.min(threads, MOST_THREADS, availableParallelism());
+    const pool = piecePool();
     disk = await (compressor === 'none'
-      ? plainDisk(image, place)
+      ? plainDisk(image, place, pool)
       : compressedDisk(image, place, {
           packing: compressor,
           workers: width - 1, // this thread is one, too
@@ -104,6 +106,7 @@ const write = async (
         }));
     const { size, blockSize, parts } = disk;
     const writer = new ImageWriter(output);
+    writer.written = pool;
     const plan = planVerity(size, blockSize);
     if (verity) {
       const hasher = verityHasher({ plan, threads: width, directory });
@@ -130,7 +133,7 @@ interface Disk {
   close(): Promise<void>;
 }
 
-const plainDisk = async (from: Image, place: BlobPlace): Promise<Disk> => {
+const plainDisk = async (from: Image, place: BlobPlace, pool: BufferPool): Promise<Disk> => {
   const { bootstrap, image } = from;
   const map = blockMap(bootstrap, image.length);
   const { size, blockSize } = map;
@@ -140,6 +143,7 @@ const plainDisk = async (from: Image, place: BlobPlace): Promise<Disk> => {
     map,
     open: index => openBlob(bootstrap.blobs[index]!, place),
     openTables: index => openTables(bootstrap.blobs[index]!, place, from),
+    pool,
   });
   return { size, blockSize, parts, close: async () => undefined };
 };

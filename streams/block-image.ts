@@ -11,6 +11,7 @@
 import { Readable } from 'node:stream';
 import { endOfChunk, requireGap, type BlockMap, type MappedBlob } from '../lib/block-map.js';
 import type { BlobRecord, Bootstrap, StoredChunk } from '../lib/bootstrap.js';
+import { BufferPool } from '../lib/buffer-pool.js';
 import { ChunkIndex } from '../lib/chunk-index.js';
 import { isLegacyStargz, type ChunkInfo, type ChunkInfoTable } from '../lib/ci-table.js';
 import { prepareCompressors } from '../lib/compress.js';
@@ -43,7 +44,12 @@ export interface BlockImageOptions {
   open: (blobIndex: number) => Promise<RandomBytes>;
   /** Opens what has the tables of a blob that is a layer as it was. Closed likewise. */
   openTables: (blobIndex: number) => Promise<RandomBytes>;
+  /** for the pieces of a tar: buffers that the sink says are written */
+  pool?: BufferPool | undefined;
 }
+
+/** A pool for the pieces of an image, to be shared with its sink. */
+export const piecePool = (): BufferPool => new BufferPool(PIECE_SIZE);
 
 const PIECE_SIZE = 0x100000;
 const NO_DIGEST = Buffer.alloc(32);
@@ -66,7 +72,7 @@ async function* batches(options: BlockImageOptions): AsyncIterable<Batch<DiskPar
 }
 
 async function* parts(options: BlockImageOptions): AsyncIterable<DiskPart> {
-  const { bootstrap, image, map, open, openTables } = options;
+  const { bootstrap, image, map, open, openTables, pool } = options;
   await Promise.all([prepareCompressors(), prepareDigests()]);
   for (let at = 0; at < image.length; at += PIECE_SIZE) {
     yield { kind: 'bytes', bytes: image.subarray(at, at + PIECE_SIZE) };
@@ -79,7 +85,7 @@ async function* parts(options: BlockImageOptions): AsyncIterable<DiskPart> {
     const source = await open(blob.index);
     try {
       if (bootstrap.tarfs) {
-        yield* tarOf(mapped, source);
+        yield* tarOf(mapped, source, pool);
       } else {
         const table = await tableOf(blob, source, openTables);
         yield* chunksOf(mapped, source, table, digests);
@@ -94,7 +100,11 @@ async function* parts(options: BlockImageOptions): AsyncIterable<DiskPart> {
 }
 
 /** The whole blocks of a tar. */
-async function* tarOf({ blob, size }: MappedBlob, source: RandomBytes): AsyncIterable<DiskPart> {
+async function* tarOf(
+  { blob, size }: MappedBlob,
+  source: RandomBytes,
+  pool?: BufferPool,
+): AsyncIterable<DiskPart> {
   if (source.size !== blob.uncompressedSize) {
     throw new RafsError(
       'MISMATCH',
@@ -103,7 +113,8 @@ async function* tarOf({ blob, size }: MappedBlob, source: RandomBytes): AsyncIte
   }
   const read = (at: number): Promise<Buffer> | undefined => {
     if (at >= size) return undefined;
-    const bytes = source.read(at, Math.min(PIECE_SIZE, size - at));
+    const count = Math.min(PIECE_SIZE, size - at);
+    const bytes = source.read(at, count, pool?.take().subarray(0, count));
     bytes.catch(() => undefined); // seen when its turn comes, if it comes
     return bytes;
   };

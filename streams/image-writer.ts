@@ -5,6 +5,7 @@
  * holds one batch
  */
 import { Writable } from 'node:stream';
+import type { BufferPool } from '../lib/buffer-pool.js';
 import { located } from '../lib/errors.js';
 import type { DiskPart } from './block-image.js';
 import type { Output } from './output.js';
@@ -18,6 +19,8 @@ const ZEROS = Buffer.alloc(HOLE_UNIT);
 export class ImageWriter extends Writable {
   /** root of the hash tree in hex, once it has come */
   root: string | undefined;
+  /** what bytes may come from; told of those that are written */
+  written: BufferPool | undefined;
   readonly #output: Output;
   #position = 0;
 
@@ -67,6 +70,8 @@ export class ImageWriter extends Writable {
       }
     }
     await flush();
+    if (!this.written) return;
+    for (const part of batch) if (part.kind === 'bytes') this.written.reached(part.bytes);
   }
 
   async #zeros(size: number, flush: () => Promise<void>): Promise<void> {

@@ -7,8 +7,12 @@ export interface RandomBytes {
   readonly size: number;
   /** what lies behind is read ahead already: nobody else needs to */
   readonly readsAhead?: true;
-  /** Exactly `size` bytes, the caller's own; CORRUPT where they pass the end. */
-  read(offset: number, size: number): Promise<Buffer>;
+  /**
+   * Exactly `size` bytes, the caller's own; CORRUPT where they pass the end.
+   *
+   * @param into a buffer of that size, for those that can read into one
+   */
+  read(offset: number, size: number, into?: Buffer): Promise<Buffer>;
   close(): Promise<void>;
 }
 
@@ -53,9 +57,9 @@ class FileBytes implements RandomBytes {
     this.size = size;
   }
 
-  async read(offset: number, size: number): Promise<Buffer> {
+  async read(offset: number, size: number, into?: Buffer): Promise<Buffer> {
     within(offset, size, this.size, this.#path);
-    const bytes = Buffer.allocUnsafeSlow(size);
+    const bytes = into ?? Buffer.allocUnsafeSlow(size);
     let at = 0;
     while (at < size) {
       const { bytesRead } = await this.#handle.read(bytes, at, size - at, offset + at);

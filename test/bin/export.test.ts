@@ -9,6 +9,7 @@ import { cli, hasFailed, succeed } from '../support/cli.js';
 import { makeFifo, shell, temporaryDirectory } from '../support/fs.js';
 import { golden, goldenBlob, goldenPath } from '../support/golden.js';
 import { layerTar } from '../support/layers.js';
+import { randomBytes } from '../support/random.js';
 import { tarOf } from '../support/tar.js';
 
 const QUIET = ['-l', 'error'];
@@ -85,6 +86,33 @@ t.test(
     t.notMatch(JSON.parse(fs.readFileSync(json, 'utf8')), { verity: {} }, 'no tree, no figures');
   },
 );
+
+t.test('a tar of many reads, whose buffers are used again, to readers of any speed', async t => {
+  const directory = temporaryDirectory(t);
+  const files = Array.from({ length: 20 }, (_, i) => randomBytes(1_000_003, i));
+  const tar = tarOf(files.map((content, i) => ({ name: `f${i}`, content })));
+  const source = path.join(directory, 'tar');
+  const boot = path.join(directory, 'boot');
+  fs.writeFileSync(source, tar);
+  await succeed(t, ['create', '-t', 'tar-tarfs', '-D', directory, '-B', boot, source, ...QUIET]);
+  fs.linkSync(source, path.join(directory, sha256(tar)));
+  const argv = ['export', '--block', '-D', directory, '-B', boot, ...QUIET];
+  const file = path.join(directory, 'out');
+  const isDue = (image: Buffer): boolean => {
+    const at = image.indexOf(tar.subarray(0, 512));
+    return at > 0 && image.subarray(at, at + tar.length).equals(tar);
+  };
+  for (const way of ['plain', '--verity']) {
+    const verity = way === 'plain' ? [] : [way];
+    await succeed(t, [...argv, ...verity, '-O', file]);
+    t.ok(isDue(fs.readFileSync(file)), `a file, ${way}`);
+    const fifo = path.join(directory, `fifo${way}`);
+    makeFifo(fifo);
+    const reader = shell('{ head -c 3000000; sleep 0.2; cat; } <"$1"', fifo);
+    await succeed(t, [...argv, ...verity, '-O', fifo]);
+    t.ok(isDue(await reader), `a slow reader, ${way}`);
+  }
+});
 
 t.test('chunks of a Native image', async t => {
   const directory = temporaryDirectory(t);
