@@ -29,13 +29,14 @@ export interface Report {
   skipped: readonly string[];
 }
 
-/** Where and when this is. */
-export const machine = (): Record<string, string> => {
+/** Where and when this is. @param directory where layers and blobs lie */
+export const machine = (directory: string): Record<string, string> => {
   const cpus = os.cpus();
   return {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus.length} × ${cpus[0]?.model.trim() ?? 'unknown'}, ${gib(os.totalmem())} GiB`,
     system: `${os.type()} ${os.release()}`,
+    files: `on ${execFileSync('stat', ['-f', '-c', '%T', directory], { encoding: 'utf8' }).trim()}`,
     node: process.version,
   };
 };

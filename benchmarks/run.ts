@@ -155,6 +155,7 @@ const main = async (): Promise<void> => {
   const directory = kept ?? mkdtempSync(path.join(os.tmpdir(), 'rafs-bench-'));
   const sources = new Sources(path.join(directory, 'layers'), scale);
   const rows: Row[] = [];
+  const here = machine(directory);
   try {
     for (const layer of layers) {
       for (const work of worksOf(layer, peers, sources)) {
@@ -162,7 +163,15 @@ const main = async (): Promise<void> => {
         if (!only.every(text => name.includes(text))) continue;
         process.stderr.write(`${name} …\n`);
         const most = Math.min(RUNS, layer.mostRuns ?? RUNS);
-        rows.push(await rowOf(work, { sources, directory, runs: runs ?? most }));
+        try {
+          rows.push(await rowOf(work, { sources, directory, runs: runs ?? most }));
+        } catch (error) {
+          // the other rows have taken long: they are not to be lost with this one
+          const text = `${name} failed: ${(error as Error).message.split('\n')[0]}`;
+          process.stderr.write(`${text}\n`);
+          skipped.push(text);
+          process.exitCode = 1;
+        }
       }
       if (kept === undefined) sources.forget(layer);
     }
@@ -170,7 +179,7 @@ const main = async (): Promise<void> => {
     if (kept === undefined) rmSync(directory, { recursive: true, force: true });
   }
   const facts = {
-    ...machine(),
+    ...here,
     'rafs-stream': versionOf(OURS),
     ...(peers.nydusImage ? { 'nydus-image': versionOf([peers.nydusImage]) } : {}),
     ...(peers.mkfsErofs ? { 'mkfs.erofs': versionOf([peers.mkfsErofs]) } : {}),
