@@ -360,19 +360,16 @@ function readSymbol(): i32 {
   // with 15 bits every code is known: only then a missing one is an error
   if (entry == INVALID) return bitCount < 15 ? NEED_INPUT : BAD_LITERAL;
   if (bitCount < (entry & 63)) return NEED_INPUT;
+  const from = bits;
+  drop(entry & 63);
   if (entry & LITERAL) {
-    drop(entry & 63);
     heldLiteral = <u8>(entry >> 16);
     heldDistance = 0;
     heldLength = 1;
     return GO_ON;
   }
-  if (entry & SPECIAL) {
-    drop(entry & 63);
-    return entry & END_OF_BLOCK ? BLOCK_END : BAD_LITERAL;
-  }
-  const length = valueOf(bits, entry);
-  drop(entry & 63);
+  if (entry & SPECIAL) return entry & END_OF_BLOCK ? BLOCK_END : BAD_LITERAL;
+  const length = valueOf(from, entry);
 
   entry = lookUp(DISTANCE_TABLE, DISTANCE_BITS);
   if (entry & SPECIAL) return bitCount < 15 ? NEED_INPUT : BAD_DISTANCE;

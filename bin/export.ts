@@ -95,16 +95,15 @@ const write = async (
     log.info(`RAFS features: ${flagNames(image.bootstrap.flags)}`);
     const directory = spoolDirectory(target);
     const width = Math.min(threads, MOST_THREADS, availableParallelism());
-    const pool = piecePool();
     disk = await (compressor === 'none'
-      ? plainDisk(image, place, pool)
+      ? plainDisk(image, place)
       : compressedDisk(image, place, {
           packing: compressor,
           workers: width - 1, // this thread is one, too
           directory,
           signal,
         }));
-    const { size, blockSize, parts } = disk;
+    const { size, blockSize, parts, pool } = disk;
     const writer = new ImageWriter(output);
     writer.written = pool;
     const plan = planVerity(size, blockSize);
@@ -130,13 +129,16 @@ interface Disk {
   size: number;
   blockSize: number;
   parts: Readable;
+  /** that parts may have their bytes from */
+  pool?: BufferPool;
   close(): Promise<void>;
 }
 
-const plainDisk = async (from: Image, place: BlobPlace, pool: BufferPool): Promise<Disk> => {
+const plainDisk = async (from: Image, place: BlobPlace): Promise<Disk> => {
   const { bootstrap, image } = from;
   const map = blockMap(bootstrap, image.length);
   const { size, blockSize } = map;
+  const pool = piecePool();
   const parts = blockImage({
     bootstrap,
     image,
@@ -145,7 +147,7 @@ const plainDisk = async (from: Image, place: BlobPlace, pool: BufferPool): Promi
     openTables: index => openTables(bootstrap.blobs[index]!, place, from),
     pool,
   });
-  return { size, blockSize, parts, close: async () => undefined };
+  return { size, blockSize, parts, pool, close: async () => undefined };
 };
 
 const compressedDisk = async (
