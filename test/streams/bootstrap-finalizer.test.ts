@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import chain from 'stream-chain';
 import fc from 'fast-check';
@@ -152,11 +153,12 @@ const seen = (bootstrap: Bootstrap): string[] => {
 };
 
 /**
- * Names of one file share its inode in v6: a layer's own bootstrap gives 'b' the attributes that
- * its other name had, also where that is a whiteout and not there once layers are laid over others.
+ * Names of one file share its inode in v6: a layer's own bootstrap gives 'b' the attributes that its
+ * other name had, also where that is a whiteout, or below one, and not there once layers are laid
+ * over others.
  */
 const isLinkedWhiteout = ({ type, path, target }: Entry): boolean =>
-  type === 'hardlink' && [path, target].some(name => /(?:^|\/)\.wh\.[^/]*$/.test(name ?? ''));
+  type === 'hardlink' && [path, target].some(name => /(?:^|\/)\.wh\./.test(name ?? ''));
 
 for (const fsVersion of [6, 5] as const) {
   t.test(`layers built on one another are their merge, v${fsVersion}`, async t => {
@@ -184,7 +186,7 @@ for (const fsVersion of [6, 5] as const) {
         }
         const { pieces } = merger.finish({ prefetch: [] }).bootstrap;
         const merged = parseBootstrap(Buffer.concat([...pieces]));
-        t.same(seen(chained!), seen(merged));
+        assert.deepEqual(seen(chained!), seen(merged)); // one that throws is made smaller
       }),
       { numRuns: 150 },
     );
