@@ -4,7 +4,6 @@ import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { growYoungSpace } from '../lib/allocate.js';
 import { parseAttributes, type Attributes } from '../lib/attributes.js';
-import type { BufferPool } from '../lib/buffer-pool.js';
 import { planBuild, type BuildOptions, type PathKind } from '../lib/build-plan.js';
 import type { ChunkDict } from '../lib/chunk-dict.js';
 import { prepareCompressors } from '../lib/compress.js';
@@ -25,7 +24,6 @@ import { meter } from '../streams/meter.js';
 import {
   nativeFromDirectory,
   nativeFromTar,
-  storedPool,
   referenceFromStargzToc,
   referenceFromTar,
   run,
@@ -212,13 +210,6 @@ const openBase = async (build: BuildOptions): Promise<Base> => {
 /** What makes a layer of a tar, by the mode. */
 const FROM_TAR = { native: nativeFromTar, zran: referenceFromTar, tarfs: tarfsFromTar } as const;
 
-/** Buffers to use again for what a Native build stores: the sink says what is written. */
-const poolFor = (build: BuildOptions, writer: ArtifactWriter): BufferPool | undefined => {
-  if (build.mode !== 'native' || build.paths.blobCacheDir !== undefined) return undefined;
-  writer.written = storedPool(build);
-  return writer.written;
-};
-
 const runBuild = async (
   build: BuildOptions,
   input: Input,
@@ -252,7 +243,7 @@ const runBuild = async (
       readahead: build.prefetchPolicy === 'blob' && build.source === 'dir' ? prefetch : [],
       external: build.source === 'dir',
       directory: build.paths.blobDir ?? spoolDirectory(build.paths.blob ?? '-'),
-      stored: poolFor(build, writer),
+      sink: writer,
       meter: meter(counters),
     };
     let stages: Duplex;

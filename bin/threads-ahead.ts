@@ -23,8 +23,7 @@ export const startThreads = ({ values, positionals }: CreateInvocation): void =>
   const conversion = CONVERSIONS[conversionType(values.type)];
   switch (conversion.mode) {
     case 'native': {
-      const { compressor, workers = defaultWorkers() } = values;
-      if (compressor === 'none' || values['blob-cache-dir'] !== undefined) return;
+      const { workers = defaultWorkers() } = values;
       startAhead('compressor-worker', Math.min(workers, Math.ceil(size / WORTH_ANOTHER)));
       break;
     }

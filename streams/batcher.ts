@@ -6,6 +6,7 @@
  * holds one batch
  */
 import { BatchBuffer } from '../lib/batch.js';
+import type { BufferPool } from '../lib/buffer-pool.js';
 import type {
   BatchPart,
   ChunkPart,
@@ -26,13 +27,15 @@ export interface BatcherOptions {
   leastBatch?: number;
   /** chunks keep their bytes though these are also in a batch */
   keepBytes?: boolean;
+  /** of buffers of `batchSize` that batches are made in, for a later stage that gives them back */
+  pool?: BufferPool | undefined;
 }
 
 type In = EntryPart | ChunkPart<NamedChunk> | EndPart | ExternalPart;
 type Out = In | BatchPart;
 
-export const batcher = ({ batchSize, leastBatch = 0, keepBytes = false }: BatcherOptions) => {
-  const buffer = new BatchBuffer(batchSize, leastBatch);
+export const batcher = ({ batchSize, leastBatch = 0, keepBytes = false, pool }: BatcherOptions) => {
+  const buffer = new BatchBuffer(batchSize, leastBatch, pool);
   let entry: Entry | undefined;
 
   function* flush(): Iterable<Out> {

@@ -7,12 +7,13 @@
  *   lib/chunk-names.ts does, and 256 KiB for the filter, or 16 bytes for every chunk known before
  *
  * Chunks are copied into slabs of shared memory, many small ones into one; a worker thread
- * compresses a slab at a time. The slabs are a fixed number: they are the bound of memory and the
+ * compresses a slab at a time. There is a fixed number of slabs, which bounds memory and provides
  * back-pressure. A layer that fits one slab is compressed here: starting a thread takes longer.
  *
- * Where chunks come without names, their hashes are made by whoever compresses them, before it is
- * known whether they are new. A filter tells threads of most that are not; what it leaves out wrongly
- * is compressed here, and what was compressed in vain is dropped.
+ * Where chunks come without names, the thread that compresses them also hashes them, before it is
+ * known whether they are new. A filter tells threads of most that are not; a chunk that it wrongly
+ * held back is compressed here, and what was compressed in vain is dropped. With compressor none,
+ * hashing is all that the threads do.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { allocate } from '../lib/allocate.js';
@@ -53,20 +54,11 @@ export interface CompressorOptions {
   workers?: number;
   /** names chunks, which come without; only where threads compress */
   names?: ChunkNames | undefined;
-  /** that the bytes of chunks come with; told of those that were copied. Only where threads compress */
+  /** told of the bytes of chunks that were copied. Only where threads compress */
   flow?: Flow | undefined;
   /** of buffers of SLAB_SIZE or the chunk size, for stored bytes. Only where threads compress */
   stored?: BufferPool | undefined;
 }
-
-/** Whether threads compress, and bytes do not go on as they came. */
-export const usesThreads = ({
-  compressor,
-  workers,
-}: {
-  compressor: Compressor;
-  workers: number | undefined;
-}): boolean => compressor !== 'none' && workers !== 0;
 
 /** Bytes of the slabs, and of what a buffer for stored bytes must hold. */
 export const slabSizeOf = (chunkSize: number): number => Math.max(SLAB_SIZE, chunkSize);
@@ -102,7 +94,7 @@ export const compressor = async ({
 }: CompressorOptions) => {
   await prepareCompressors();
   if (names) await prepareDigests();
-  if (!usesThreads({ compressor: algorithm, workers })) {
+  if (workers === 0) {
     if (names) throw new Error('names are for threads');
     return new Stage<In, Out>('compressor', {
       each(part, push) {
@@ -160,7 +152,14 @@ export const compressor = async ({
           run = { parts: [], units: [], sizes: [], used: 0, slab, plain };
         }
         run.parts.push(part);
-        if (!unit) continue;
+        if (!unit) {
+          // of a chunk in a batch, or of a known one
+          if (flow && part.kind === 'chunk' && part.bytes.length > 0) {
+            flow.reached(part.bytes);
+            part.bytes = NO_BYTES;
+          }
+          continue;
+        }
         copyShared(run.plain, run.used, unit.bytes);
         run.units.push(run.parts.length - 1);
         run.sizes.push(size);

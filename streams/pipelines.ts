@@ -27,7 +27,7 @@ import { batcher } from './batcher.js';
 import { blobWriter, type BlobWriterOptions } from './blob-writer.js';
 import { bootstrapFinalizer, type FinalizerOptions } from './bootstrap-finalizer.js';
 import { chunker } from './chunker.js';
-import { compressor, slabSizeOf, usesThreads } from './compressor.js';
+import { compressor, slabSizeOf } from './compressor.js';
 import type { DirWalk } from './dir-walk.js';
 import { digester } from './digester.js';
 import { gunzip } from './gunzip.js';
@@ -50,8 +50,8 @@ export type NativeOptions = BlobWriterOptions &
     workers?: number | undefined;
     /** what the bytes of a tar come from: told to take its buffers from a pool, where that is of use */
     input?: Pick<Source, 'usePool'>;
-    /** for stored bytes, which the sink says are written; see `storedPool` */
-    stored?: BufferPool | undefined;
+    /** what writes the blob: told of a pool for stored bytes, to say which are written */
+    sink?: { written: BufferPool | undefined };
     /** counts what passes, for progress */
     meter?: Duplex;
   };
@@ -75,7 +75,7 @@ const PIECE_SIZE = 0x80000;
 export const nativeFromTar = async (
   options: NativeOptions & { compression: Compression },
 ): Promise<Duplex> => {
-  const { compression, input, chunkSize } = options;
+  const { compression, input } = options;
   if (!recycles(options)) {
     return compose([...EXPAND[compression](), tarDemux(), ...(await native(options))]);
   }
@@ -84,16 +84,9 @@ export const nativeFromTar = async (
   return compose([
     ...EXPAND[compression]({ reads, pieces }),
     tarDemux(),
-    ...(await native(options, pieces && new Flow([pieces], chunkSize))),
+    ...(await native(options, pieces && [pieces])),
   ]);
 };
-
-/**
- * Whether bytes of chunks are copied by the compressor and then nobody's: a batch keeps them, and
- * what is not compressed in threads goes on as it came.
- */
-const recycles = ({ batchSize = 0, compressor, workers }: Omit<NativeOptions, 'input'>): boolean =>
-  batchSize === 0 && usesThreads({ compressor, workers });
 
 /** The entries of a directory to a Native blob and bootstrap. */
 export const nativeFromDirectory = async ({
@@ -102,39 +95,63 @@ export const nativeFromDirectory = async ({
 }: NativeOptions & {
   /** what the entries come from: told to take its buffers from pools, where that is of use */
   walk?: Pick<DirWalk, 'usePools'>;
-}): Promise<Duplex> => {
-  const pools = recycles(options) ? walk?.usePools() : undefined;
-  return compose(await native(options, pools && new Flow(pools, options.chunkSize)));
+}): Promise<Duplex> =>
+  compose(await native(options, recycles(options) ? walk?.usePools() : undefined));
+
+/**
+ * Whether the compressor copies the bytes of chunks for its threads and says how far it is, so that
+ * their memory is used again. A cache needs the bytes of chunks that are in a batch.
+ */
+const recycles = ({
+  batchSize = 0,
+  cache = false,
+  workers,
+}: Omit<NativeOptions, 'input'>): boolean => workers !== 0 && !(batchSize > 0 && cache);
+
+/** @param pieces that the bytes of chunks are from: each pool in the order of the stream */
+const native = async (
+  options: Omit<NativeOptions, 'input'>,
+  pieces: readonly BufferPool[] = [],
+): Promise<Duplex[]> => {
+  const { chunkSize, workers, sink, batchSize = 0, cache = false } = options;
+  const threads = workers !== 0;
+  const batches = recycles(options) && batchSize > 0 ? new BufferPool(batchSize) : undefined;
+  const pools = [...pieces, ...(batches ? [batches] : [])];
+  const flow = pools.length > 0 ? new Flow(pools, chunkSize) : undefined;
+  const stored = threads && !cache && sink ? new BufferPool(slabSizeOf(chunkSize)) : undefined;
+  if (sink) sink.written = stored;
+  const namedInThreads = threads && batchSize === 0;
+  return [
+    ...(options.meter ? [options.meter] : []),
+    chunker({ chunkSize, flow }),
+    ...(namedInThreads ? [] : [await digester(namesOf(options)), ...batching(options, batches)]),
+    await compressor({
+      compressor: options.compressor,
+      chunkSize,
+      ...(workers === undefined ? {} : { workers }),
+      ...(namedInThreads ? { names: new ChunkNames(namesOf(options)) } : {}),
+      flow,
+      stored,
+    }),
+    blobWriter({ ...options, batched: batchSize > 0 }),
+    bootstrapFinalizer(options),
+  ];
 };
-
-/** A pool for the stored bytes of a build, to be shared by its stages and its sink. */
-export const storedPool = ({ chunkSize }: { chunkSize: number }): BufferPool =>
-  new BufferPool(slabSizeOf(chunkSize));
-
-const native = async (options: Omit<NativeOptions, 'input'>, flow?: Flow): Promise<Duplex[]> => [
-  ...(options.meter ? [options.meter] : []),
-  chunker({ chunkSize: options.chunkSize, flow }),
-  ...(recycles(options) ? [] : [await digester(namesOf(options)), ...batching(options)]),
-  await compressor({
-    compressor: options.compressor,
-    chunkSize: options.chunkSize,
-    ...(options.workers === undefined ? {} : { workers: options.workers }),
-    ...(recycles(options) ? { names: new ChunkNames(namesOf(options)) } : {}),
-    flow,
-    stored: options.stored,
-  }),
-  blobWriter({ ...options, batched: (options.batchSize ?? 0) > 0 }),
-  bootstrapFinalizer(options),
-];
 
 const namesOf = (options: Omit<NativeOptions, 'input'>): ChunkNamesOptions => ({
   ...options,
   algorithm: options.digester,
 });
 
-const batching = ({ batchSize = 0, secret, cache = false }: NativeOptions): Duplex[] => {
+/** @param pool for batches, where the compressor gives back what it was sent */
+const batching = (
+  { batchSize = 0, secret, cache = false }: NativeOptions,
+  pool: BufferPool | undefined,
+): Duplex[] => {
   if (batchSize === 0) return [];
-  return [batcher({ batchSize, leastBatch: secret ? LEAST_SEALED_BATCH : 0, keepBytes: cache })];
+  const leastBatch = secret ? LEAST_SEALED_BATCH : 0;
+  // chunks keep their bytes for the cache, or for the compressor to tell that they have come
+  return [batcher({ batchSize, leastBatch, keepBytes: cache || pool !== undefined, pool })];
 };
 
 export type TarfsOptions = FinalizerOptions & {

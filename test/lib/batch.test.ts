@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { BatchBuffer } from '../../lib/batch.js';
+import { BufferPool } from '../../lib/buffer-pool.js';
 
 /** A batch of 4096 bytes: half of it, less one, still joins. */
 const SIZE = 4096;
@@ -36,6 +37,21 @@ t.test('a chunk too small to begin a batch joins one that has begun', async t =>
   t.ok(batch.takes(1, true));
   batch.add(Buffer.alloc(1));
   t.equal(batch.take()!.length, 20);
+});
+
+t.test('batches are made in the buffers of a pool, where there is one', async t => {
+  const pool = new BufferPool(SIZE);
+  const batch = new BatchBuffer(SIZE, 0, pool);
+  batch.add(Buffer.alloc(2000, 1));
+  const first = batch.take()!;
+  t.equal(first.length, 2000);
+  t.ok(pool.has(first), 'not a copy');
+  batch.add(Buffer.alloc(10, 2));
+  const second = batch.take()!;
+  t.equal(first[0], 1, 'the next one has another buffer');
+  pool.reached(second);
+  batch.add(Buffer.alloc(10, 3));
+  t.equal(batch.take()!.buffer, first.buffer, 'until it is said to be free');
 });
 
 t.test('every chunk is found where it was put', async () => {

@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { RafsError } from '../../lib/errors.js';
+import type { BufferPool } from '../../lib/buffer-pool.js';
 import type { Artifact, BytesPart } from '../../lib/parts.js';
 import type { ArtifactPart } from '../../streams/artifact-writer.js';
+import { dirWalk } from '../../streams/dir-walk.js';
 import { meter } from '../../streams/meter.js';
 import {
   nativeFromDirectory,
@@ -12,9 +16,11 @@ import {
   run,
   type NativeOptions,
 } from '../../streams/pipelines.js';
+import { openSource } from '../../streams/source.js';
+import { temporaryDirectory } from '../support/fs.js';
 import { cutAt } from '../support/stage.js';
 import { layerTar } from '../support/layers.js';
-import { randomBytes } from '../support/random.js';
+import { randomBytes, wordyBytes } from '../support/random.js';
 import { tarOf } from '../support/tar.js';
 import { makeFrame } from '../support/zstd.js';
 
@@ -32,6 +38,8 @@ class Kept extends Writable {
   readonly bytes = new Map<Artifact, Buffer[]>();
   readonly names = new Map<Artifact, string | undefined>();
   entryCount: number | undefined;
+  /** told of what was kept, as by a sink that has written it */
+  written: BufferPool | undefined;
 
   constructor() {
     super({ objectMode: true, highWaterMark: 1 });
@@ -43,6 +51,7 @@ class Kept extends Writable {
         const bytes = this.bytes.get(part.artifact) ?? [];
         this.bytes.set(part.artifact, bytes);
         bytes.push(Buffer.from(part.bytes));
+        this.written?.reached(part.bytes);
       } else if (part.kind === 'finish') this.names.set(part.artifact, part.name);
       else this.entryCount = part.image.entryCount;
     }
@@ -126,6 +135,55 @@ t.test('from entries', async t => {
   await run(entries, await nativeFromDirectory(OPTIONS), kept);
   const tar = tarOf([{ name: 'file', content: 'content', uid: 1, gid: 2, mtime: 3 }]);
   t.equal(kept.digest('blob'), (await built(tar)).digest('blob'), 'as from a tar of them');
+});
+
+/** Files of all sizes, some twice, in several times the memory that a pool goes round with. */
+const manyFiles = (): { name: string; content: Buffer }[] =>
+  Array.from({ length: 400 }, (_, i) => {
+    const size = i % 40 === 0 ? 0x180000 : (i * 7919) % 90_000;
+    const content = i % 3 === 0 ? randomBytes(size, i) : wordyBytes(size, i % 100);
+    return { name: `f${String(i).padStart(3, '0')}`, content };
+  });
+
+t.test('buffers are used again only when nobody looks at them any more', async t => {
+  const files = manyFiles();
+  const directory = temporaryDirectory(t);
+  const tree = path.join(directory, 'tree');
+  fs.mkdirSync(tree);
+  for (const { name, content } of files) fs.writeFileSync(path.join(tree, name), content);
+  const tar = path.join(directory, 'tar');
+  fs.writeFileSync(tar, tarOf(files));
+  for (const compressor of ['none', 'lz4_block'] as const) {
+    for (const batchSize of [0, 0x10000, 0x100000]) {
+      const options: NativeOptions = { ...OPTIONS, compressor, batchSize };
+      const name = `${compressor}, batches of ${batchSize}`;
+
+      const fromTar = async (recycling: boolean): Promise<string> => {
+        const input = openSource(tar);
+        const kept = new Kept();
+        const stages = await nativeFromTar({
+          ...options,
+          compression: 'none',
+          ...(recycling ? { input, sink: kept } : { workers: 0 }),
+        });
+        await run(input, stages, kept);
+        return kept.digest('blob');
+      };
+      t.equal(await fromTar(true), await fromTar(false), `${name}, a tar`);
+
+      const fromDirectory = async (recycling: boolean): Promise<string> => {
+        const walk = dirWalk(tree);
+        const kept = new Kept();
+        const stages = await nativeFromDirectory({
+          ...options,
+          ...(recycling ? { walk, sink: kept } : { workers: 0 }),
+        });
+        await run(walk, stages, kept);
+        return kept.digest('blob');
+      };
+      t.equal(await fromDirectory(true), await fromDirectory(false), `${name}, a directory`);
+    }
+  }
 });
 
 /** Waits until streams are closed: none is left open by a failure. */
