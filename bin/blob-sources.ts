@@ -1,11 +1,11 @@
-/** The blobs of an image, for commands that take chunks out of them. */
+/** The blobs of an image, for commands that copy chunks out of them. */
 import { located, RafsError } from '../lib/errors.js';
 import type { BlobRecord } from '../lib/bootstrap.js';
 import { BlobFeature } from '../lib/layout/blob.js';
 import { ChunkFlag } from '../lib/layout/v6.js';
 import type { LowerImage } from '../lib/load-tree.js';
 import type { BlobInfo } from '../lib/parts.js';
-import { ChunkReader, Windows } from '../streams/blob-reader.js';
+import { ChunkReader, BlobBlocks } from '../streams/blob-reader.js';
 import type { StoredBytes } from '../streams/compactor.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
 import { openBlob, openTables, type BlobPlace } from './blob-place.js';
@@ -19,7 +19,7 @@ export class BlobSources {
   readonly #from: Image;
   readonly #open = new Map<string, Promise<RandomBytes>>();
   readonly #readers = new Map<number, Promise<ChunkReader>>();
-  readonly #windows = new Windows();
+  readonly #blocks = new BlobBlocks();
 
   constructor(image: LowerImage, blobs: readonly BlobInfo[], place: BlobPlace, from: Image) {
     this.#image = image;
@@ -32,7 +32,7 @@ export class BlobSources {
     return (await this.#source(blobIndex)).size;
   }
 
-  /** A chunk as it is stored, of a blob whose chunks are stored one by one. */
+  /** A chunk in its stored form, from a blob whose chunks are stored individually. */
   async stored(row: number): Promise<StoredBytes> {
     const { chunks } = this.#image;
     const blobIndex = chunks.blobIndex.get(row);
@@ -41,12 +41,12 @@ export class BlobSources {
     const { chunkSize } = this.#blobs[blobIndex]!;
     return this.#located(row, async () => {
       if (size > chunkSize) throw new RafsError('CORRUPT', `${size} bytes, over ${chunkSize}`);
-      const bytes = await this.#windows.read(await this.#source(blobIndex), offset, size);
+      const bytes = await this.#blocks.read(await this.#source(blobIndex), offset, size);
       return { bytes, compressed: (chunks.flags.get(row) & ChunkFlag.COMPRESSED) !== 0 };
     });
   }
 
-  /** A chunk as the file has it, of any blob. */
+  /** A chunk in its unpacked form, from any blob. */
   async unpacked(row: number): Promise<StoredBytes> {
     const { chunks } = this.#image;
     const blobIndex = chunks.blobIndex.get(row);
@@ -71,7 +71,7 @@ export class BlobSources {
 
   async close(): Promise<void> {
     for (const opening of this.#open.values()) {
-      const source = await opening.catch(() => undefined); // whoever asked for it was told
+      const source = await opening.catch(() => undefined); // reported to whoever asked for it
       await source?.close();
     }
   }
@@ -102,10 +102,12 @@ export class BlobSources {
     const record = this.#record(blobIndex);
     const source = await this.#source(blobIndex);
     if (!(record.features & BlobFeature.SEPARATE)) {
-      return new ChunkReader(record, source, this.#windows);
+      return new ChunkReader(record, source, this.#blocks);
     }
     const open = (): Promise<RandomBytes> => openTables(record, this.#place, this.#from);
-    return new ChunkReader(record, source, this.#windows, await this.#once(`t${blobIndex}`, open));
+    return new ChunkReader(record, source, this.#blocks, {
+      tables: await this.#once(`t${blobIndex}`, open),
+    });
   }
 
   #source(blobIndex: number): Promise<RandomBytes> {
@@ -122,7 +124,7 @@ export class BlobSources {
     return opening;
   }
 
-  /** What the blob was listed from. */
+  /** The record in the bootstrap that the blob was listed from. */
   #record(blobIndex: number): BlobRecord {
     const { id } = this.#blobs[blobIndex]!;
     return this.#image.bootstrap.blobs.find(blob => blob.id === id)!; // there is one for each

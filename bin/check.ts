@@ -9,7 +9,7 @@ import { chunkLine, inodeLine, loadedText, shown, validText } from '../lib/inspe
 import { BlobFeature } from '../lib/layout/blob.js';
 import { verify } from '../lib/verify.js';
 import { checkBlob, compareChunks, type CheckedBlob } from '../streams/blob-checker.js';
-import { blobReader, type ImagePart } from '../streams/blob-reader.js';
+import { blobReader, contentPool, type ImagePart } from '../streams/blob-reader.js';
 import { chunkVerifier } from '../streams/chunk-verifier.js';
 import type { RandomBytes } from '../streams/random-bytes.js';
 import type { Batch } from '../streams/stage.js';
@@ -129,6 +129,7 @@ const checkData = async (image: Image, place: BlobPlace, { log }: CommandIo): Pr
     }
     compareChunks(bootstrap, checked);
 
+    const pool = contentPool(bootstrap);
     let count = 0;
     let size = 0;
     const counter = new Writable({
@@ -138,11 +139,12 @@ const checkData = async (image: Image, place: BlobPlace, { log }: CommandIo): Pr
           if (part.kind !== 'chunk') continue;
           count += 1;
           size += part.bytes.length;
+          pool.reached(part.bytes);
         }
         done();
       },
     });
-    const reader = blobReader({ bootstrap, blobs: sources, tables, distinct: true });
+    const reader = blobReader({ bootstrap, blobs: sources, tables, distinct: true, pool });
     await pipeline(reader, chunkVerifier({ bootstrap }), counter);
     log.info(`verified ${count} chunks, ${size} bytes, in ${sources.size} blobs`);
   } finally {

@@ -2,12 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { BufferPool } from '../lib/buffer-pool.js';
 import { prepareDigests } from '../lib/digest.js';
 import { RafsError } from '../lib/errors.js';
 import { loadedText } from '../lib/inspect-text.js';
 import { BlobFeature } from '../lib/layout/blob.js';
 import type { BytesPart } from '../lib/parts.js';
-import { blobReader } from '../streams/blob-reader.js';
+import { blobReader, contentPool } from '../streams/blob-reader.js';
 import { chunkVerifier } from '../streams/chunk-verifier.js';
 import { lingerFifo } from '../streams/fifo.js';
 import { openOutput, type Output } from '../streams/output.js';
@@ -61,11 +62,12 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
       tables.set(blob.index, await openTables(blob, place, image));
     }
     await prepareDigests();
+    const pool = contentPool(bootstrap);
     await pipeline(
-      blobReader({ bootstrap, blobs: sources, tables, rootless: true }),
+      blobReader({ bootstrap, blobs: sources, tables, rootless: true, pool }),
       chunkVerifier({ bootstrap }),
       tarMux({ names: hostNames(), slashedLinks: options.slashedLinks ?? true }),
-      sink(output),
+      sink(output, pool),
     );
     await output.finish();
   } catch (error) {
@@ -91,12 +93,18 @@ const blobPlace = async (
   );
 };
 
-const sink = (output: Output): Writable =>
+/** @param pool that bytes may come from; told of those that are written */
+const sink = (output: Output, pool: BufferPool): Writable =>
   new Writable({
     objectMode: true,
     highWaterMark: 2,
     write(batch: Batch<BytesPart>, _encoding, done) {
-      output.write(batch.map(({ bytes }) => bytes)).then(() => done(), done);
+      output
+        .write(batch.map(({ bytes }) => bytes))
+        .then(() => {
+          for (const { bytes } of batch) pool.reached(bytes);
+        })
+        .then(() => done(), done);
     },
   });
 

@@ -28,6 +28,12 @@ export const allocate = (size: number): Buffer => {
   return Buffer.allocUnsafeSlow(size);
 };
 
+/** Makes a buffer of that many bytes, with whatever is in them. */
+export type Room = (size: number) => Buffer;
+
+/** Of memory that small buffers share. */
+export const sharedRoom: Room = size => Buffer.allocUnsafe(size);
+
 /** A copy in a buffer of its own. */
 export const copyOf = (bytes: Buffer): Buffer => {
   const copy = allocate(bytes.length);

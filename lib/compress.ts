@@ -5,7 +5,7 @@
  * streaming encoders and other versions give others.
  */
 import { createRequire } from 'node:module';
-import { allocate } from './allocate.js';
+import { allocate, sharedRoom, type Room } from './allocate.js';
 import { RafsError } from './errors.js';
 import { lz4Compress, lz4CompressInto, lz4Decompress } from './lz4-block.js';
 import { u16, u32, u64, u8 } from './struct.js';
@@ -35,7 +35,8 @@ interface Zstd {
   compress(bytes: Uint8Array): Buffer;
   /** Into `out`, which has room for `compressBound`; returns the size. */
   compressInto(out: Uint8Array, bytes: Uint8Array): number;
-  decompress(bytes: Buffer, size: number): Buffer;
+  /** Into `out`, as far as it goes; returns the size. */
+  decompressInto(out: Buffer, bytes: Buffer): number;
 }
 
 let zstd: Zstd | undefined;
@@ -58,11 +59,7 @@ const nativeZstd = (): Zstd => {
       return Buffer.from(scratch.subarray(0, encoder.compress(scratch, bytes, ZSTD_LEVEL)));
     },
     compressInto: (out, bytes) => encoder.compress(out, bytes, ZSTD_LEVEL),
-    decompress(bytes, size) {
-      const out = Buffer.allocUnsafe(size);
-      const got = decoder.decompress(out, bytes);
-      return out.subarray(0, got);
-    },
+    decompressInto: (out, bytes) => decoder.decompress(out, bytes),
   };
 };
 
@@ -89,17 +86,19 @@ const wasmZstd = async (): Promise<Zstd> => {
       out.set(packed);
       return packed.length;
     },
-    decompress(bytes, size) {
-      let left = size;
-      const plain = [...zstdFramesOf(bytes)].map(frame => {
+    decompressInto(out, bytes) {
+      let done = 0;
+      for (const frame of zstdFramesOf(bytes)) {
+        const left = out.length - done;
         // the package allocates what the frame says it holds
         const stated = frameContentSize(frame) ?? left;
-        if (stated > left) throw new RafsError('CORRUPT', `zstd: over ${size} bytes`);
+        if (stated > left) throw new RafsError('CORRUPT', `zstd: over ${out.length} bytes`);
         const part = wasm.decompress(frame, { defaultHeapSize: stated });
-        left -= part.length;
-        return part;
-      });
-      return Buffer.concat(plain);
+        if (part.length > left) throw new RafsError('CORRUPT', `zstd: over ${out.length} bytes`);
+        out.set(part, done);
+        done += part.length;
+      }
+      return done;
     },
   };
 };
@@ -159,12 +158,23 @@ export const compressInto = (
   return compress(compressor, bytes)?.copy(out, at) ?? 0;
 };
 
-/** Exactly `size` bytes; `size` must have been bounded by the caller. */
-export const decompress = (compressor: Compressor, bytes: Buffer, size: number): Buffer => {
+/**
+ * Exactly `size` bytes; `size` must have been bounded by the caller.
+ *
+ * @param room makes the memory for them
+ */
+export const decompress = (
+  compressor: Compressor,
+  bytes: Buffer,
+  size: number,
+  room: Room = sharedRoom,
+): Buffer => {
   let plain: Buffer;
   try {
-    if (compressor === 'zstd') plain = ready().decompress(bytes, size);
-    else if (compressor === 'lz4_block') plain = lz4Decompress(bytes, size);
+    if (compressor === 'zstd') {
+      const out = room(size);
+      plain = out.subarray(0, ready().decompressInto(out, bytes));
+    } else if (compressor === 'lz4_block') plain = lz4Decompress(bytes, size, room);
     else throw new RafsError('UNSUPPORTED', `chunks compressed with ${compressor}`);
   } catch (error) {
     if (error instanceof RafsError) throw error;

@@ -1,9 +1,10 @@
 /**
  * LZ4 blocks: the raw block format, without frame or size.
  *
- * Compressed bytes are those of LZ4 1.10's LZ4_compress_default on a 64-bit machine, see
- * assembly/lz4-block.ts.
+ * Compressed bytes are the same as those of LZ4 1.10's LZ4_compress_default on a 64-bit machine;
+ * see assembly/lz4-block.ts.
  */
+import { sharedRoom, type Room } from './allocate.js';
 import { copyShared } from './bytes.js';
 import { RafsError } from './errors.js';
 import { instantiate } from './wasm.js';
@@ -14,12 +15,12 @@ interface Coder {
   decompress(size: number, output: number, outputSize: number): number;
 }
 
-/** Both coders read and write whole words: room for that behind input and output. */
+/** Room after input and output, because both coders read and write whole words. */
 const SLACK = 64;
 const PAGE = 0x10000;
-/** Memory over this is given back after use: 16 MiB, the largest chunk, in and out fit. */
+/** More memory is released after use. Input and output of 16 MiB, the largest chunk, fit. */
 const KEPT_SIZE = 0x2200000;
-/** What fits a 32-bit memory twice, and LZ4's own limit of 0x7e000000 surely. */
+/** Fits into a 32-bit memory twice, and is below LZ4's own limit of 0x7e000000. */
 const MAX_SIZE = 0x70000000;
 
 const load = () => {
@@ -29,8 +30,8 @@ const load = () => {
 let loaded: ReturnType<typeof load> | undefined;
 
 /**
- * Calls `work` with the coder, the input copied into its memory, the place of the output, where
- * `outputSize` bytes have room, and the bytes of the memory.
+ * Copies the input into the coder's memory and calls `work` with the coder, the offset of the
+ * output, which has room for `outputSize` bytes, and the bytes of the memory.
  */
 const withCoder = <T>(
   input: Buffer,
@@ -56,20 +57,20 @@ const withCoder = <T>(
   return result;
 };
 
-/** A copy, since the coder's memory is used again. */
+/** A copy, because the coder's memory is reused. */
 const copyOf = (memory: Buffer, at: number, size: number): Buffer =>
   Buffer.from(memory.subarray(at, at + size));
 
-/** What a block of so many bytes takes at most. */
+/** The most bytes that a block of `size` bytes of content takes. */
 const boundOf = (size: number): number => size + Math.ceil(size / 255) + 16;
 
-/** The block of `bytes`, which may be longer than they are; of nothing, one byte. */
+/** Compresses `bytes` to a block, which may be longer than they are; of no bytes, to one byte. */
 export const lz4Compress = (bytes: Buffer): Buffer =>
   withCoder(bytes, boundOf(bytes.length), (coder, output, memory) =>
     copyOf(memory, output, coder.compress(bytes.length, output)),
   );
 
-/** The same into `out` at `at` where it is shorter than `bytes`: its size, or 0 where it is not. */
+/** Writes the block to `out` at `at` if it is shorter than `bytes`: its size, or 0 if it is not. */
 export const lz4CompressInto = (bytes: Buffer, out: Buffer, at: number): number =>
   withCoder(bytes, boundOf(bytes.length), (coder, output, memory) => {
     const size = coder.compress(bytes.length, output);
@@ -79,11 +80,12 @@ export const lz4CompressInto = (bytes: Buffer, out: Buffer, at: number): number 
   });
 
 /**
- * Exactly `size` bytes. CORRUPT for all that is not a block of that size; the rules at a block's
- * end (last match 12 bytes before it, last 5 bytes literals) are kept as liblz4's decoder does.
+ * Decompresses to exactly `size` bytes. CORRUPT for anything that is not a block of that size; the
+ * rules at a block's end (last match 12 bytes before it, last 5 bytes literals) are enforced as in
+ * liblz4's decoder.
  */
-export const lz4Decompress = (bytes: Buffer, size: number): Buffer => {
-  // a byte of a length stands for 255 bytes at most
+export const lz4Decompress = (bytes: Buffer, size: number, room: Room = sharedRoom): Buffer => {
+  // each byte of a length adds at most 255 bytes
   if (size > 255 * bytes.length) {
     throw new RafsError('CORRUPT', `lz4_block: ${bytes.length} bytes cannot hold ${size}`);
   }
@@ -91,6 +93,8 @@ export const lz4Decompress = (bytes: Buffer, size: number): Buffer => {
     if (coder.decompress(bytes.length, output, size) !== 0) {
       throw new RafsError('CORRUPT', `lz4_block: ${bytes.length} bytes are no block of ${size}`);
     }
-    return copyOf(memory, output, size);
+    const plain = room(size);
+    memory.copy(plain, 0, output, output + size);
+    return plain;
   });
 };

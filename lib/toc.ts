@@ -3,6 +3,7 @@
  * contents, or of the bootstrap where there is no table. Headers follow what they describe, so a
  * blob without a table can be walked backwards.
  */
+import type { Room } from './allocate.js';
 import { decompress, type Compressor } from './compress.js';
 import { sha256 } from './digest.js';
 import { RafsError } from './errors.js';
@@ -20,7 +21,7 @@ export interface BlobSection {
   digest?: Buffer;
 }
 
-/** Bytes that are enough to find the table of contents of a blob of this size. */
+/** How many bytes are enough to find the table of contents of a blob of this size. */
 export const tailSize = (blobSize: number): number =>
   Math.min(TAIL_SIZE, Math.floor(blobSize / TocEntry.size) * TocEntry.size);
 const TAIL_SIZE = 4096;
@@ -30,7 +31,7 @@ const MAX_SECTION = 2 ** 31 - 1;
 const corrupt = (message: string, at: Record<string, string | number> = {}): RafsError =>
   new RafsError('CORRUPT', message, at);
 
-/** The name and size in a section's tar header; undefined where the bytes are no such header. */
+/** The name and size in a section's tar header; undefined if the bytes are no such header. */
 export const parseSectionHeader = (
   bytes: Buffer,
   at: number,
@@ -47,7 +48,7 @@ export const parseSectionHeader = (
  * The sections that can be found from the tail.
  *
  * @param tail the last `tailSize(blobSize)` bytes of the blob
- * @returns undefined where the tail is not that of a blob with a table or an inlined bootstrap
+ * @returns undefined if the tail is not that of a blob with a table or an inlined bootstrap
  */
 export const sectionsOfTail = (tail: Buffer, blobSize: number): BlobSection[] | undefined => {
   const headerAt = tail.length - BLOCK_SIZE;
@@ -74,7 +75,7 @@ export const sectionsOfTail = (tail: Buffer, blobSize: number): BlobSection[] | 
 /**
  * The entries of a table of contents.
  *
- * @param tocOffset where the table lies in the blob: every section ends before
+ * @param tocOffset where the table lies in the blob; every section must end before it
  */
 export const parseToc = (bytes: Buffer, tocOffset: number): BlobSection[] => {
   if (bytes.length === 0 || bytes.length % TocEntry.size !== 0) {
@@ -132,15 +133,25 @@ export const unpackSection = (section: BlobSection, stored: Buffer): Buffer => {
   return plain;
 };
 
-/** Decompresses bytes whose plain size was read from disk: refuses what they cannot hold. */
+/**
+ * Decompresses bytes whose plain size was read from disk: refuses what they cannot hold.
+ *
+ * @param room makes the memory for the result, which is never a view of `stored` then
+ */
 export const expand = (
   compressor: Compressor,
   stored: Buffer,
   size: number,
   at: Record<string, string | number>,
+  room?: Room,
 ): Buffer => {
   if (compressor === 'none') {
-    if (stored.length === size) return stored;
+    if (stored.length === size) {
+      if (!room) return stored;
+      const plain = room(size);
+      stored.copy(plain);
+      return plain;
+    }
     throw corrupt(`${stored.length} bytes, not ${size}`, at);
   }
   if (size > MAX_SECTION) throw new RafsError('LIMIT', `${size} bytes when unpacked`, at);
@@ -148,14 +159,14 @@ export const expand = (
     throw corrupt(`${stored.length} bytes of ${compressor} cannot hold ${size}`, at);
   }
   try {
-    return decompress(compressor, stored, size);
+    return decompress(compressor, stored, size, room);
   } catch (error) {
     if (error instanceof RafsError) throw new RafsError(error.code, error.message, at);
     throw error;
   }
 };
 
-/** Bytes that one byte can stand for: a zstd block has 4 bytes at least, and 128 KiB at most. */
+/** The most bytes that one byte can stand for: a zstd block of 4 bytes may stand for 128 KiB. */
 const MOST_OUTPUT = { zstd: 0x8000, lz4_block: 0x100, gzip: 0x410 } as const;
 
 const compressorOf = (flags: number, section: string): Compressor => {

@@ -3,10 +3,13 @@
  * their blobs and unpacked.
  *
  * makes entry, chunk (with unpacked bytes) and end
- * holds a chunk, and 1 MiB of each of the blobs read last, four at most; of a gzip layer its CI
- *   table, and 16 MiB of what was inflated last
+ * holds a batch, and 4 MiB of what was read last of blobs; of a gzip layer its CI table, and 16 MiB
+ *   of what was inflated last
  */
 import { Readable } from 'node:stream';
+import { allocate, type Room } from '../lib/allocate.js';
+import { BufferPool, PooledCopies } from '../lib/buffer-pool.js';
+import { ByteCache } from '../lib/byte-cache.js';
 import { walk, type Bootstrap, type StoredChunk, type Visit } from '../lib/bootstrap.js';
 import {
   hasChunkInfo,
@@ -38,59 +41,72 @@ export interface BlobReaderOptions {
   distinct?: boolean;
   /** leave out the root directory, as a tar of a layer does */
   rootless?: boolean;
+  /** for plain bytes, see `contentPool`; for a sink that says how far it is */
+  pool?: BufferPool | undefined;
 }
 
 const BATCH_PARTS = 128;
 const BATCH_BYTES = 0x80000;
+
+/** Bytes of a buffer for content, at least. */
+const LEAST_POOLED = 0x80000;
+
+/** A pool for the plain bytes of an image's chunks. */
+export const contentPool = ({ chunkSize }: Bootstrap): BufferPool =>
+  new BufferPool(Math.max(LEAST_POOLED, chunkSize));
 
 /** The blobs stay open: whoever opened them closes them. */
 export const blobReader = (options: BlobReaderOptions): Readable =>
   Readable.from(batches(options), { objectMode: true, highWaterMark: 2 });
 
 async function* batches(options: BlobReaderOptions): AsyncIterable<Batch<ImagePart>> {
+  const { bootstrap, blobs, tables, distinct = false, rootless = false, pool } = options;
   await prepareCompressors();
-  let batch: ImagePart[] = [];
-  let bytes = 0;
-  for await (const part of parts(options)) {
-    batch.push(part);
-    bytes += part.kind === 'chunk' ? part.bytes.length : 0;
-    if (batch.length < BATCH_PARTS && bytes < BATCH_BYTES) continue;
-    yield batch;
-    batch = [];
-    bytes = 0;
-  }
-  if (batch.length > 0) yield batch;
-}
-
-async function* parts(options: BlobReaderOptions): AsyncIterable<ImagePart> {
-  const { bootstrap, blobs, tables, distinct = false, rootless = false } = options;
   const readers = new Map<number, ChunkReader>();
-  const windows = new Windows();
+  const blocks = new BlobBlocks();
+  const copies = pool && new PooledCopies(pool);
+  const room: Room | undefined =
+    copies && (size => (size <= pool.size ? copies.room(size) : allocate(size)));
   const seen = distinct ? new Map<number, Uint8Array>() : undefined;
   const firstNames = new Map<number, string>(); // of inodes with more than one name
 
+  const readerOf = (blobIndex: number, source: RandomBytes): ChunkReader => {
+    let reader = readers.get(blobIndex);
+    if (!reader) {
+      const blob = bootstrap.blobs[blobIndex]!;
+      reader = new ChunkReader(blob, source, blocks, { tables: tables?.get(blobIndex), room });
+      readers.set(blobIndex, reader);
+    }
+    return reader;
+  };
+
+  let batch: ImagePart[] = [];
+  let bytes = 0;
+  const isFull = (): boolean => batch.length >= BATCH_PARTS || bytes >= BATCH_BYTES;
+  const take = (): ImagePart[] => {
+    const taken = batch;
+    batch = [];
+    bytes = 0;
+    return taken;
+  };
   for (const visit of walk(bootstrap)) {
     const { inode, path, repeated } = visit;
     if (rootless && path === '') continue;
     const linked = inode.type === 'file' && inode.nlink > 1;
     if (linked && !repeated) firstNames.set(inode.id, path);
-    yield {
-      kind: 'entry',
-      entry: entryOf(bootstrap, visit, repeated ? firstNames.get(inode.id) : undefined),
-    };
+    const target = repeated ? firstNames.get(inode.id) : undefined;
+    batch.push({ kind: 'entry', entry: entryOf(bootstrap, visit, target) });
     if (inode.type === 'file' && !repeated) {
       for (const chunk of bootstrap.chunks(inode)) {
         const source = blobs.get(chunk.blobIndex);
         if (!source || (seen && !firstUse(seen, bootstrap, chunk))) continue;
-        let reader = readers.get(chunk.blobIndex);
-        if (!reader) {
-          const blob = bootstrap.blobs[chunk.blobIndex]!;
-          reader = new ChunkReader(blob, source, windows, tables?.get(chunk.blobIndex));
-          readers.set(chunk.blobIndex, reader);
-        }
+        const reader = readerOf(chunk.blobIndex, source);
         try {
-          const bytes = await reader.read(chunk);
-          yield { kind: 'chunk', chunk, bytes };
+          const read = reader.read(chunk);
+          // most lie in a block that was read before: to wait would take longer than to unpack them
+          const content = read instanceof Promise ? await read : read;
+          batch.push({ kind: 'chunk', chunk, bytes: content });
+          bytes += content.length;
         } catch (error) {
           throw located(error, {
             path: `/${path}`,
@@ -99,10 +115,13 @@ async function* parts(options: BlobReaderOptions): AsyncIterable<ImagePart> {
             offset: chunk.compressedOffset,
           });
         }
+        if (isFull()) yield take();
       }
     }
-    yield { kind: 'end' };
+    batch.push({ kind: 'end' });
+    if (isFull()) yield take();
   }
+  if (batch.length > 0) yield batch;
 }
 
 /** What the image says of a name; `target` is the first name of the inode where this is another. */
@@ -148,44 +167,59 @@ const firstUse = (
   return true;
 };
 
+export interface ChunkReaderOptions {
+  /** where the blob's tables are, if not in the blob */
+  tables?: RandomBytes | undefined;
+  /** the CI table, where it was read already */
+  table?: ChunkInfoTable | undefined;
+  /** makes memory for a chunk of at most the image's chunk size; its own unless given */
+  room?: Room | undefined;
+}
+
 /** Unpacks the chunks of one blob. */
 export class ChunkReader {
   readonly blob: BlobRecord;
   #source: RandomBytes;
-  #windows: Windows;
+  #blocks: BlobBlocks;
   #table: Promise<ChunkInfoTable> | undefined;
   #tableSource: RandomBytes;
+  #room: Room | undefined;
   #unit: { context: number; bytes: Buffer } | undefined; // the batch unpacked last
   #zran: ZranReader | undefined;
 
-  /**
-   * @param tables where the blob's tables are, if not in the blob
-   * @param table the CI table, where it was read already
-   */
   constructor(
     blob: BlobRecord,
     source: RandomBytes,
-    windows: Windows,
-    tables = source,
-    table?: ChunkInfoTable,
+    blocks: BlobBlocks,
+    { tables = source, table, room }: ChunkReaderOptions = {},
   ) {
     this.blob = blob;
     this.#table = table && Promise.resolve(table);
     this.#source = source;
-    this.#windows = windows;
+    this.#blocks = blocks;
     this.#tableSource = tables;
+    this.#room = room;
   }
 
-  async read(chunk: StoredChunk): Promise<Buffer> {
+  /** The plain bytes, at once where what they are stored in was read before. */
+  read(chunk: StoredChunk): Buffer | Promise<Buffer> {
     const { features } = this.blob;
-    if (features & BlobFeature.ZRAN) {
-      const [info, table] = await this.#info(chunk);
-      this.#zran ??= new ZranReader(this.#source, table);
-      return this.#zran.read(info);
-    }
+    if (features & BlobFeature.ZRAN) return this.#inflated(chunk);
     if (isLegacyStargz(this.blob)) return this.#member(chunk);
-    const unit = features & BlobFeature.BATCH ? await this.#batchOf(chunk) : undefined;
-    if (unit) return unit;
+    if (features & BlobFeature.BATCH) {
+      return this.#batchOf(chunk).then(bytes => bytes ?? this.#single(chunk));
+    }
+    return this.#single(chunk);
+  }
+
+  async #inflated(chunk: StoredChunk): Promise<Buffer> {
+    const [info, table] = await this.#info(chunk);
+    this.#zran ??= new ZranReader(this.#source, table);
+    return this.#zran.read(info);
+  }
+
+  /** A chunk that is stored by itself. */
+  #single(chunk: StoredChunk): Buffer | Promise<Buffer> {
     const most = chunk.encrypted ? sealedSize(chunk.uncompressedSize) : chunk.uncompressedSize;
     if (!chunk.compressed && chunk.compressedSize !== most) {
       throw new RafsError('CORRUPT', `${chunk.compressedSize} bytes, not ${most}`);
@@ -194,17 +228,18 @@ export class ChunkReader {
     if (chunk.compressedSize > Math.max(most, chunk.encrypted ? sealedSize(0) : 0)) {
       throw new RafsError('CORRUPT', `${chunk.uncompressedSize} in ${chunk.compressedSize} bytes`);
     }
-    const stored = await this.#windows.read(
-      this.#source,
-      chunk.compressedOffset,
-      chunk.compressedSize,
-    );
-    const { uncompressedSize, compressed } = chunk;
-    const packed = chunk.encrypted
+    const { compressedOffset, compressedSize } = chunk;
+    const stored = this.#blocks.read(this.#source, compressedOffset, compressedSize);
+    if (!(stored instanceof Promise)) return this.#plain(chunk, stored);
+    return stored.then(bytes => this.#plain(chunk, bytes));
+  }
+
+  #plain({ uncompressedSize, compressed, encrypted }: StoredChunk, stored: Buffer): Buffer {
+    const packed = encrypted
       ? this.#unseal(stored, compressed ? undefined : uncompressedSize)
       : stored;
     const compressor = compressed ? compressorName(this.blob.compressor) : 'none';
-    return expand(compressor, packed, uncompressedSize, {});
+    return expand(compressor, packed, uncompressedSize, {}, this.#room);
   }
 
   #unseal(stored: Buffer, size: number | undefined): Buffer {
@@ -229,7 +264,7 @@ export class ChunkReader {
   async #member({ compressedOffset, compressedSize, uncompressedSize }: StoredChunk) {
     const most = Math.min(compressedSize, 2 * uncompressedSize + MOST_HEADER);
     const size = Math.min(most, this.#source.size - compressedOffset);
-    const stored = await this.#windows.read(this.#source, compressedOffset, size);
+    const stored = await this.#blocks.read(this.#source, compressedOffset, size);
     return readMember(stored, uncompressedSize);
   }
 
@@ -240,7 +275,7 @@ export class ChunkReader {
     if (!batch) return undefined;
     if (this.#unit?.context !== batch.context) {
       const unit = table.batch(batch.context);
-      const stored = await this.#windows.read(this.#source, compressedOffset, unit.compressedSize);
+      const stored = await this.#blocks.read(this.#source, compressedOffset, unit.compressedSize);
       const whole = unit.compressedSize === unit.uncompressedSize;
       const compressor = whole ? 'none' : compressorName(this.blob.compressor);
       const packed = encrypted
@@ -274,36 +309,63 @@ export const readChunkInfo = async (
 /** Of a gzip member, with a name or a comment that nobody gives it. */
 const MOST_HEADER = 0x10000;
 
-const WINDOW = 0x10_0000;
-const WINDOWS = 4;
+/** Bytes of a block of a blob, which is read as one. */
+const BLOCK_SIZE = 0x20000;
+/** Blocks that are read at once where a blob is read front to back. */
+const BLOCKS_AHEAD = 8;
+/** Bytes of blocks that are held. */
+const BLOCKS_HELD = 0x400000;
 
 /**
- * Reads ahead where a blob is read front to back. Small files lie side by side in a blob, and a
- * system call for each costs more than their bytes.
+ * The blocks of blobs that were read last. An image lists its files in another order than its blob
+ * stores them in, but files of a directory lie near each other: to read what is around a small
+ * chunk takes less time than the system call for the next one.
  */
-export class Windows {
-  #windows: { source: RandomBytes; offset: number; bytes: Buffer }[] = [];
-  #ends = new Map<RandomBytes, number>(); // where the last read from each blob ended
+export class BlobBlocks {
+  readonly #held = new ByteCache(BLOCKS_HELD);
+  readonly #numbers = new Map<RandomBytes, number>();
+  /** the block behind those that were read last */
+  readonly #onward = new Map<RandomBytes, number>();
 
-  async read(source: RandomBytes, offset: number, size: number): Promise<Buffer> {
-    if (source.readsAhead) return source.read(offset, size);
-    const window = this.#windows.find(window => window.source === source);
-    if (window && offset >= window.offset) {
-      const from = offset - window.offset;
-      if (from + size <= window.bytes.length) {
-        this.#ends.set(source, offset + size);
-        return window.bytes.subarray(from, from + size);
-      }
+  /** Bytes to look at, at once where their block is held. CORRUPT where they pass the blob's end. */
+  read(source: RandomBytes, offset: number, size: number): Buffer | Promise<Buffer> {
+    const isLarge = size >= BLOCK_SIZE || size === 0;
+    if (source.readsAhead || isLarge || !(offset >= 0 && offset + size <= source.size)) {
+      return source.read(offset, size);
     }
-    const onward = this.#ends.get(source) === offset;
-    this.#ends.set(source, offset + size);
-    const most = source.size - offset;
-    if (!onward || size >= WINDOW || most <= size) return source.read(offset, size);
-    const bytes = await source.read(offset, Math.min(WINDOW, most));
-    // found anew: others may have read in the meantime
-    this.#windows = this.#windows.filter(window => window.source !== source);
-    this.#windows.unshift({ source, offset, bytes });
-    this.#windows.length = Math.min(this.#windows.length, WINDOWS);
-    return bytes.subarray(0, size);
+    const first = Math.floor(offset / BLOCK_SIZE);
+    const from = offset - first * BLOCK_SIZE;
+    const block = this.#block(source, first);
+    if (from + size <= BLOCK_SIZE) {
+      const view = (bytes: Buffer): Buffer => bytes.subarray(from, from + size);
+      return block instanceof Promise ? block.then(view) : view(block);
+    }
+    const next = this.#block(source, first + 1);
+    const joined = (a: Buffer, b: Buffer): Buffer =>
+      Buffer.concat([a.subarray(from), b.subarray(0, from + size - BLOCK_SIZE)]);
+    if (!(block instanceof Promise || next instanceof Promise)) return joined(block, next);
+    return Promise.all([block, next]).then(([a, b]) => joined(a, b));
+  }
+
+  #block(source: RandomBytes, index: number): Buffer | Promise<Buffer> {
+    let number = this.#numbers.get(source);
+    if (number === undefined) this.#numbers.set(source, (number = this.#numbers.size));
+    const key = number * MOST_BLOCKS + index;
+    return this.#held.get(key) ?? this.#load(source, key, index);
+  }
+
+  /** Reads a block; more than one where a blob is read front to back. */
+  async #load(source: RandomBytes, key: number, index: number): Promise<Buffer> {
+    const count = this.#onward.get(source) === index ? BLOCKS_AHEAD : 1;
+    this.#onward.set(source, index + count);
+    const offset = index * BLOCK_SIZE;
+    const bytes = await source.read(offset, Math.min(count * BLOCK_SIZE, source.size - offset));
+    for (let i = 0, at = 0; at < bytes.length; i++, at += BLOCK_SIZE) {
+      this.#held.set(key + i, bytes.subarray(at, at + BLOCK_SIZE)); // they go together
+    }
+    return bytes.subarray(0, BLOCK_SIZE);
   }
 }
+
+/** Of a blob: its offsets are below 2^53. */
+const MOST_BLOCKS = 2 ** 36;

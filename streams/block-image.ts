@@ -3,10 +3,10 @@
  * device table maps it.
  *
  * makes bytes and hole
- * holds the bootstrap, a CI table, and a chunk or two reads of 1 MiB; of a gzip layer 16 MiB
+ * holds the bootstrap, a CI table, and a chunk or two reads of 1 MiB; for a gzip layer 16 MiB
  *
- * A tar is copied as it is. Chunks of other blobs are unpacked, and verified where the image knows
- * their digests: all chunks of the blob, whether or not this image uses them.
+ * A tar is copied unchanged. Of other blobs, all chunks are unpacked, whether or not this image
+ * uses them, and verified if the image knows their digests.
  */
 import { Readable } from 'node:stream';
 import { endOfChunk, requireGap, type BlockMap, type MappedBlob } from '../lib/block-map.js';
@@ -19,7 +19,7 @@ import { crc32c, digest, digesterName, prepareDigests } from '../lib/digest.js';
 import { located, RafsError } from '../lib/errors.js';
 import { BlobFeature } from '../lib/layout/blob.js';
 import { ChunkRecord } from '../lib/layout/v6.js';
-import { ChunkReader, readChunkInfo, Windows } from './blob-reader.js';
+import { ChunkReader, readChunkInfo, BlobBlocks } from './blob-reader.js';
 import type { RandomBytes } from './random-bytes.js';
 import type { Batch } from './stage.js';
 
@@ -28,7 +28,7 @@ export interface DiskBytesPart {
   kind: 'bytes';
   bytes: Buffer;
 }
-/** Zeros, from the end of one block to the start of another. */
+/** Zeros between two block boundaries. */
 export interface HolePart {
   kind: 'hole';
   size: number;
@@ -40,11 +40,11 @@ export interface BlockImageOptions {
   /** the bytes of the bootstrap */
   image: Buffer;
   map: BlockMap;
-  /** Opens the bytes of a blob, by its index. They are closed when they have been read. */
+  /** Opens the bytes of a blob, by its index. They are closed after they have been read. */
   open: (blobIndex: number) => Promise<RandomBytes>;
-  /** Opens what has the tables of a blob that is a layer as it was. Closed likewise. */
+  /** Opens the tables of a blob that is an original layer. Closed likewise. */
   openTables: (blobIndex: number) => Promise<RandomBytes>;
-  /** for the pieces of a tar: buffers that the sink says are written */
+  /** buffers for the pieces of a tar, reused when the sink reports them written */
   pool?: BufferPool | undefined;
 }
 
@@ -115,7 +115,7 @@ async function* tarOf(
     if (at >= size) return undefined;
     const count = Math.min(PIECE_SIZE, size - at);
     const bytes = source.read(at, count, pool?.take().subarray(0, count));
-    bytes.catch(() => undefined); // seen when its turn comes, if it comes
+    bytes.catch(() => undefined); // reported when its turn comes, if it does
     return bytes;
   };
   let next = read(0);
@@ -126,7 +126,7 @@ async function* tarOf(
   }
 }
 
-/** UNSUPPORTED for blobs whose chunks no CI table lists. */
+/** Fails with UNSUPPORTED for blobs whose chunks are in no CI table. */
 export const requireChunkTable = (blob: BlobRecord): void => {
   const at = { blob: blob.id };
   if (blob.features & BlobFeature.EXTERNAL) {
@@ -137,7 +137,7 @@ export const requireChunkTable = (blob: BlobRecord): void => {
   }
 };
 
-/** The CI table of a blob, or of a layer that stays as it is. */
+/** The CI table of a blob; for an original layer it is stored separately. */
 const tableOf = async (
   blob: BlobRecord,
   source: RandomBytes,
@@ -160,7 +160,7 @@ async function* chunksOf(
   table: ChunkInfoTable,
   digests: Digests,
 ): AsyncIterable<DiskPart> {
-  const reader = new ChunkReader(blob, source, new Windows(), source, table);
+  const reader = new ChunkReader(blob, source, new BlobBlocks(), { table });
   let end = 0;
   for (let index = 0; index < table.count; index++) {
     const info = table.chunk(index);
@@ -183,8 +183,8 @@ async function* chunksOf(
 const ZEROS = Buffer.alloc(0x10000);
 
 /**
- * Zeros between two places of the device that need not be at a block. Pieces end where an image
- * can have holes.
+ * Zeros between two offsets of the device, which need not be block-aligned. Pieces end where an
+ * image can have holes.
  */
 function* zeros(from: number, to: number): Iterable<DiskPart> {
   for (let at = from; at < to;) {
@@ -194,7 +194,7 @@ function* zeros(from: number, to: number): Iterable<DiskPart> {
   }
 }
 
-/** What the bootstrap knows of the chunks of its blobs: 8 bytes are held for each. */
+/** What the bootstrap knows about the chunks of its blobs; holds 8 bytes for each. */
 export class Digests {
   readonly #image: Buffer;
   readonly #bootstrap: Bootstrap;
@@ -205,7 +205,7 @@ export class Digests {
     this.#bootstrap = bootstrap;
   }
 
-  /** A chunk as its blob has it, with the digest that the bootstrap has; zeros if it has none. */
+  /** A chunk as its blob describes it, with the bootstrap's digest; zeros if it has none. */
   chunk(blobIndex: number, index: number, info: ChunkInfo): StoredChunk {
     const { tables, blobs } = this.#bootstrap;
     this.#index ??= new ChunkIndex(this.#image, tables.chunk, blobs);
@@ -215,11 +215,11 @@ export class Digests {
       const sizes = `${info.uncompressedSize} bytes, in the bootstrap ${record.uncompressedSize}`;
       throw new RafsError('MISMATCH', sizes);
     }
-    const place: Omit<ChunkInfo, 'zran'> = info; // where it is in a gzip stream is not asked here
+    const place: Omit<ChunkInfo, 'zran'> = info; // its place in a gzip stream is not needed here
     return { ...place, fileOffset: 0, blobIndex, index, digest: record?.digest ?? NO_DIGEST };
   }
 
-  /** MISMATCH where bytes are not those of the chunk; needs `prepareDigests`. */
+  /** Fails with MISMATCH if the bytes are not the chunk's; needs `prepareDigests`. */
   verify(digester: number, { digest: due, crc32 }: StoredChunk, bytes: Buffer): void {
     if (!due.equals(NO_DIGEST)) {
       const name = digesterName(digester);

@@ -38,10 +38,10 @@ export const chunkVerifier = ({ bootstrap }: { bootstrap: Bootstrap }) => {
   };
 
   return new Stage<ImagePart, ImagePart>('chunk-verifier', {
-    *part(part) {
+    each(part, push) {
       if (part.kind === 'entry') path = part.entry.path;
       else if (part.kind === 'chunk') verify(part.chunk, part.bytes);
-      yield part;
+      push(part);
     },
   });
 };

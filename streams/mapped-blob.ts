@@ -1,6 +1,6 @@
 /**
- * One blob of a block device, read anywhere. It is opened when it is first read; what could not be
- * opened is tried again by the next read.
+ * One blob of a block device, with random access. It is opened when it is first read; if that
+ * fails, the next read tries again.
  */
 import { setImmediate } from 'node:timers/promises';
 import { copyOf } from '../lib/allocate.js';
@@ -9,21 +9,21 @@ import { ByteCache } from '../lib/byte-cache.js';
 import type { ChunkInfo, ChunkInfoTable } from '../lib/ci-table.js';
 import { located, RafsError } from '../lib/errors.js';
 import { BlobFeature } from '../lib/layout/blob.js';
-import { ChunkReader, readChunkInfo, Windows } from './blob-reader.js';
+import { ChunkReader, readChunkInfo, BlobBlocks } from './blob-reader.js';
 import type { Digests } from './block-image.js';
 import type { RandomBytes } from './random-bytes.js';
 
-/** Opens the bytes of a blob; again, if that failed before. */
+/** Opens the bytes of a blob; called again after a failure. */
 export type OpenBytes = () => Promise<RandomBytes>;
 
 export interface MappedBytes {
   /** Fills `target`, which is zeros, with the bytes at an offset of the blob. */
   copy(offset: number, target: Buffer): Promise<void>;
-  /** Reads that are under way may fail. */
+  /** Reads in progress may fail. */
   close(): Promise<void>;
 }
 
-/** A value that is made when it is first asked for; one that could not be made is not kept. */
+/** A value that is made when first requested; a failure is not kept. */
 class Lazy<T> {
   readonly #make: () => Promise<T>;
   #made: Promise<T> | undefined;
@@ -42,13 +42,13 @@ class Lazy<T> {
 
   /** Gives the value to `work`, if there is one, and forgets it. */
   async end(work: (value: T) => Promise<void>): Promise<void> {
-    const value = await this.#made?.catch(() => undefined); // whoever asked for it was told
+    const value = await this.#made?.catch(() => undefined); // reported to whoever asked for it
     this.#made = undefined;
     if (value !== undefined) await work(value);
   }
 }
 
-/** A tar is there as it is. MISMATCH where it has another size; its bytes have no digests. */
+/** A tar, mapped unchanged. MISMATCH if it has another size; its bytes have no digests. */
 export class MappedTar implements MappedBytes {
   readonly #mapped: MappedBlob;
   readonly #source: Lazy<RandomBytes>;
@@ -80,22 +80,22 @@ export class MappedTar implements MappedBytes {
   }
 }
 
-/** So many chunks are unpacked at a time. */
+/** Most chunks being unpacked at a time. */
 const MOST_LOADING = 4;
-/** So many blobs keep what was unpacked of them last: a batch, or 16 MiB of a gzip layer. */
+/** Most blobs that keep what was last unpacked of them: a batch, or 16 MiB of a gzip layer. */
 const MOST_READERS = 4;
-/** A number for each chunk of an image: a CI table has at most so many. */
+/** Most chunks in a CI table; gives each chunk of an image a number of its own. */
 const MOST_CHUNKS = 2 ** 24;
-/** Entries of a table that are looked at before others get their turn. */
+/** Entries of a table to look at before other work gets its turn. */
 const RUN = 0x4000;
 
-/** What the blobs of a device share, so that there is one bound for all of them. */
+/** What the blobs of a device share, so that one bound holds for all of them. */
 export class SharedChunks {
   readonly digests: Digests;
-  readonly windows = new Windows();
+  readonly blocks = new BlobBlocks();
   readonly #cache: ByteCache;
   readonly #loading = new Map<number, Promise<Buffer>>();
-  readonly #readers = new Map<number, ChunkReader>(); // by blob, the one used last at the end
+  readonly #readers = new Map<number, ChunkReader>(); // by blob, the most recently used last
 
   /** @param cacheSize bytes of unpacked chunks to keep */
   constructor(digests: Digests, cacheSize: number) {
@@ -103,19 +103,19 @@ export class SharedChunks {
     this.#cache = new ByteCache(cacheSize);
   }
 
-  /** The chunk of that number: the one that is kept, or what `load` gives; once for all who wait. */
+  /** A chunk from the cache, or from `load`, which runs once for all who wait for the chunk. */
   async chunk(blobIndex: number, index: number, load: () => Promise<Buffer>): Promise<Buffer> {
     const key = blobIndex * MOST_CHUNKS + index;
     for (;;) {
       const bytes = this.#cache.get(key) ?? this.#loading.get(key);
       if (bytes) return bytes;
       if (this.#loading.size < MOST_LOADING) break;
-      // whoever waits for one that fails is told; here it only makes room
+      // a failure is reported to those waiting for that chunk; here it only makes room
       await Promise.race(this.#loading.values()).catch(() => undefined);
     }
     const loading = load()
       .then(bytes => {
-        // a view of a batch, or of what was read ahead, would keep all of that
+        // a view would keep alive the whole batch or read-ahead that it is part of
         const own = bytes.buffer.byteLength === bytes.length ? bytes : copyOf(bytes);
         this.#cache.set(key, own);
         return own;
@@ -125,7 +125,7 @@ export class SharedChunks {
     return loading;
   }
 
-  /** The reader of a blob: the one that is kept, or a new one. */
+  /** The reader of a blob, kept or new. */
   reader(blobIndex: number, make: () => ChunkReader): ChunkReader {
     const reader = this.#readers.get(blobIndex) ?? make();
     this.#readers.delete(blobIndex);
@@ -144,15 +144,15 @@ interface OpenBlob {
   table: ChunkInfoTable;
 }
 
-/** Chunks are unpacked when they are asked for, and verified where the image knows their digests. */
+/** Chunks, unpacked on demand and verified if the image knows their digests. */
 export class MappedChunks implements MappedBytes {
   readonly #mapped: MappedBlob;
   readonly #shared: SharedChunks;
   readonly #open: Lazy<OpenBlob>;
-  /** what is read of a gzip layer: its reader does one thing at a time */
+  /** the last read queued for a gzip layer, whose reader does one thing at a time */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param openTables what has the tables of a layer that stays as it is */
+  /** @param openTables opens the tables of an original layer */
   constructor(mapped: MappedBlob, shared: SharedChunks, open: OpenBytes, openTables: OpenBytes) {
     this.#mapped = mapped;
     this.#shared = shared;
@@ -169,7 +169,7 @@ export class MappedChunks implements MappedBytes {
         const info = table.chunk(index);
         const at = info.uncompressedOffset;
         if (at >= end) return;
-        if (at + info.uncompressedSize <= offset) continue; // what is asked for lies behind it
+        if (at + info.uncompressedSize <= offset) continue; // what was requested lies after it
         const bytes = await this.#shared.chunk(blob.index, index, () =>
           this.#load(opened, index, info),
         );
@@ -204,7 +204,7 @@ export class MappedChunks implements MappedBytes {
     }
   }
 
-  /** Chunks must lie in order and within the blob: it is by their offsets that they are found. */
+  /** Chunks must lie in order and within the blob, because they are looked up by offset. */
   async #readTable(source: RandomBytes): Promise<ChunkInfoTable> {
     const { blob, size } = this.#mapped;
     const table = await readChunkInfo(source, blob);
@@ -222,12 +222,12 @@ export class MappedChunks implements MappedBytes {
   }
 
   async #load({ source, table }: OpenBlob, index: number, info: ChunkInfo): Promise<Buffer> {
-    const { digests, windows } = this.#shared;
+    const { digests, blocks } = this.#shared;
     const { blob } = this.#mapped;
     try {
       const chunk = digests.chunk(blob.index, index, info);
-      const make = (): ChunkReader => new ChunkReader(blob, source, windows, source, table);
-      const read = (): Promise<Buffer> => this.#shared.reader(blob.index, make).read(chunk);
+      const make = (): ChunkReader => new ChunkReader(blob, source, blocks, { table });
+      const read = async (): Promise<Buffer> => this.#shared.reader(blob.index, make).read(chunk);
       const bytes = await (blob.features & BlobFeature.ZRAN ? this.#next(read) : read());
       digests.verify(blob.digester, chunk, bytes);
       return bytes;
@@ -236,7 +236,7 @@ export class MappedChunks implements MappedBytes {
     }
   }
 
-  /** Does something when what came before is done, however that ended. */
+  /** Runs `work` once the work before it has ended, successfully or not. */
   #next<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(work, work);
     this.#turn = turn.catch(() => undefined);
@@ -244,7 +244,7 @@ export class MappedChunks implements MappedBytes {
   }
 }
 
-/** The last chunk that starts at an offset or before it; the first, if none does. */
+/** The last chunk that starts at or before an offset; the first if none does. */
 const lastAt = (table: ChunkInfoTable, offset: number): number => {
   let low = 0;
   let high = table.count;

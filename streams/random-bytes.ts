@@ -1,6 +1,7 @@
 /** Bytes that can be read anywhere: a file, or whatever else stores blobs. */
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import { allocate } from '../lib/allocate.js';
 import { RafsError } from '../lib/errors.js';
 
 export interface RandomBytes {
@@ -59,7 +60,7 @@ class FileBytes implements RandomBytes {
 
   async read(offset: number, size: number, into?: Buffer): Promise<Buffer> {
     within(offset, size, this.size, this.#path);
-    const bytes = into ?? Buffer.allocUnsafeSlow(size);
+    const bytes = into ?? allocate(size);
     let at = 0;
     while (at < size) {
       const { bytesRead } = await this.#handle.read(bytes, at, size - at, offset + at);

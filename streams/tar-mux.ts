@@ -20,7 +20,7 @@ import type {
   EntryType,
 } from '../lib/parts.js';
 import { writePax, type PaxRecord } from '../lib/pax.js';
-import { Stage } from './stage.js';
+import { Stage, type Push } from './stage.js';
 
 /** Names of users and groups by their ids, '' where there is none. */
 export interface OwnerNames {
@@ -46,6 +46,8 @@ const TYPES: Readonly<Record<Exclude<EntryType, 'socket'>, string>> = {
   fifo: TarType.FIFO,
 };
 
+/** What a tar ends with; less of it fills up a block. */
+const ZEROS = Buffer.alloc(2 * BLOCK_SIZE);
 const NAME_SIZE = 100; // of the names in a header
 const OWNER_SIZE = 32;
 const NO_NAMES: OwnerNames = { user: () => '', group: () => '' };
@@ -75,11 +77,11 @@ export const tarMux = ({
     return part;
   };
 
-  function* content(bytes: Buffer): Iterable<BytesPart> {
+  const content = (bytes: Buffer, push: Push<BytesPart>): void => {
     written += bytes.length;
     if (written > due) throw mismatch();
-    if (bytes.length > 0) yield made(bytes);
-  }
+    if (bytes.length > 0) push(made(bytes));
+  };
 
   const mismatch = () =>
     new RafsError('MISMATCH', `got ${written} bytes of content, not ${due}`, { path });
@@ -143,7 +145,7 @@ export const tarMux = ({
   };
 
   return new Stage<EntryPart | DataPart | ChunkPart | EndPart, BytesPart>('tar-mux', {
-    *part(part) {
+    each(part, push) {
       switch (part.kind) {
         case 'entry': {
           const { entry } = part;
@@ -152,7 +154,7 @@ export const tarMux = ({
           due = entry.type === 'file' ? entry.size : 0;
           if (entry.type === 'socket' || (path === '' && entry.type === 'directory')) return;
           try {
-            yield made(headersOf(entry, TYPES[entry.type]));
+            push(made(headersOf(entry, TYPES[entry.type])));
           } catch (error) {
             throw located(error, { path });
           }
@@ -163,21 +165,21 @@ export const tarMux = ({
             const message = `a chunk for offset ${part.chunk.fileOffset} comes at ${written}`;
             throw new RafsError('MISMATCH', message, { path });
           }
-          yield* content(part.bytes);
+          content(part.bytes, push);
           return;
         case 'data':
-          yield* content(part.bytes);
+          content(part.bytes, push);
           return;
         case 'end': {
           if (written !== due) throw mismatch();
           const padding = paddingOf(written);
-          if (padding > 0) yield made(Buffer.alloc(padding));
+          if (padding > 0) push(made(ZEROS.subarray(0, padding)));
         }
       }
     },
 
     *end() {
-      yield made(Buffer.alloc(2 * BLOCK_SIZE));
+      yield made(ZEROS);
     },
   });
 };

@@ -1,19 +1,24 @@
 import fs from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
 import { walk, type Bootstrap, type StoredChunk } from '../../lib/bootstrap.js';
+import { BufferPool } from '../../lib/buffer-pool.js';
 import { crc32c } from '../../lib/digest.js';
 import { parseBootstrap } from '../../lib/image.js';
 import { sectionsOfTail, tailSize, unpackSection } from '../../lib/toc.js';
 import { prepareCompressors } from '../../lib/compress.js';
 import {
+  BlobBlocks,
   blobReader,
-  Windows,
+  contentPool,
   type BlobReaderOptions,
   type ImagePart,
 } from '../../streams/blob-reader.js';
 import { bytesOf, type RandomBytes } from '../../streams/random-bytes.js';
 import { failureOf, golden, goldenBlob } from '../support/golden.js';
-import { randomBytes } from '../support/random.js';
+import { buildLayer, type BuildPart } from '../support/build-layer.js';
+import { entryOf } from '../support/entries.js';
+import { randomBytes, wordyBytes } from '../support/random.js';
 
 await prepareCompressors();
 
@@ -147,6 +152,69 @@ t.test('a chunk whose stored size is absurd is not read', async t => {
   t.match(await failureOf(read({ bootstrap: altered, blob })), { code: 'CORRUPT' });
 });
 
+/** A layer whose files lie in its blob in another order than in its image. */
+const shuffledLayer = async (compressor: 'none' | 'zstd' | 'lz4_block') => {
+  const files = new Map<string, Buffer>();
+  const parts: BuildPart[] = [];
+  for (let i = 0; i < 300; i++) {
+    const path = `f${String((i * 97) % 300).padStart(3, '0')}`;
+    const size = i % 50 === 0 ? 700_000 : (i * 7919) % 30_000;
+    const content = i % 3 === 0 ? randomBytes(size, i) : wordyBytes(size, i);
+    files.set(path, content);
+    const entry = entryOf('file', path, { size });
+    parts.push({ kind: 'entry', entry }, { kind: 'data', bytes: content }, { kind: 'end' });
+  }
+  return { files, layer: await buildLayer(parts, { compressor, chunkSize: 0x100000 }) };
+};
+
+for (const compressor of ['none', 'zstd', 'lz4_block'] as const) {
+  t.test(`${compressor}: buffers are used again once a sink has seen them`, async t => {
+    const { files, layer } = await shuffledLayer(compressor);
+    const { bootstrap, blob } = layer;
+    let reads = 0;
+    const source: RandomBytes = {
+      ...bytesOf(blob, 'blob'),
+      async read(offset, size) {
+        reads++;
+        await turn();
+        return Buffer.from(blob.subarray(offset, offset + size));
+      },
+    };
+    const pool = contentPool(bootstrap);
+    const buffers = new Set<ArrayBufferLike>();
+    const copies: ImagePart[] = [];
+    const blobs = new Map([[0, source]]);
+    for await (const batch of blobReader({ bootstrap, blobs, pool })) {
+      await turn(); // others may be made meanwhile
+      for (const part of batch as ImagePart[]) {
+        if (part.kind === 'chunk') {
+          buffers.add(part.bytes.buffer);
+          copies.push({ ...part, bytes: Buffer.from(part.bytes) });
+          pool.reached(part.bytes);
+        } else copies.push(part);
+      }
+    }
+    const got = contents(copies);
+    t.equal(got.size, files.size);
+    for (const [path, content] of files) {
+      if (!got.get(path)!.equals(content)) t.fail(`content of ${path}`);
+    }
+    t.ok(buffers.size < 8, `${buffers.size} buffers`);
+    t.ok(reads < files.size / 2, `${reads} reads`);
+  });
+}
+
+t.test('a chunk larger than the image says is read into memory of its own', async t => {
+  const { layer } = await shuffledLayer('zstd');
+  const smaller = new BufferPool(1000);
+  const blobs = new Map([[0, bytesOf(layer.blob, 'blob')]]);
+  let size = 0;
+  for await (const batch of blobReader({ bootstrap: layer.bootstrap, blobs, pool: smaller })) {
+    for (const part of batch as ImagePart[]) if (part.kind === 'chunk') size += part.bytes.length;
+  }
+  t.ok(size > 4_000_000);
+});
+
 t.test('reading ahead gives the same bytes with fewer reads', async t => {
   const content = randomBytes(3_000_000, 5);
   let reads = 0;
@@ -157,17 +225,22 @@ t.test('reading ahead gives the same bytes with fewer reads', async t => {
       return bytes.subarray(offset, offset + size);
     },
   });
-  const windows = new Windows();
+  const blocks = new BlobBlocks();
   const [a, b] = [counted(content), counted(content)];
   let at = 0;
   for (let size = 1; at + size < content.length; size = (size * 7) % 5003) {
     for (const source of [a, b]) {
-      const bytes = await windows.read(source, at, size);
+      const bytes = await blocks.read(source, at, size);
       if (!bytes.equals(content.subarray(at, at + size))) t.fail(`${size} bytes at ${at}`);
     }
     at += size;
   }
   t.ok(at > 2_900_000 && reads < 40, `${reads} reads`);
-  const back = await windows.read(a, 10, 20);
+  const back = await blocks.read(a, 10, 20);
   t.ok(back.equals(content.subarray(10, 30)), 'backwards');
+  t.notOk(blocks.read(a, 20, 30) instanceof Promise, 'at once from a block that is held');
+  const across = await blocks.read(a, 0x20000 - 10, 20);
+  t.ok(across.equals(content.subarray(0x20000 - 10, 0x20000 + 10)), 'in two blocks');
+  const failing = blocks.read(bytesOf(content, 'short'), content.length - 5, 6);
+  t.match(await failureOf(Promise.resolve(failing)), { code: 'CORRUPT', message: /bytes at/ });
 });

@@ -6,7 +6,7 @@ import { prepareCompressors } from '../../lib/compress.js';
 import { sha256 } from '../../lib/digest.js';
 import { parseBootstrap } from '../../lib/image.js';
 import type { BytesPart, FinishPart, ImagePart, SectionPart } from '../../lib/parts.js';
-import { ChunkReader, readChunkInfo, Windows } from '../../streams/blob-reader.js';
+import { ChunkReader, readChunkInfo, BlobBlocks } from '../../streams/blob-reader.js';
 import { referenceFromTar } from '../../streams/pipelines.js';
 import { bytesOf, type RandomBytes } from '../../streams/random-bytes.js';
 import { madeTar } from '../support/layers.js';
@@ -53,7 +53,7 @@ const refer = async (layer: Buffer, chunkSize: number, cuts: number[] = []): Pro
 };
 
 const readerOf = ({ bootstrap, tables }: Referred, layer: RandomBytes): ChunkReader =>
-  new ChunkReader(bootstrap.blobs[0]!, layer, new Windows(), tables);
+  new ChunkReader(bootstrap.blobs[0]!, layer, new BlobBlocks(), { tables });
 
 const KINDS = {
   words: wordyBytes,
