@@ -1,4 +1,4 @@
-/** Decoding tables from code lengths, refusing the sets of lengths that zlib refuses. */
+/** Builds decoding tables from code lengths, and refuses the sets of lengths that zlib refuses. */
 import {
   COUNTS,
   DISTANCE_BASES,
@@ -24,7 +24,7 @@ export const PRECODE: i32 = 0;
 export const LITERALS: i32 = 1;
 export const DISTANCES: i32 = 2;
 
-/** Writes the entries, but for the codes, of all length and distance symbols (RFC 1951, 3.2.5). */
+/** Writes the entries, without codes, of all length and distance symbols (RFC 1951, 3.2.5). */
 export function prepare(): void {
   let base: u32 = 3;
   for (let i: u32 = 0; i < 28; i++) {
@@ -55,7 +55,7 @@ export function buildFixed(): void {
   build(LENGTHS, 32, DISTANCES);
 }
 
-/** Codes are sent from their highest bit, all else from the lowest: turns 16 bits around. */
+/** Reverses the bits of a code: codes are sent highest bit first, all else lowest bit first. */
 function reversed(code: u32, length: u32): u32 {
   code = ((code & 0x5555) << 1) | ((code >> 1) & 0x5555);
   code = ((code & 0x3333) << 2) | ((code >> 2) & 0x3333);
@@ -64,12 +64,12 @@ function reversed(code: u32, length: u32): u32 {
   return code >> (16 - length);
 }
 
-/** An entry for a code of so many bits, from one that counts extra bits alone. */
+/** Adds a code of `length` bits to an entry that counts only extra bits. */
 function withCode(entry: u32, length: u32): u32 {
   return entry + ((length << 8) | length);
 }
 
-/** The entry of a symbol, but for its code. */
+/** The entry of a symbol, without its code. */
 function entryOf(symbol: u32, kind: i32): u32 {
   if (kind == PRECODE) return symbol << 16;
   if (kind == DISTANCES) return load<u32>(DISTANCE_BASES + (symbol << 2));
@@ -79,10 +79,10 @@ function entryOf(symbol: u32, kind: i32): u32 {
 }
 
 /**
- * Builds the table of `kind` from `count` code lengths at `lengths`; false if they are no code.
+ * Builds the table of `kind` from `count` code lengths at `lengths`; false if they form no code.
  *
- * A code must not be oversubscribed, and may be incomplete only where it has a single code of one
- * bit, or, for distances, none at all: a block without matches needs none.
+ * A code must not be oversubscribed. Only codes of literals and distances may be incomplete: with a
+ * single code of one bit, or, for distances, none at all, since a block without matches needs none.
  */
 export function build(lengths: usize, count: u32, kind: i32): bool {
   const table =
@@ -139,7 +139,7 @@ export function build(lengths: usize, count: u32, kind: i32): bool {
   return true;
 }
 
-/** Links every run of first bits that only longer codes have to a subtable of the size it needs. */
+/** Links every prefix that only longer codes have to a subtable of the size it needs. */
 function addSubtables(table: usize, tableBits: u32, longest: u32): void {
   const size: u32 = 1 << tableBits;
   memory.fill(LONGEST, 0, size);

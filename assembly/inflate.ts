@@ -1,8 +1,8 @@
 /**
  * Raw deflate decoder (RFC 1951) that stops at every block end and at any amount of output.
  *
- * It accepts and refuses what zlib does, and stands, at a stop, at the same bit as zlib would:
- * references into gzip layers record such places.
+ * It accepts and refuses what zlib does, and stops at the same bit as zlib would: references into
+ * gzip layers record such places.
  */
 import {
   DISTANCES,
@@ -33,7 +33,7 @@ import {
   WINDOW_SIZE,
 } from './inflate-memory';
 
-/** What run() stops for. */
+/** Why run() stops. */
 const NEED_INPUT: i32 = 0;
 const OUTPUT_FULL: i32 = 1;
 const BLOCK_END: i32 = 2;
@@ -75,7 +75,7 @@ let out: usize = OUTPUT;
 let outEnd: usize = OUTPUT;
 let oldest: usize = OUTPUT; // how far back a distance may reach
 
-// A symbol that was read and not, or not wholly, written. As zlib does, one symbol more is read
+// A symbol that was read but not, or not completely, written. As in zlib, one more symbol is read
 // when the output is full.
 let heldLength: usize = 0;
 let heldDistance: usize = 0; // 0 for a literal
@@ -91,7 +91,7 @@ export function outputSize(): usize {
   return OUTPUT_SIZE;
 }
 
-/** Makes the next bit of input the first of a stream, behind `windowSize` bytes before OUTPUT. */
+/** Starts a stream at the next bit of input, with `windowSize` bytes of window before OUTPUT. */
 export function begin(windowSize: usize): void {
   prepare();
   returnBytes();
@@ -105,13 +105,13 @@ export function begin(windowSize: usize): void {
   oldest = OUTPUT - windowSize;
 }
 
-/** Puts `count` bits (less than 8) before the input. */
+/** Puts `count` bits (fewer than 8) before the input. */
 export function prime(count: u64, value: u64): void {
   bits = value & ((1 << count) - 1);
   bitCount = count;
 }
 
-/** Puts whole bytes of the bit buffer back; returns the address of the first byte not used. */
+/** Puts whole bytes of the bit buffer back; returns the address of the first unused byte. */
 export function returnBytes(): usize {
   next -= <usize>(bitCount >> 3);
   bitCount &= 7;
@@ -119,7 +119,7 @@ export function returnBytes(): usize {
   return next;
 }
 
-/** Says where the input is; bytes that returnBytes() gave back must come first. */
+/** Sets where the input is; bytes that returnBytes() gave back must come first. */
 export function setInput(start: usize, end: usize): void {
   next = start;
   inputEnd = end;
@@ -140,19 +140,19 @@ export function outputEnd(): usize {
   return out;
 }
 
-/** How many bytes before outputEnd() there are, up to 32 KiB. */
+/** How many bytes there are before outputEnd(), up to 32 KiB. */
 export function windowSize(): usize {
   const size = out - oldest;
   return size < WINDOW_SIZE ? size : WINDOW_SIZE;
 }
 
-/** Lets run() make `count` bytes more, or as many as fit; to be called before it. */
+/** Lets run() make `count` more bytes, or as many as fit; to be called before it. */
 export function allow(count: usize): void {
   const room = OUTPUT + OUTPUT_SIZE - out;
   outEnd = out + (count < room ? count : room);
 }
 
-/** Forgets output but for the window, so that there is room again. */
+/** Forgets all output except the window, so that there is room again. */
 export function slide(): void {
   const size = windowSize();
   memory.copy(OUTPUT - size, out - size, size);
@@ -194,7 +194,7 @@ function drop(count: u64): void {
   bitCount -= count;
 }
 
-/** Reads a block's header; if the input ends before it does, as if nothing had been read. */
+/** Reads a block's header; if the input ends within it, it is as if nothing had been read. */
 function header(): i32 {
   returnBytes();
   const startNext = next;
@@ -241,7 +241,7 @@ function readHeader(): i32 {
   return GO_ON;
 }
 
-/** Reads the codes of a block with its own (RFC 1951, 3.2.7). */
+/** Reads the codes of a block that defines its own (RFC 1951, 3.2.7). */
 function readCodes(): i32 {
   fill();
   if (bitCount < 14) return NEED_INPUT;
@@ -317,7 +317,7 @@ function codes(): i32 {
   }
 }
 
-/** Writes what is held as far as there is room; false if something is left. */
+/** Writes the held symbol as far as there is room; false if something is left. */
 function release(): bool {
   while (heldLength > 0) {
     if (out >= outEnd) return false;
@@ -328,7 +328,7 @@ function release(): bool {
   return true;
 }
 
-/** The entry for the next code; INVALID where too few bits are left to say. */
+/** The entry for the next code; INVALID if too few bits are left to tell. */
 function lookUp(table: usize, tableBits: u32): u32 {
   const entry = load<u32>(table + ((<usize>(bits & ((1 << tableBits) - 1))) << 2));
   if ((entry & (SPECIAL | SUBTABLE)) != (SPECIAL | SUBTABLE)) return entry;
@@ -339,7 +339,7 @@ function lookUp(table: usize, tableBits: u32): u32 {
   );
 }
 
-/** Reads one symbol and holds it; if the input ends before it does, as if nothing had been read. */
+/** Reads and holds one symbol; if the input ends within it, it is as if nothing had been read. */
 function symbol(): i32 {
   returnBytes();
   const startNext = next;
@@ -357,7 +357,7 @@ function symbol(): i32 {
 
 function readSymbol(): i32 {
   let entry = lookUp(LITERAL_TABLE, LITERAL_BITS);
-  // with 15 bits every code is known: only then a missing one is an error
+  // no code is longer than 15 bits: with fewer at hand, a missing one is no error yet
   if (entry == INVALID) return bitCount < 15 ? NEED_INPUT : BAD_LITERAL;
   if (bitCount < (entry & 63)) return NEED_INPUT;
   const from = bits;
@@ -382,19 +382,19 @@ function readSymbol(): i32 {
   return GO_ON;
 }
 
-/** The length or distance of an entry, with its extra bits: `from` are those that its code begins. */
+/** The length or distance of an entry plus extra bits; `from` are the bits from its code on. */
 function valueOf(from: u64, entry: u64): usize {
   return <usize>(entry >> 16) + <usize>((from & ((1 << entry) - 1)) >> ((entry >> 8) & 15));
 }
 
 /**
- * The fast loop. One turn: up to three literals, or a match after up to two; its first entry was
- * looked up at the end of the turn before, while that copied. There are 56 bits or more at its start,
- * enough for three codes, or for two and a length with its extra bits. Copies are made in words and
- * may write past the match's end, where nothing is yet.
+ * The fast loop. One turn decodes up to three literals, or a match after up to two; its first entry
+ * was looked up at the end of the turn before, while that copied. At its start there are at least
+ * 56 bits, enough for three codes, or for two and a length with its extra bits. Copies are made in
+ * words and may write past the match's end, where there is nothing yet.
  *
- * Shifts look at the lowest six bits of a count alone, so that an entry is one, as it is; `c` has the
- * number of bits in its lowest byte, and whatever above.
+ * Shifts use only the lowest six bits of a count, so an entry can serve as one unchanged; `c` has
+ * the number of bits in its lowest byte, and anything above.
  */
 function fast(): i32 {
   let p = next;

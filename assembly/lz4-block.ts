@@ -1,9 +1,9 @@
 /**
  * LZ4 block coder (the raw block format, no frame, no size in front).
  *
- * What is compressed must be the bytes of LZ4 1.10's LZ4_compress_default on a 64-bit little-endian
- * machine, since a blob is named by the digest of what it holds. So the table's size, its hashes,
- * which positions enter it and how fast the search gives up on data without matches are all given.
+ * Compressed bytes must be those of LZ4 1.10's LZ4_compress_default on a 64-bit little-endian
+ * machine, since a blob is named by the digest of its content. This fixes the table's size, its
+ * hashes, which positions enter it and how fast the search gives up on data without matches.
  */
 
 /** u32[4096] or u16[8192]: last position seen with a hash. */
@@ -20,27 +20,27 @@ const LAST_LITERALS: usize = 5;
 const MAX_DISTANCE: usize = 0xffff;
 /** From this size on positions need 32 bits, and the table is hashed by 5 bytes rather than 4. */
 const WIDE: usize = 0x10000 + LAST_MATCH - 1;
-/** Every so many misses in a row the search takes longer steps. */
+/** After this many misses in a row the search takes longer steps. */
 const MISSES_A_STEP: usize = 6; // as a power of two
 
 export function inputAt(): usize {
   return INPUT;
 }
 
-/** Slot in the table for what lies at `at`: by 4 bytes where positions are u16, by 5 if u32. */
+/** Slot in the table for what lies at `at`: by 4 bytes if positions are u16, by 5 if u32. */
 function slotOf<P>(at: usize): usize {
   return sizeof<P>() == 4
     ? (<usize>(((load<u64>(at) << 24) * 889523592379) >> 52)) << 2
     : (<usize>((load<u32>(at) * 2654435761) >> 19)) << 1;
 }
 
-/** Whether `at` and the earlier `match` begin alike and are near enough for a match. */
+/** Whether `at` and the earlier `match` begin alike and are close enough for a match. */
 function matches<P>(match: usize, at: usize): bool {
   if (sizeof<P>() == 4 && match + MAX_DISTANCE < at) return false;
   return load<u32>(match) == load<u32>(at);
 }
 
-/** How many bytes from `a` on equal those from `b` on, before `end`. */
+/** How many bytes from `a` on equal those from `b` on; `a` stops at `end`. */
 function equalBytes(a: usize, b: usize, end: usize): usize {
   const start = a;
   while (a + 8 <= end) {
@@ -56,7 +56,7 @@ function equalBytes(a: usize, b: usize, end: usize): usize {
   return a - start;
 }
 
-/** Writes what a length has beyond 15, in bytes of 255 and a smaller one; returns their end. */
+/** Writes the part of a length beyond 15, as bytes of 255 and a smaller one; returns their end. */
 function putLength(at: usize, rest: usize): usize {
   for (; rest >= 255; rest -= 255) {
     store<u8>(at, 255);
@@ -66,7 +66,7 @@ function putLength(at: usize, rest: usize): usize {
   return at + 1;
 }
 
-/** Copies 16 bytes at a time; may write 15 bytes too many. */
+/** Copies 16 bytes at a time; may write up to 16 bytes too many. */
 function copyWords(to: usize, from: usize, size: usize): void {
   const end = to + size;
   do {
@@ -84,11 +84,11 @@ export function compress(size: usize, output: usize): usize {
 function search<P>(size: usize, output: usize): usize {
   const end = INPUT + size;
   let out = output;
-  let anchor = INPUT; // first byte that no sequence has yet
+  let anchor = INPUT; // first byte that is not in a sequence yet
   if (size > LAST_MATCH) {
     const searchEnd = end - LAST_MATCH; // last place where a match may start
     const matchEnd = end - LAST_LITERALS;
-    memory.fill(TABLE, 0, TABLE_SIZE); // the first position, 0, has its slot with it
+    memory.fill(TABLE, 0, TABLE_SIZE); // this enters the first position, 0, too
     let at = INPUT + 1;
     let ahead = slotOf<P>(at);
     while (true) {
@@ -175,10 +175,10 @@ function search<P>(size: usize, output: usize): usize {
   return out + literals - output;
 }
 
-/** Not a block, or not one of the size asked for. */
+/** Not a block, or not one of the requested size. */
 const MALFORMED: isize = -1;
 
-/** The end of the length that starts at `lengthAt`, or 0 if the block ends before it does. */
+/** Where getLength() reads; it moves this past the length, or past `end` if the block is cut. */
 let lengthAt: usize = 0;
 function getLength(end: usize): usize {
   let length: usize = 0;
@@ -193,8 +193,9 @@ function getLength(end: usize): usize {
 }
 
 /**
- * Decompresses the block of `size` bytes to exactly `outputSize` bytes at `output`; 0, or below 0
- * for what is not such a block. Reads and writes in words, up to 32 bytes past the ends.
+ * Decompresses the block of `size` bytes to exactly `outputSize` bytes at `output`; returns 0, or a
+ * negative number if it is not such a block. Reads and writes in words, up to 32 bytes past the
+ * ends.
  */
 export function decompress(size: usize, output: usize, outputSize: usize): isize {
   const end = INPUT + size;

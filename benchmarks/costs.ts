@@ -1,9 +1,9 @@
 /**
- * What the work on bytes costs a core, one step at a time: the limits of docs/performance.md.
+ * What each step of the work on bytes costs a core: the limits in docs/performance.md.
  *
  *     node dist/benchmarks/costs.js [LAYER]
  *
- * The steps are done as the stages do them, on 64 MiB of a made layer.
+ * The steps are done as in the stages, on 64 MiB of a generated layer.
  */
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
@@ -16,7 +16,7 @@ import { GzipDecoder } from '../streams/gunzip.js';
 import { isLayerName, LAYERS, makeLayer } from './layers.js';
 
 const SIZE = 0x4000000;
-const CHUNK = 0x4000; // about what files of a kernel tree have
+const CHUNK = 0x4000; // about the size of files in a kernel tree
 const ROUNDS = 5;
 
 const name = process.argv[2] ?? 'kernel';
@@ -60,7 +60,7 @@ const STEPS: Readonly<Record<string, () => void>> = {
   'a copy': () => byChunk(chunk => chunk.copy(out)),
 };
 
-/** Median of some rounds, after one that nobody looks at. */
+/** Median of some rounds, after a warm-up round. */
 const secondsPerGb = (step: () => void): number => {
   step();
   const took = Array.from({ length: ROUNDS }, () => {

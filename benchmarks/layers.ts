@@ -1,6 +1,6 @@
 /**
- * Layers made from a seed: tars whose files are as many, as large and as compressible as those of
- * real ones. Nothing is kept but a pool of content, so that a layer may be of any size.
+ * Layers generated from a seed: tars whose files are as many, as large and as compressible as those
+ * of real ones. Only a pool of content is held, so a layer may have any size.
  */
 import { createCipheriv } from 'node:crypto';
 import { memberOf } from '../test/support/tar.js';
@@ -11,13 +11,13 @@ export interface LayerShape {
   files: number;
   directories: number;
   symlinks: number;
-  /** sizes of the files, as what share of them is at most how large; between two, on a log scale */
+  /** quantiles of the sizes: a share of files is at most that large; log scale between two */
   sizes: readonly (readonly [share: number, size: number])[];
-  /** share of the bytes that no compressor makes shorter */
+  /** share of the bytes that cannot be compressed */
   random: number;
-  /** share of text lines that were there before */
+  /** share of text lines that repeat earlier ones */
   repeated: number;
-  /** what a scale makes smaller */
+  /** what a scale reduces */
   scaled: 'files' | 'sizes';
 }
 
@@ -53,7 +53,7 @@ const smallFiles = (files: number): LayerShape => ({
   scaled: 'files',
 });
 
-/** Quantiles of the Debian and the kernel were taken from a Debian 12 root file system and a Linux 6.1 tree. */
+/** Quantiles of debian and kernel come from a Debian 12 root file system and a Linux 6.1 tree. */
 export const LAYERS = {
   ten: { ...smallFiles(10), directories: 3 },
   debian: {
@@ -139,7 +139,7 @@ export function* makeLayer(
   yield member({ name: './', type: '5', mode: 0o755 });
   for (let d = 0, file = 0, link = 0; d < directories; d++) {
     const path = `${paths[next(paths.length)]!}/${word(next, 4, 12)}${d.toString(36)}`;
-    // a ustar name has 100 bytes: no deeper from here
+    // a ustar name has 100 bytes: no deeper than this
     if (path.length < 70) paths.push(path);
     yield member({ name: `${path}/`, type: '5', mode: 0o755 });
     for (; file * directories < (d + 1) * files; file++) {
@@ -192,7 +192,7 @@ const word = (next: (limit: number) => number, least: number, most: number): str
   return text;
 };
 
-/** Pieces of a pool. A piece is 1 MiB, so that a chunk of that size never holds the same twice. */
+/** Pieces of a pool. A piece is 1 MiB, so that a chunk of that size never repeats itself. */
 const contentOf = (pool: Buffer, next: (limit: number) => number) =>
   function* (size: number): Iterable<Buffer> {
     for (let left = size; left > 0;) {
@@ -212,7 +212,7 @@ const randomPool = (seed: number): Buffer => {
   return createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(POOL_SIZE));
 };
 
-/** Lines of words, of which a share is taken from the last few hundred lines. */
+/** Lines of words; a share of them repeat one of the last few hundred lines. */
 const textPool = (repeated: number, seed: number): Buffer => {
   const next = numbers(seed + 1);
   const words = Array.from({ length: 4000 }, () => word(next, 2, 10));

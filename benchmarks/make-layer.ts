@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { isLayerName, LAYERS, makeLayer } from './layers.js';
 
-/** Small pieces together: a million files are three million pieces. */
+/** Joins small pieces: a million files are three million pieces. */
 function* gathered(pieces: Iterable<Buffer>, size: number): Iterable<Buffer> {
   let held: Buffer[] = [];
   let length = 0;

@@ -5,7 +5,7 @@ import type { Row } from './report.js';
 
 export interface Panel {
   title: string;
-  /** a unit behind the numbers at the axis */
+  /** the unit after the numbers on the axis */
   x: string;
   y: string;
   lines: { name: string; points: [x: number, y: number][] }[];
@@ -37,7 +37,7 @@ const FIGURES: readonly { title: string; y: string; of: (cost: Cost) => number }
   { title: 'Peak memory', y: 'MiB', of: cost => cost.rss / 1024 },
 ];
 
-/** Of the rows that pack the layers of a series with zstd; without those there is no panel. */
+/** Panels of the rows that pack the layers of a series with zstd; without such rows, no panel. */
 export const panelsOf = (rows: readonly Row[]): Panel[] =>
   SERIES.flatMap(({ of, x, layers: names, measure }) =>
     FIGURES.flatMap(({ title, y, of: figure }) => {
@@ -68,7 +68,7 @@ const TOP = 34;
 const BOTTOM = 40;
 const COLORS = ['#0b62c4', '#c2410c', '#4d7c0f'];
 
-/** Panels two by two. Both axes of each are logarithmic. */
+/** Draws panels in two columns. Both axes of each are logarithmic. */
 export const svg = (panels: readonly Panel[]): string => {
   const rows = Math.ceil(panels.length / 2);
   return [
@@ -89,7 +89,7 @@ export const svg = (panels: readonly Panel[]): string => {
 const axis = (values: readonly number[], from: number, to: number) => {
   const low = Math.min(...values);
   const high = Math.max(...values);
-  // room above and below, more where all is about the same
+  // room above and below, more if all values are about the same
   const margin = Math.max(1.15, Math.sqrt(4 / (high / low)));
   const [least, most] = [Math.log(low / margin), Math.log(high * margin)];
   return {

@@ -8,7 +8,7 @@ export interface Row {
   form: string;
   task: string;
   runs: number;
-  /** bytes of what we made */
+  /** bytes of our output */
   size?: number;
   ours: Cost;
   peers: PeerCost[];
@@ -18,7 +18,7 @@ export interface PeerCost {
   name: string;
   cost: Cost;
   size?: number;
-  /** what it made and what we made are the same bytes */
+  /** whether its output and ours are the same bytes */
   same?: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface Report {
   skipped: readonly string[];
 }
 
-/** Where and when this is. @param directory where layers and blobs lie */
+/** Where and when this runs. @param directory where layers and blobs lie */
 export const machine = (directory: string): Record<string, string> => {
   const cpus = os.cpus();
   return {
@@ -41,7 +41,7 @@ export const machine = (directory: string): Record<string, string> => {
   };
 };
 
-/** What a builder says it is, on one line. */
+/** The version that a builder reports, on one line. */
 export const versionOf = ([program, ...argv]: readonly string[]): string => {
   const text = execFileSync(program!, [...argv, '--version'], { encoding: 'utf8' });
   return /Version:\s*(\S+)/.exec(text)?.[1] ?? text.split('\n')[0]!.split(' ').at(-1)!;
@@ -53,7 +53,7 @@ const seconds = (s: number): string => s.toFixed(s < 1 ? 3 : 2);
 const megabytes = (size: number | undefined): string =>
   size === undefined ? '' : (size / 0x100000).toFixed(1);
 
-/** A row for every peer, or one without. */
+/** A row for every peer, or one row if there is none. */
 const cells = ({ layer, form, task, runs, size, ours, peers }: Row): string[][] => {
   const first = [layer, form, task, megabytes(size), seconds(ours.wall)];
   const mine = [seconds(ours.cpu), mib(ours.rss)];

@@ -1,5 +1,5 @@
 /**
- * How long our builder takes beside others, and how much memory.
+ * How much time and memory our builder takes, compared with others.
  *
  *     npm run bench
  *     npm run bench -- --only debian,lz4_block --scale 0.1 --runs 1
@@ -38,7 +38,7 @@ const USAGE = `usage: npm run bench -- [--only TEXT[,TEXT]...] [--runs N] [--sca
 
 interface Options {
   only: string[];
-  /** undefined for what each layer has */
+  /** undefined for the default of each layer */
   runs: number | undefined;
   scale: number;
   output: string | undefined;
@@ -70,7 +70,7 @@ const options = (): Options => {
   };
 };
 
-/** Does a work once, from a FIFO that is filled meanwhile where the layer comes through one. */
+/** Does a work once; if the layer comes through a FIFO, it is filled meanwhile. */
 const done = async (
   command: (place: Place) => string[],
   place: Place,
@@ -166,7 +166,7 @@ const main = async (): Promise<void> => {
         try {
           rows.push(await rowOf(work, { sources, directory, runs: runs ?? most }));
         } catch (error) {
-          // the other rows have taken long: they are not to be lost with this one
+          // the other rows have taken long: they must not be lost with this one
           const text = `${name} failed: ${(error as Error).message.split('\n')[0]}`;
           process.stderr.write(`${text}\n`);
           skipped.push(text);

@@ -1,4 +1,4 @@
-/** Puts the layers where the builders find them: as a tar, gzipped, as a directory, or as a FIFO. */
+/** Provides layers to the builders: as a tar, a gzipped tar, a directory or a FIFO. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -9,18 +9,18 @@ import { finished } from './measure.js';
 export const FORMS = ['tar', 'tar.gz', 'directory', 'fifo'] as const;
 export type Form = (typeof FORMS)[number];
 
-/** What is measured on a layer; `native` is every compressor, `zstd` that one. */
+/** What is measured on a layer; `native` is with every compressor, `zstd` with that one only. */
 export type Task = 'native' | 'zstd' | 'zran' | 'tarfs' | 'export' | 'check' | 'merge' | 'version';
 
 export interface Layer {
   name: string;
   about: string;
-  /** forms it is measured in; one that is only a FIFO is never stored */
+  /** forms it is measured in; a layer that is only a FIFO is never stored */
   forms: readonly Form[];
   tasks: readonly Task[];
-  /** runs at most: it takes long */
+  /** most runs, since each takes long */
   mostRuns?: number;
-  /** a tar or a directory to use instead of a made layer */
+  /** a tar or a directory to use instead of a generated layer */
   real?: string;
   made?: LayerName;
 }
@@ -29,7 +29,7 @@ const STORED: readonly Form[] = ['tar', 'tar.gz', 'directory'];
 
 const OF_REAL: readonly Task[] = ['native', 'zran', 'tarfs', 'export'];
 
-/** What a made layer is for, beside being like another. */
+/** What each generated layer is used for. */
 const OF_MADE: Readonly<Record<LayerName, Pick<Layer, 'forms' | 'tasks' | 'mostRuns'>>> = {
   ten: { forms: ['tar'], tasks: ['version', 'zstd'] },
   debian: { forms: STORED, tasks: OF_REAL },
@@ -42,7 +42,7 @@ const OF_MADE: Readonly<Record<LayerName, Pick<Layer, 'forms' | 'tasks' | 'mostR
   '10g': { forms: ['fifo'], tasks: ['zstd'], mostRuns: 3 },
 };
 
-/** The made layers; the real ones that the environment names come instead of those like them. */
+/** Generated layers, and real ones that the environment names instead of those like them. */
 export const layersOf = (env: NodeJS.ProcessEnv): { layers: Layer[]; missing: string[] } => {
   const layers: Layer[] = [];
   const missing: string[] = [];
@@ -67,7 +67,7 @@ export const layersOf = (env: NodeJS.ProcessEnv): { layers: Layer[]; missing: st
 
 const MAKE_LAYER = fileURLToPath(new URL('make-layer.js', import.meta.url));
 
-/** Keeps the forms of layers in a directory, each made when it is first wanted. */
+/** Keeps the forms of layers in a directory, each made when first needed. */
 export class Sources {
   readonly directory: string;
   readonly scale: number;
@@ -103,7 +103,7 @@ export class Sources {
     return at;
   }
 
-  /** Starts writing the layer into a FIFO, which it makes. */
+  /** Creates a FIFO and starts writing the layer into it. */
   fifo(layer: Layer, at: string): ChildProcess {
     const script = 'mkfifo "$5" && exec "$1" "$2" "$3" "$4" > "$5"';
     const child = spawn('sh', ['-c', script, 'sh', ...this.maker(layer), at], {
@@ -112,7 +112,7 @@ export class Sources {
     return child;
   }
 
-  /** Removes what was made of a layer. */
+  /** Removes the stored forms of a layer. */
   forget(layer: Layer): void {
     for (const form of FORMS) rmSync(this.#path(layer, form), { recursive: true, force: true });
   }
@@ -140,7 +140,7 @@ export const shell = (line: string, ...argv: readonly string[]): Promise<void> =
 export const warm = (at: string): Promise<void> =>
   isDirectory(at) ? finished(['tar', '-cf', '/dev/zero', '-C', at, '.']) : finished(['cksum', at]);
 
-/** Waits until a FIFO is there. */
+/** Waits until a FIFO exists. */
 export const whenThere = async (at: string): Promise<void> => {
   while (!existsSync(at)) await new Promise(resolve => setTimeout(resolve, 10));
 };

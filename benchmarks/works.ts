@@ -14,11 +14,11 @@ export const OURS: readonly string[] = [
 
 /** Where a work finds its input and leaves its output. */
 export interface Place {
-  /** of the layer, in the form that the work takes; empty for a work that takes none */
+  /** path of the layer, in the form that the work takes; empty for a work that takes none */
   source: string;
-  /** what `prepare` has made */
+  /** directory with what `prepare` has made */
   inputs: string;
-  /** empty before every run */
+  /** directory that is empty before every run */
   out: string;
 }
 
@@ -32,24 +32,24 @@ export interface Work {
   /** of the layer; none for a work that does not take it */
   form?: Form;
   task: string;
-  /** makes inputs, once, on nobody's time */
+  /** makes inputs, once, outside the measured time */
   prepare?: (place: Omit<Place, 'out'>) => Promise<void>;
   ours: (place: Place) => string[];
   peers: Peer[];
-  /** what is made, in `out`: its size is told, and whether a peer's has the same bytes */
+  /** the output file in `out`: its size is reported, and whether a peer's has the same bytes */
   made?: string;
 }
 
 export const nameOf = ({ layer, form, task }: Work): string =>
   [layer.name, form, task].filter(Boolean).join(' ');
 
-/** The programs beside us, by the variable that names each; mkfs.erofs may be on the PATH. */
+/** Paths of the programs to compare with; variables name them, mkfs.erofs may be on the PATH. */
 export interface Peers {
   nydusImage: string | undefined;
   mkfsErofs: string | undefined;
 }
 
-/** Those of the environment, and why others are missing. */
+/** The peers that the environment provides, and why others are missing. */
 export const peersOf = (env: NodeJS.ProcessEnv): { peers: Peers; missing: string[] } => {
   const missing: string[] = [];
   const nydusImage = env.NYDUS_IMAGE || undefined;
@@ -69,7 +69,7 @@ const TYPES: Readonly<Record<Form, string>> = {
   fifo: 'tar-rafs',
 };
 
-/** Instead of the tar's sha256, where the blob id is given; exports find the tar under it. */
+/** Used instead of the tar's sha256 where a blob id is given; exports find the tar under it. */
 const BLOB_ID = 'b10b'.repeat(16);
 const LAYERS_MERGED = 10;
 
@@ -102,7 +102,7 @@ export const worksOf = (layer: Layer, peers: Peers, sources: Sources): Work[] =>
     }
   });
 
-/** Both builders are told the same. */
+/** Both builders get the same arguments. */
 const builders = (
   { nydusImage }: Peers,
   argv: (place: Place) => string[],
@@ -244,7 +244,7 @@ const version = (layer: Layer, peers: Peers): Work => ({
   ...builders(peers, () => ['--version']),
 });
 
-/** Makes what a work takes, and says where it is. */
+/** Prepares what a work takes, and returns where it is. */
 export const prepared = async (
   work: Work,
   source: string,

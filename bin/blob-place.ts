@@ -1,4 +1,4 @@
-/** Where the blobs of an image are, as options and configuration files say, and how they are opened. */
+/** Where options and configuration files say that an image's blobs are, and how to open them. */
 import { dirname, join } from 'node:path';
 import { parseBackend, parseStorageConfig, type Backend } from '../lib/backend-config.js';
 import type { BlobRecord } from '../lib/bootstrap.js';
@@ -8,7 +8,7 @@ import { openBytes, type RandomBytes } from '../streams/random-bytes.js';
 import { openStorage, type Storage } from '../streams/storage.js';
 import type { Image } from './open-image.js';
 
-/** One of these. */
+/** At most one of these is set. */
 export interface BlobPlace {
   /** a directory of blobs, named by their ids */
   blobDir?: string;
@@ -17,7 +17,7 @@ export interface BlobPlace {
   storage?: Storage;
 }
 
-/** Opens a blob. Fails as the system does where there is no file, and as the storage does. */
+/** Opens a blob. Fails with the system's error if there is no file, or as the storage does. */
 export const openBlob = async (
   blob: BlobRecord,
   { blobDir, blobFile, storage }: BlobPlace,
@@ -32,8 +32,8 @@ export const openBlob = async (
 };
 
 /**
- * Opens the tables of a layer that stays as it is: those in the image itself, if they are inlined
- * there; else a file or object named by its sha256, with the blobs, or beside the file that is named.
+ * Opens the tables of an original layer: those in the image itself, if they are inlined there; else
+ * a file or object named by its sha256, with the blobs, or beside the given file.
  */
 export const openTables = async (
   blob: BlobRecord,
@@ -52,7 +52,7 @@ export const openTables = async (
   return openBytes(join(blobDir ?? dirname(blobFile ?? ''), name));
 };
 
-/** The place that a description of a storage means. Nothing is opened yet. */
+/** The place that a storage configuration describes. Opens nothing yet. */
 export const storagePlace = async (backend: Backend): Promise<BlobPlace> => {
   if (backend.type === 'localfs') {
     if (backend.blobFile !== '') return { blobFile: backend.blobFile };
@@ -61,14 +61,14 @@ export const storagePlace = async (backend: Backend): Promise<BlobPlace> => {
   return { storage: await openStorage(backend) };
 };
 
-/** Options that commands have for storages. */
+/** Options of commands for storages. */
 export interface BackendValues {
   readonly 'backend-type'?: string | undefined;
   readonly 'backend-config'?: string | undefined;
   readonly 'backend-config-file'?: string | undefined;
 }
 
-/** What `--backend-type` and the options beside it mean; undefined where it was not given. */
+/** The place that `--backend-type` and its companions describe; undefined if not given. */
 export const backendPlace = async ({
   'backend-type': type,
   'backend-config': text,
@@ -89,7 +89,7 @@ export const backendPlace = async ({
   return placeIn(type, parseJson(text, option), option);
 };
 
-/** What of these options was given, the first of them; undefined where none was. */
+/** The place by the first of these options that was given; undefined if none was. */
 export const givenPlace = async ({
   backend,
   blobDir,
@@ -117,7 +117,7 @@ const placeIn = async (
   }
 };
 
-/** What a configuration file says of blobs, and whether their data are to be verified. */
+/** Where a configuration file says the blobs are, and whether to verify their data. */
 export const readConfig = async (path: string): Promise<BlobPlace & { validate: boolean }> => {
   const config = await readDocument(path);
   try {
@@ -142,7 +142,7 @@ export const readDocument = async (path: string): Promise<unknown> => {
   try {
     return parse(text);
   } catch {
-    // parsers show the text they fail at, which may be a secret
+    // parser errors quote the text they fail at, which may be a secret
     const message = 'failed to parse configuration information: it is neither JSON nor TOML';
     throw new RafsError('UNSUPPORTED', message, { file: path });
   }

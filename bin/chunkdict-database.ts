@@ -1,6 +1,6 @@
 /**
- * The SQLite database that `chunkdict generate` collects chunks in: the tables of nydus-image, with
- * columns of our own behind its columns, which it leaves empty. Rows are only ever appended.
+ * The SQLite database in which `chunkdict generate` collects chunks: the tables of nydus-image,
+ * with columns of our own after its columns, which it leaves empty. Rows are only ever appended.
  */
 import { existsSync } from 'node:fs';
 import sqlite, { type Database as Sqlite, type JSValue } from 'node-sqlite3-wasm';
@@ -14,7 +14,7 @@ import { shown } from '../lib/inspect-text.js';
 import { BlobEntry, ChunkFlag } from '../lib/layout/v6.js';
 import type { BlobInfo } from '../lib/parts.js';
 
-/** Columns and their types, the key left out; the last ones are ours. */
+/** Columns and their types, without the key; the last ones are ours. */
 const TABLES = {
   chunk: {
     image_reference: 'TEXT',
@@ -37,11 +37,11 @@ const TABLES = {
     blob_meta_ci_compressed_size: 'INT',
     blob_meta_ci_uncompressed_size: 'INT',
     blob_meta_ci_offset: 'INT',
-    blob_table_entry: 'BLOB', // as a v6 bootstrap has it
+    blob_table_entry: 'BLOB', // as in a v6 bootstrap
   },
 } as const;
 
-/** One image, and how it is called. */
+/** An image and its name. */
 export interface NamedImage {
   image: string;
   version: string;
@@ -55,7 +55,7 @@ export class ChunkDictDatabase {
   readonly #database: Sqlite;
 
   /**
-   * Opens or makes the database, and its tables. Fails with CORRUPT where the file is none.
+   * Opens or creates the database and its tables. Fails with CORRUPT if the file is not a database.
    *
    * @param path of a file, or ':memory:'
    */
@@ -100,7 +100,7 @@ export class ChunkDictDatabase {
     });
   }
 
-  /** All rows, in the order in which they came. CORRUPT where one makes no sense. */
+  /** All rows, in the order in which they were added. Fails with CORRUPT if one is invalid. */
   chunks(): ChunkRows {
     const rows = new ChunkRows();
     this.#each('chunk', row => {
@@ -126,7 +126,7 @@ export class ChunkDictDatabase {
     return rows;
   }
 
-  /** Blobs by id; of several rows the last that knows most. */
+  /** Blobs by id; of several rows, the last with a table entry, or the last if none has one. */
   blobs(): Map<string, DictBlob> {
     const blobs = new Map<string, DictBlob>();
     this.#each('blob', row => {
@@ -178,7 +178,7 @@ export class ChunkDictDatabase {
     });
   }
 
-  /** Tells errors of SQLite with the file. */
+  /** Reports errors of SQLite with the file. */
   #try<T>(work: () => T): T {
     try {
       return work();
@@ -226,7 +226,7 @@ const chunkValues = (chunk: StoredChunk): JSValue[] => [
     (chunk.crc32 === undefined ? 0 : ChunkFlag.HAS_CRC32),
 ];
 
-/** A row whose values may be anything. */
+/** A row whose values may be of any type. */
 class Row {
   readonly #table: string;
   readonly #values: Readonly<Record<string, unknown>>;

@@ -1,4 +1,4 @@
-/** chunkdict generate: collects the chunks of images, and makes a dictionary of the best of them. */
+/** chunkdict generate: collects chunks of images, and makes a dictionary of the best of them. */
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -35,7 +35,7 @@ export const chunkdictGenerate = async (
   const { log } = context;
   let unopened = values.bootstrap;
   try {
-    // there is nothing to read ahead in a dictionary, but the option is read as it always is
+    // a dictionary has nothing to prefetch, but the option is handled as in other commands
     const { warnings } = await readPatterns(values['prefetch-policy']);
     for (const warning of warnings) log.warn(warning);
     if (values.config !== undefined) await readConfig(values.config);
@@ -44,7 +44,7 @@ export const chunkdictGenerate = async (
     const target = bootstrapTarget(values);
     const { rows, blobs } = collect(url, sources);
     log.info(`Chunkdict metadata is saved at: ${JSON.stringify(values.database)}`);
-    const first = sources[0]!.bootstrap; // the parser wants one
+    const first = sources[0]!.bootstrap; // the parser requires one
     const planned = choose(rows, blobs, first, context);
     const writer = await openArtifacts({ bootstrap: target }, context.signal);
     unopened = undefined;
@@ -98,7 +98,7 @@ const openSources = async (
   });
 };
 
-/** The name of an image and its tag: those of the directory that its bootstrap is in. */
+/** The name and tag of an image, taken from the directory that its bootstrap is in. */
 const nameOf = (file: string): { image: string; version: string } => {
   const directory = path.basename(path.dirname(path.normalize(file)));
   if (['', '.', '..'].includes(directory)) {
@@ -106,7 +106,7 @@ const nameOf = (file: string): { image: string; version: string } => {
   }
   const [version, image] = directory.split(':').reverse();
   if (image === undefined) throw new RafsError('UNSUPPORTED', 'Invalid image name None', { file });
-  return { image, version: version! }; // a split has one part at least
+  return { image, version: version! }; // split() gives at least one part
 };
 
 /** The path in a URL such as sqlite:///path/to/chunkdict.db. */
@@ -123,7 +123,7 @@ const databasePath = (url: string): string => {
   return file;
 };
 
-/** Adds the sources to the database; what is in it then. */
+/** Adds the sources to the database; returns everything in it. */
 const collect = (file: string, sources: readonly Source[]) => {
   const database = new ChunkDictDatabase(file);
   try {
@@ -142,7 +142,7 @@ const collect = (file: string, sources: readonly Source[]) => {
 
 const NO_DIGEST = Buffer.alloc(32);
 
-/** The chunks of all files; those of external blobs have no digests and are of no use. */
+/** The chunks of all files, except those of external blobs, which have no digests. */
 function* chunksOf(bootstrap: Bootstrap): Iterable<StoredChunk> {
   for (const { inode } of walk(bootstrap)) {
     if (inode.type !== 'file') continue;

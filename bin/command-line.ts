@@ -1,9 +1,9 @@
 /**
- * Reads a command line by the tables of options.
+ * Parses a command line according to the tables of options.
  *
- * The grammar and the texts of errors are those of nydus-image, since clients call it in every
- * form it allows (`-R blobs` as one argument, say) and look for its sentences. node:util splits
- * arguments into tokens; what they mean is decided here.
+ * The grammar and the error texts are those of nydus-image, since clients use every form that it
+ * allows (`-R blobs` as one argument, say) and look for its sentences. node:util splits arguments
+ * into tokens; their meaning is decided here.
  */
 import { parseArgs } from 'node:util';
 import {
@@ -33,12 +33,12 @@ export type Invocation = {
   };
 }[CommandName];
 
-/** Nothing to run: print `print` as it is, and leave with status `exit`. */
+/** Nothing to run: print `print` as it is, and exit with status `exit`. */
 export interface Printout {
   readonly print: string;
   readonly exit: 0 | 2;
   readonly stream: 'stdout' | 'stderr';
-  /** there was no command: the globals that stood there alone */
+  /** the globals, if they were given without a command */
   readonly bare?: GlobalValues;
 }
 
@@ -54,13 +54,13 @@ interface Read {
 const print = (text: string): Printout => ({ print: text, exit: 0, stream: 'stdout' });
 
 /**
- * Reads the arguments behind the program's name.
+ * Parses the arguments after the program's name.
  *
  * @param prog the program's name, as usage lines show it
  * @throws UsageError
  */
 export const parseCommandLine = (argv: readonly string[], prog: string): Invocation | Printout => {
-  // what is no UTF-8 reaches us with replacement characters, and would name another file
+  // what is not UTF-8 reaches us with replacement characters, and would name another file
   if (argv.some(arg => arg.includes('\ufffd'))) {
     fail('invalid UTF-8 was detected in one or more arguments', [], usageLine(prog, undefined));
   }
@@ -75,13 +75,13 @@ export const parseCommandLine = (argv: readonly string[], prog: string): Invocat
   const [word = '', ...rest] = argv.slice(root.stopped);
   if (word === 'help') return print(helpFor(rest, prog));
   if (Object.hasOwn(GROUPS, word)) return parseGroup(word, rest, prog, root.given);
-  const command = word.includes(' ') ? undefined : commandNamed(word); // two words are two arguments
+  const command = word.includes(' ') ? undefined : commandNamed(word); // one word per argument
   if (!command) return unrecognized(word, usageLine(prog, undefined));
   return parseCommand(command, rest, prog, root.given);
 };
 
 const commandNamed = (words: string): CommandName | undefined =>
-  // the name is a key of the table, by the test before it
+  // by this test, the name is a key of the table
   Object.hasOwn(COMMANDS, words) ? (words as CommandName) : undefined;
 
 const unrecognized = (word: string, usage: string): never =>
@@ -127,19 +127,19 @@ const parseCommand = (
   if (asked) return print(commandHelp(prog, command));
   checkConflicts(scope, given, positionals);
   checkRequired(scope, given, positionals);
-  const all = new Map([...outer, ...given]); // a global given twice: the one after the command
+  const all = new Map([...outer, ...given]); // a global after the command wins
   return {
     command,
     values: valuesOf(options, given),
     explicit: new Set(all.keys()),
     positionals,
     globals: globalsOf(all),
-  } as unknown as Invocation; // the table that types it is the table it was read by
+  } as unknown as Invocation; // its type comes from the table it was parsed with
 };
 
 const globalsOf = (given: ReadonlyMap<string, string>): GlobalValues => {
   const rows = Object.entries(GLOBALS).filter(([name]) => name !== 'help');
-  // made by the rows that type it
+  // its type comes from the rows it is made from
   return valuesOf(Object.fromEntries(rows), given) as unknown as GlobalValues;
 };
 
@@ -155,10 +155,10 @@ const valuesOf = (rows: Rows, given: ReadonlyMap<string, string>): Record<string
   return values;
 };
 
-/** Reads tokens in their order; the first mistake, or request for help, ends it. */
+/** Reads tokens in order, up to the first mistake or request for help. */
 const read = (argv: readonly string[], scope: Scope, stopAtPositional: boolean): Read => {
   const { rows, prog, command, positional } = scope;
-  const names = new Map<string, string>(); // whatever may be written, to the long name
+  const names = new Map<string, string>(); // every spelling, to the long name
   for (const [name, row] of Object.entries(rows)) {
     names.set(`--${name}`, name);
     for (const alias of row.aliases ?? []) names.set(`--${alias}`, name);
@@ -179,7 +179,7 @@ const read = (argv: readonly string[], scope: Scope, stopAtPositional: boolean):
   let ended = false;
   for (const token of tokensOf(argv, rows)) {
     if (token.kind === 'option-terminator') {
-      // a cluster such as -v--x is taken apart with a terminator in it
+      // a cluster such as -v--x is split into tokens that include a terminator
       if (argv[token.index] !== '--') unexpected('--');
       ended = true;
       continue;
@@ -254,7 +254,7 @@ const valueOf = (
   if (token.value === undefined) return missing();
   let value = token.value;
   if (!token.inlineValue && value.startsWith('-') && value !== '-') {
-    // an option where a value should be: either the value is missing, or that is no option either
+    // looks like an option: then the value is missing, unless there is no such option
     const [long = value] = value.split('=', 1);
     const written = value.startsWith('--') ? long : [...value].slice(0, 2).join('');
     return value === '--' || names.has(written) ? missing() : unexpected(written);

@@ -1,4 +1,4 @@
-/** What the entry gives a command. */
+/** What the entry point passes to a command. */
 import type { CommandIo } from './io.js';
 import type { Log } from './log.js';
 import type { ProgressMode } from './progress.js';

@@ -1,6 +1,6 @@
 /**
- * The commands: what each makes of its options. A command's modules are loaded when it is called,
- * since starting takes as long as what is loaded.
+ * Runs commands, each with its options. A command's modules are loaded when it is called, since
+ * startup time depends on what is loaded.
  */
 import type { Invocation } from './command-line.js';
 import type { CommandContext } from './command.js';
@@ -33,7 +33,7 @@ export const runCommand = async (
         backend: values,
       });
       const { verbose } = values;
-      // the old spelling never looks at data
+      // the old spelling, --bootstrap, never looks at data
       const blobsAccessible = values.bootstrap === undefined;
       const result = await check({ ...options, bootstrap, verbose, blobsAccessible }, context);
       writeResult(values['output-json'], result, { pretty: false });
@@ -124,7 +124,7 @@ const writeResult = (
 const defined = <T extends Record<string, unknown>>(
   options: T,
 ): { [K in keyof T]?: Exclude<T[K], undefined> } =>
-  // the filter is what the type says
+  // the filter does what the type says
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;
   };

@@ -1,4 +1,4 @@
-/** compact: the same image, with blobs that have no unused chunks, and fewer of them. */
+/** compact: the same image, with fewer blobs and without their unused chunks. */
 import { statSync } from 'node:fs';
 import { dirname, join, parse } from 'node:path';
 import { blobElsewhere } from '../lib/blob-table.js';
@@ -57,12 +57,12 @@ export const compact = async (
     writeOutputJson(values['output-json'], outputJson(json, { pretty: true }));
   } finally {
     if (output)
-      await output.abandon(); // unless it was finished
+      await output.abandon(); // does nothing once finished
     else await releaseFifo(target);
   }
 };
 
-/** Where nobody says: the bootstrap's name with another extension. */
+/** The default output: the bootstrap's name with another extension. */
 export const defaultOutput = (bootstrap: string): string => {
   const { dir, name } = parse(bootstrap);
   return join(dir === '' ? dirname(bootstrap) : dir, `${name}.bootstrap.compact`);
@@ -99,7 +99,7 @@ interface Given {
   output: Output;
 }
 
-/** The new image, complete and named; undefined where there was nothing to do. */
+/** The new image, complete and named; undefined if there was nothing to do. */
 const compactImage = async (
   values: Values,
   { settled, place, output }: Given,
@@ -157,7 +157,7 @@ const compactImage = async (
 const madeText = (before: readonly BlobInfo[], { from }: Rebuilding, { id }: BlobInfo): string =>
   `compact: blob ${id} is made of ${from.map(i => shown(before[i]!.id)).join(', ')}`;
 
-/** Ids of the blobs of the chunk dictionary, which has to be one for such images. */
+/** Ids of the blobs of the chunk dictionary, which must have the RAFS version of the image. */
 const dictionaryBlobs = async (
   given: string | undefined,
   { bootstrap }: LowerImage,

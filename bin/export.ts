@@ -1,4 +1,4 @@
-/** Makes a disk image of a bootstrap and its blobs, with a dm-verity tree if asked for. */
+/** Makes a disk image from a bootstrap and its blobs, with a dm-verity tree if requested. */
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
@@ -31,12 +31,12 @@ export interface ExportOptions {
   localfsDir?: string;
   /** file with a blob cache entry, instead of the two */
   config?: string;
-  /** file, FIFO or '-'; unless given, in `localfsDir` */
+  /** file, FIFO or '-'; default: a file in `localfsDir` */
   output?: string;
-  /** of EROFS itself; with none, data lie where the bootstrap maps them */
+  /** EROFS's own compression; with none, data lies where the bootstrap maps it */
   compressor: 'none' | PackingName;
   verity: boolean;
-  /** at most so many work, and never more than there are cores */
+  /** most threads to use; never more than there are cores */
   threads: number;
   outputJson?: string;
 }
@@ -80,7 +80,7 @@ export const exportBlock = async (
 
 const isStdout = (target: string): boolean => target === '-' || target === '/dev/stdout';
 
-/** Copies bootstrap and blobs to the output, which has its name only when all is there. */
+/** Copies bootstrap and blobs to the output, which gets its name only when complete. */
 const write = async (
   bootstrapPath: string,
   place: BlobPlace,
@@ -99,7 +99,7 @@ const write = async (
       ? plainDisk(image, place)
       : compressedDisk(image, place, {
           packing: compressor,
-          workers: width - 1, // this thread is one, too
+          workers: width - 1, // this thread works, too
           directory,
           signal,
         }));
@@ -115,7 +115,7 @@ const write = async (
     }
     await output.finish();
     const result = { size: verity ? plan.size : size, blockSize, blocks: size / blockSize };
-    return verity ? { ...result, verity: { plan, root: writer.root! } } : result; // as it has ended
+    return verity ? { ...result, verity: { plan, root: writer.root! } } : result; // set by now
   } catch (error) {
     await output.abandon();
     throw error;
@@ -124,12 +124,12 @@ const write = async (
   }
 };
 
-/** What is written. */
+/** The image to write. */
 interface Disk {
   size: number;
   blockSize: number;
   parts: Readable;
-  /** that parts may have their bytes from */
+  /** pool that parts may have their bytes from */
   pool?: BufferPool;
   close(): Promise<void>;
 }
@@ -161,7 +161,7 @@ const compressedDisk = async (
   try {
     for (const blob of bootstrap.blobs) {
       blobs.set(blob.index, await openBlob(blob, place));
-      // chunks of a gzip layer cannot be found without
+      // chunks of a gzip layer cannot be found without their tables
       if (!(blob.features & BlobFeature.ZRAN)) continue;
       tables.set(blob.index, await openTables(blob, place, image));
     }
@@ -191,7 +191,7 @@ const targetsOf = async ({
   return { ...(await readCacheEntry(config)), output: output! };
 };
 
-/** What a blob cache entry says, of either generation: the bootstrap is its metadata path. */
+/** Reads a blob cache entry of either generation; the bootstrap is its metadata path. */
 const readCacheEntry = async (file: string): Promise<{ bootstrap: string; place: BlobPlace }> => {
   const entry = await readDocument(file);
   try {

@@ -1,4 +1,4 @@
-/** Looks into a bootstrap: one request, or a prompt. */
+/** Inspects a bootstrap: answers one request, or runs a prompt. */
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { walk, type Bootstrap, type Child, type Inode, type Visit } from '../lib/bootstrap.js';
@@ -21,7 +21,7 @@ export interface InspectOptions {
   config?: string;
   /** one request instead of a prompt */
   request?: string;
-  /** where the prompt reads from; standard input unless given */
+  /** where the prompt reads from; default: standard input */
   input?: Readable;
 }
 
@@ -48,7 +48,7 @@ export const inspect = async (options: InspectOptions, io: CommandIo): Promise<v
   await prompt(inspector, options.input ?? process.stdin, io);
 };
 
-/** Runs one request; what it gives is written as JSON, and a command that only prints gives null. */
+/** Runs one request and writes its result as JSON; a command that only prints gives null. */
 const request = async (inspector: Inspector, line: string, io: CommandIo): Promise<void> => {
   const { command, argument } = parse(line);
   const name = argument === undefined ? command : `${command} ${argument}`;
@@ -104,7 +104,7 @@ const answer = async (
     const result = await inspector.run(command, argument, false);
     if (result === UNKNOWN) await io.stdout(`Unsupported command: ${command}\n${USAGE}`);
   } catch (error) {
-    // a broken part of the image is no reason to leave; a closed output is
+    // a broken part of the image does not end the prompt; a closed output does
     if (error instanceof WrongArgument) await io.stdout(`${error.message}\n`);
     else if (error instanceof RafsError) {
       await io.stdout(`Failed to execute command, ${describe(error)}\n`);
@@ -112,7 +112,7 @@ const answer = async (
   }
 };
 
-/** The first two words; names are bytes. */
+/** The first two words of a line; the argument may be a name, so it is kept as bytes. */
 const parse = (line: string): { command: string; argument: string | undefined } => {
   const [command = '', argument] = line.split(/[ \t\r\n\f]+/).filter(word => word !== '');
   return { command, argument: argument && Buffer.from(argument).toString('latin1') };
@@ -140,7 +140,7 @@ class Inspector {
     this.#open = [{ inode: root, name: '', parentId: root.id }];
   }
 
-  /** @param json give a result where there is one, instead of printing it */
+  /** @param json return the result if there is one, instead of printing it */
   async run(command: string, argument: string | undefined, json: boolean): Promise<unknown> {
     const run = argument === undefined ? this.#plain(command, json) : this.#on(command, argument);
     if (run === UNKNOWN) return UNKNOWN;
@@ -180,7 +180,7 @@ class Inspector {
   }
 
   get #here() {
-    return this.#open.at(-1)!; // the root is never left
+    return this.#open.at(-1)!; // the root always stays
   }
 
   async #stats(json: boolean): Promise<unknown> {
@@ -221,7 +221,7 @@ class Inspector {
     return undefined;
   }
 
-  /** As clients know it: directories end in a slash, and so does everything in v5. */
+  /** As clients expect it: directories end in a slash, and so does everything in v5. */
   #fullPath({ inode, path }: Visit): string {
     if (path === '') return '/';
     const slash = inode.type === 'directory' || this.#bootstrap.version === 5 ? '/' : '';

@@ -1,6 +1,6 @@
-/** What a command may say, and to whom. */
+/** The output channels of a command. */
 export interface CommandIo {
-  /** text for standard output; awaited, so that a slow reader holds the command back */
+  /** writes text to standard output; awaited, so that a slow reader holds the command back */
   stdout(text: string): void | Promise<void>;
   log: {
     info(message: string): void;
@@ -9,7 +9,7 @@ export interface CommandIo {
   };
 }
 
-/** Gathers small pieces of text into writes of 64 KiB. */
+/** Collects small pieces of text into writes of 64 KiB. */
 export class TextBuffer {
   #io: CommandIo;
   #text = '';

@@ -1,8 +1,8 @@
 /**
- * Log records, in the shape nydus-image gives them, on stderr or in a file.
+ * Log records in the format of nydus-image, on stderr or in a file.
  *
- * Written synchronously: a record is out before the process can end, and nothing is queued. A log
- * that cannot be written is lost; it never fails the command.
+ * Records are written synchronously: each is out before the process can end, and nothing is queued.
+ * A record that cannot be written is lost; that never fails the command.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { extname } from 'node:path';
@@ -18,20 +18,20 @@ export interface Log {
   info(message: string): void;
   debug(message: string): void;
   trace(message: string): void;
-  /** Called before a record is written: for what has drawn on the terminal, to clear it. */
+  /** Called before a record is written, so that whoever has drawn on the terminal can clear it. */
   beforeRecord: (() => void) | undefined;
   /** Closes the log file, if there is one. */
   close(): void;
 }
 
-/** Where records go; process.stderr fits. */
+/** Where records go, such as process.stderr. */
 export interface LogStream {
   write(text: string): unknown;
   readonly isTTY?: boolean;
 }
 
 export interface LogOptions {
-  /** highest level written, unless RUST_LOG says less */
+  /** most verbose level to write, unless RUST_LOG is stricter */
   level: LogLevel;
   /** path of a log file; `.log` is added to a name without extension */
   file?: string | undefined;
@@ -52,7 +52,7 @@ const STYLES: Readonly<Record<LogLevel, Style | undefined>> = {
 };
 
 /**
- * A log for this process. A failure to open the file is thrown as it is.
+ * Makes a log for this process. Throws the system's error if the file cannot be opened.
  */
 export const createLog = ({
   level,
@@ -66,7 +66,7 @@ export const createLog = ({
   const isTty = fd === undefined && (stream ? stream.isTTY : process.stderr.isTTY);
   const color = colored(isTty, env);
 
-  // by a symbol, so that two logs never share levels
+  // named by a symbol, so that two logs never share levels
   const logger = loglevel.getLogger(Symbol('rafs-stream'));
   logger.methodFactory = method => {
     const style = STYLES[method];
@@ -76,7 +76,7 @@ export const createLog = ({
       try {
         sink.write(`${color && style ? paint(style, record) : record}\n`);
       } catch {
-        // a reader that is gone, a full disk: nobody to tell
+        // the reader is gone or the disk is full: there is nowhere to report that
       }
     };
   };
@@ -103,7 +103,7 @@ const ORDER: readonly string[] = [...LOG_LEVELS, 'silent'];
 const strictest = (a: LogLevel, b: LogLevel | 'silent' | undefined): LogLevel | 'silent' =>
   b !== undefined && ORDER.indexOf(b) > ORDER.indexOf(a) ? b : a;
 
-/** The level in RUST_LOG that holds for everything; filters for single modules are not ours. */
+/** The level in RUST_LOG for everything; filters for single modules do not apply to us. */
 const rustLog = (filter: string | undefined): LogLevel | 'silent' | undefined => {
   for (const item of (filter ?? '').split(',')) {
     const word = item.trim().toLowerCase();
@@ -113,11 +113,11 @@ const rustLog = (filter: string | undefined): LogLevel | 'silent' | undefined =>
   return undefined;
 };
 
-/** The clock with fractions of its milliseconds: `performance` has it too, and takes 5 ms to load. */
+/** The clock with fractional milliseconds: `performance` has it too, but takes 5 ms to load. */
 const clock = (): number => startedAt + Number(process.hrtime.bigint()) / 1e6;
 const startedAt = Date.now() - Number(process.hrtime.bigint()) / 1e6;
 
-/** Local time with microseconds and the offset of its zone. */
+/** Local time with microseconds and its UTC offset. */
 const timestamp = (milliseconds: number): string => {
   const micros = Math.floor(milliseconds * 1000);
   const date = new Date(Math.floor(micros / 1000));
@@ -129,17 +129,17 @@ const timestamp = (milliseconds: number): string => {
   return `${day} ${time}.${pad(((micros % 1e6) + 1e6) % 1e6, 6)} ${zone}`;
 };
 
-/** Names of files end up in messages: a terminal must not take them for commands. */
+/** File names end up in messages: a terminal must not take them for control sequences. */
 const printable = (message: string): string =>
   // eslint-disable-next-line no-control-regex
   message.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, c => {
     return `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`;
   });
 
-/** How long a full pipe is waited for before a text is given up, in milliseconds. */
+/** How long to wait for a full pipe before giving up on a text, in milliseconds. */
 const PATIENCE = 2000;
 
-/** Writes to a descriptor until all is written, or it cannot be; never throws. */
+/** Writes to a descriptor until all is written, or cannot be; never throws. */
 export const fdStream = (fd: number): LogStream => {
   let patience = PATIENCE;
   return {
@@ -150,8 +150,8 @@ export const fdStream = (fd: number): LogStream => {
           at += writeSync(fd, bytes, at);
           patience = PATIENCE;
         } catch (error) {
-          // stderr may be a pipe that does not block, and be full; who never reads it is waited
-          // for once
+          // stderr may be a non-blocking pipe, and full; a reader that never reads is waited for
+          // only once
           if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || patience <= 0) return;
           Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
           patience -= 5;

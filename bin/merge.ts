@@ -1,4 +1,4 @@
-/** merge: one bootstrap of those of an image's layers. */
+/** merge: makes one bootstrap of those of an image's layers. */
 import { statSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -72,7 +72,7 @@ function* batches(merged: Merged, blobs: readonly string[]): Iterable<ArtifactPa
   yield [{ kind: 'image', image: { blobs, blobSize, entryCount: 0 } }];
 }
 
-/** One layer after another: never more than one bootstrap is held beside what was made of them. */
+/** Takes one layer at a time, so only one layer's bootstrap is held beside the merged result. */
 const mergeLayers = async (
   values: Values,
   paths: readonly string[],
@@ -111,11 +111,11 @@ const mergeLayers = async (
     }
     first ??= bootstrap;
   }
-  const { version, compressor } = first!; // the parser wants one
+  const { version, compressor } = first!; // the parser requires one
   return { merged: merger.finish({ prefetch }), first: { version, compressor } };
 };
 
-/** The blobs of a layer; where their files are at hand, with what only a whole file can tell. */
+/** The blobs of a layer; if their files are available, with what only a whole file can tell. */
 const blobsOf = async (bootstrap: Bootstrap, place: BlobPlace | undefined): Promise<BlobInfo[]> => {
   const blobs: BlobInfo[] = [];
   for (const record of bootstrap.blobs) {
@@ -148,7 +148,7 @@ const measured = async (
   }
 };
 
-/** The table of contents of a blob has five entries. */
+/** More than a blob's table of contents takes, which has five entries. */
 const MAX_TOC = 0x1000;
 
 /** Where the bootstrap goes: a file, or a directory where it is named by its sha256. */
@@ -167,7 +167,7 @@ export const bootstrapTarget = (values: Pick<Values, 'bootstrap' | 'blob-dir'>):
   return { directory };
 };
 
-/** What the command line says of the blob of each layer. */
+/** What the command line says about the blob of each layer. */
 const knownBlobs = (values: Values, paths: readonly string[]): OwnBlob[] => {
   const list = (
     option:

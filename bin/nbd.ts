@@ -10,19 +10,19 @@ import type { CommandContext } from './command.js';
 import { openImage } from './open-image.js';
 import type { Values } from './options.js';
 
-/** What clients are told to read in: a page, of which Tarfs images have eighths as blocks. */
+/** Preferred size of clients' reads: a page, though a block of a Tarfs image is an eighth of it. */
 const PREFERRED_SIZE = 4096;
 
-/** Errors of which each is logged once. */
+/** How many distinct errors are remembered, so that each is logged once. */
 const MOST_SAID = 1000;
 
-/** Prints the URI for clients when they can connect. Returns when the signal comes. */
+/** Prints the URI for clients once they can connect. Returns when the signal comes. */
 export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promise<void> => {
   const { log, signal } = context;
   const from = await openImage(values.bootstrap);
   const { bootstrap, image } = from;
   const { config, 'blob-dir': blobDir } = values;
-  const place = (await givenPlace({ backend: values, blobDir, config }))!; // the parser requires one
+  const place = (await givenPlace({ backend: values, blobDir, config }))!; // one is required
   const open = (index: number): Promise<RandomBytes> => openBlob(bootstrap.blobs[index]!, place);
   const map = blockMap(bootstrap, image.length);
   const device = await openBlockReader({
@@ -34,7 +34,7 @@ export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promi
     cacheSize: values['cache-size'],
   });
   for (const { blob } of map.blobs) {
-    // it may come later: until then reads of it fail
+    // a missing blob may still come: until then reads of it fail
     const found = await open(blob.index).catch((error: unknown) => log.warn(describe(error)));
     await found?.close();
   }
@@ -44,7 +44,7 @@ export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promi
       device,
       blockSize: PREFERRED_SIZE,
       onReadError(error) {
-        // a client may ask a thousand times
+        // a client may repeat a failing read a thousand times
         const line = describe(error);
         if (said.has(line)) return;
         if (said.size === MOST_SAID) said.clear();

@@ -1,4 +1,4 @@
-/** Opens images: a bootstrap file, or a blob that has its bootstrap in it. */
+/** Opens images: a bootstrap file, or a blob that contains its bootstrap. */
 import { basename } from 'node:path';
 import type { Bootstrap } from '../lib/bootstrap.js';
 import { prepareCompressors } from '../lib/compress.js';
@@ -22,8 +22,8 @@ const MAX_BOOTSTRAP = 2 ** 31 - 1;
 const HEAD_SIZE = 4096;
 
 /**
- * Reads and parses an image. Blobs that hold their own bootstrap cannot know their id: it is taken
- * from the file's name, up to the first dot.
+ * Reads and parses an image. A blob that contains its own bootstrap cannot contain its id, which is
+ * taken from the file's name, up to the first dot.
  */
 export const openImage = async (path: string): Promise<Image> => {
   const source = await openBytes(path);
@@ -32,10 +32,10 @@ export const openImage = async (path: string): Promise<Image> => {
     const bootstrap = parseBootstrap(image);
     const fileId = fileIdOf(path);
     for (const blob of bootstrap.blobs) {
-      // one that others have made is not this file, though nydus-image marks it like the blob that is
+      // an external blob is not this file, though nydus-image marks it like the blob that is
       if (blob.features & BlobFeature.EXTERNAL) continue;
       const old = inlined && !(blob.features & BlobFeature.CAP_TAR_TOC);
-      // a layer that is only referenced has its own id, whatever the file beside it is called
+      // a layer that is only referenced has its own id, whatever the name of the file beside it
       const kin = BlobFeature.INLINED_FS_META | BlobFeature.SEPARATE;
       if (old || (blob.features & kin) === BlobFeature.INLINED_FS_META) blob.id = fileId;
       else if ((blob.features & kin) === kin) blob.metaFile = fileId;
@@ -48,7 +48,7 @@ export const openImage = async (path: string): Promise<Image> => {
   }
 };
 
-/** The name of a file up to its first dot: the id of the blob that it is, or has the bootstrap of. */
+/** A file's name up to its first dot: the id of the blob that it is, or whose bootstrap it has. */
 export const fileIdOf = (path: string): string =>
   Buffer.from(basename(path).replace(/\..*$/s, '')).toString('latin1');
 

@@ -6,7 +6,7 @@ import { RafsError } from '../lib/errors.js';
 import { loadImage, type LowerImage } from '../lib/load-tree.js';
 import { openImage, type Image } from './open-image.js';
 
-/** The image at a path; whatever is wrong with it is told as the cause of `message` and the path. */
+/** The image at a path; any failure becomes the cause of an error with `message` and the path. */
 export const openLayer = async (path: string, message: string): Promise<Image> =>
   failingWith(`${message} ${JSON.stringify(path)}`, () => openImage(path));
 
@@ -20,7 +20,7 @@ export const openParent = async (path: string, due: Settings): Promise<LowerImag
 
 /**
  * The chunk dictionary that `--chunk-dict` names, for a build with these settings. Fails with
- * UNSUPPORTED if it has others; one of another digest algorithm is empty.
+ * UNSUPPORTED if it has others; with another digest algorithm, it is empty.
  */
 export const openChunkDict = async (given: string, due: Settings): Promise<ChunkDict> => {
   const path = chunkDictPath(given);
@@ -37,7 +37,7 @@ const checkSettings = (due: Settings, bootstrap: Bootstrap, file: string): void 
   if (why) throw new RafsError('UNSUPPORTED', why, { file });
 };
 
-/** Runs `work`; its failure becomes the cause of one that says `message`. */
+/** Runs `work`; its failure becomes the cause of an error with `message`. */
 export const failingWith = async <T>(message: string, work: () => T | Promise<T>): Promise<T> => {
   try {
     return await work();

@@ -42,7 +42,7 @@ export const optimize = async (
     writeOutputJson(values['output-json'], outputJson(json, { pretty: true }));
   } finally {
     if (output)
-      await output.abandon(); // unless it was finished
+      await output.abandon(); // does nothing once finished
     else await releaseFifo(target);
   }
 };
@@ -108,7 +108,7 @@ const optimizeImage = async (
         features: BlobFeature.IS_SEPARATED_WITH_PREFETCH_FILES,
         made: info => made.push(info),
       });
-      // a blob without chunks cannot be in a table: its readers refuse it
+      // readers refuse a blob table with a blob that has no chunks
       if (rows.length > 0) {
         await staged.addBlob(blob);
         const index = image.blobs.indexOf(made[0]!);

@@ -18,7 +18,7 @@ export const fail = (sentence: string, details: readonly string[], usage?: strin
   throw new UsageError(`${blocks.join('\n\n')}\n`);
 };
 
-/** What a part of the command line is read by. */
+/** What a part of the command line is parsed with. */
 export interface Scope {
   readonly prog: string;
   readonly command: CommandName | undefined;
@@ -26,7 +26,7 @@ export interface Scope {
   readonly positional?: CommandRow['positional'];
 }
 
-/** Names the option that comes first on the command line, and what it does not go with. */
+/** On a conflict, fails and names the option that comes first and those it does not go with. */
 export const checkConflicts = (
   { prog, command, rows, positional }: Scope,
   given: ReadonlyMap<string, string>,
@@ -65,7 +65,7 @@ export const checkConflicts = (
   );
 };
 
-/** Lists all that is missing. Only what was given counts, not what has a default. */
+/** Fails with a list of all that is missing. Only given options count, not defaults. */
 export const checkRequired = (
   { prog, command, rows, positional }: Scope,
   given: ReadonlyMap<string, string>,

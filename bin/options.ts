@@ -1,11 +1,11 @@
 /**
  * The options of all commands: names, short forms, hidden aliases, defaults, values, and which of
- * them go together. Parser, help and the types of what commands receive are all made from these
- * tables, so that a default or a name is written once.
+ * them go together. Parser, help and the types of what commands receive all derive from these
+ * tables, so a default or a name is written once.
  */
 import { TYPE_NAMES } from '../lib/modes.js';
 
-/** A whole number; both limits are allowed. The texts are what follows the value in an error. */
+/** A whole number; both limits are inclusive. The texts follow the value in an error message. */
 export interface NumberRule {
   readonly low: number;
   readonly high: number;
@@ -26,16 +26,15 @@ export interface OptionRow {
   readonly list?: true;
   readonly number?: NumberRule;
   readonly values?: readonly string[];
-  /** values that are accepted but not shown */
   readonly default?: string;
-  /** shown for a default that is found out when it is needed */
+  /** shown for a default that is determined when it is needed */
   readonly defaultText?: string;
   readonly required?: true;
   /** must be given unless one of these is */
   readonly requiredUnless?: readonly string[];
   /** must be given if that option was given with one of these values */
   readonly requiredIf?: readonly [option: string, values: readonly string[]];
-  /** holds both ways, whichever of the two says so */
+  /** holds in both directions, whichever of the two lists it */
   readonly conflicts?: readonly string[];
   readonly requires?: readonly string[];
 }
@@ -157,8 +156,8 @@ export const COMMANDS = {
       },
       blob: {
         short: 'b',
-        // nydus-image demands --external-blob by the same rule and so refuses calls that real
-        // clients make; and it asks for --blob beside --blob-cache-dir, which then conflicts.
+        // nydus-image requires --external-blob by the same rule and so refuses calls that real
+        // clients make; and it requires --blob with --blob-cache-dir, with which it conflicts.
         requiredUnless: ['type', 'blob-dir', 'blob-cache-dir'],
         about: 'File or FIFO for the blob',
       },
@@ -457,12 +456,12 @@ export const COMMANDS = {
 
 export type CommandName = keyof typeof COMMANDS;
 
-/** Words that only lead to commands. */
+/** Words that only introduce commands. */
 export const GROUPS: Readonly<Record<string, string>> = {
   chunkdict: 'Work with chunk dictionaries',
 };
 
-/** What a call without a command is short for when something is piped into it. */
+/** What a call without a command stands for when something is piped into it. */
 export const PIPE_ARGV = [
   'create',
   '--type',
@@ -483,7 +482,7 @@ type Given<Row extends OptionRow> = Row extends { list: true }
       ? Value
       : string;
 
-/** The value of an option: undefined where it was not given and has no default. */
+/** The value of an option: undefined if it was not given and has no default. */
 export type ValueOf<Row extends OptionRow> = Row extends { flag: true }
   ? boolean
   : Row extends { default: string } | { required: true }

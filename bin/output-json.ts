@@ -4,7 +4,7 @@ import type { Compressor } from '../lib/compress.js';
 import { versionId } from './version.js';
 
 export interface Output {
-  /** path; '' where the bootstrap is inside the blob */
+  /** path; '' if the bootstrap is inside the blob */
   bootstrap: string;
   /** ids of all blobs of the blob table, by blob index */
   blobs: readonly string[];
@@ -18,7 +18,7 @@ export interface Output {
   compressor: Compressor;
 }
 
-/** The text: pretty with two blanks or compact, without a newline at its end. */
+/** The JSON text: indented by two spaces or compact, without a trailing newline. */
 export const outputJson = (output: Output, { pretty }: { pretty: boolean }): string => {
   // readers may depend on this order of keys
   const value = {

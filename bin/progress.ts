@@ -1,7 +1,7 @@
 /**
  * Progress of a pipeline on stderr: a bar for people, lines of JSON for programs.
  *
- * `update` only keeps what it is given; a timer draws, and never keeps the process alive.
+ * `update` only stores the counters; a timer draws, and never keeps the process alive.
  */
 import { fdStream } from './log.js';
 
@@ -17,21 +17,21 @@ export interface Counters {
 export interface Progress {
   /** Cheap: called for every batch. */
   update(counters: Counters): void;
-  /** Ends the progress; later calls of anything do nothing. */
+  /** Ends the display; later calls of any method do nothing. */
   done(): void;
   /** The same, for a command that failed. */
   failed(): void;
-  /** Clears the bar, until it is next drawn: before something else is written to the terminal. */
+  /** Clears the bar until it is next drawn: for use before other output to the terminal. */
   hide(): void;
 }
 
 export interface ProgressOptions {
   mode: ProgressMode;
-  /** what the bar says it is doing */
+  /** what is being done, shown in front of the bar */
   title: string;
-  /** bytes that will come in, where that is known */
+  /** bytes that will come in, if that is known */
   totalIn?: number | undefined;
-  /** stderr is a terminal; found out unless given */
+  /** whether stderr is a terminal; detected by default */
   isTty?: boolean;
   /** instead of stderr */
   write?: (text: string) => void;
@@ -43,7 +43,7 @@ const INTERVAL = 200; // milliseconds
 
 const SILENT: Progress = { update() {}, done() {}, failed() {}, hide() {} };
 
-/** How a mode shows progress: as it goes, and at its end. */
+/** How a mode shows progress: along the way, and at the end. */
 interface Display {
   draw(counters: Counters, elapsed: number): void;
   end(counters: Counters, elapsed: number, failed: boolean): void;
@@ -120,7 +120,7 @@ const bar = ({
   write: (text: string) => void;
   columns: number;
 }): Display => {
-  // Only its formatter: its bars have timers that keep a process alive, and watch signals.
+  // Only its formatter: its bars have timers that keep the process alive, and watch signals.
   let format: typeof import('cli-progress').Format | undefined;
   void import('cli-progress').then(
     module => {
@@ -171,7 +171,7 @@ const bar = ({
   };
 };
 
-/** What the formatter makes bars of. */
+/** The formatter's settings for bars. */
 const BAR = {
   barsize: 24,
   barCompleteString: '='.repeat(24),

@@ -1,13 +1,13 @@
-/** For a command line that was not understood: nobody is left waiting at a FIFO that it names. */
+/** For an invalid command line: makes sure that nobody is left waiting at a FIFO that it names. */
 import { releaseFifo, releaseSourceFifo } from '../streams/fifo.js';
 
-/** Options whose value is written to; what else is a FIFO is read. */
+/** Options whose value is written to; any other FIFO is read. */
 const OUTPUTS = new Set([
   ...['-b', '--blob', '-B', '--bootstrap', '--external-blob'],
   ...['--output', '-O', '--output-bootstrap', '-J', '--output-json'],
 ]);
 
-/** Opens each FIFO for a moment, the way the command would have. Takes seconds without a peer. */
+/** Opens each FIFO briefly, as the command would have. Takes seconds if there is no peer. */
 export const releaseFifos = async (argv: readonly string[]): Promise<void> => {
   const released = argv.map((argument, i) => {
     const joined = /^(--[^=]+)=(.+)$/s.exec(argument) ?? /^(-[A-Za-z])(.+)$/s.exec(argument);

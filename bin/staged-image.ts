@@ -1,6 +1,6 @@
 /**
- * An image that is made of another one: its new blobs and its bootstrap lie in a folder of their own
- * until all of them have been read back and verified, and only then get their names.
+ * An image that is made from another one: its new blobs and its bootstrap lie in a folder of their
+ * own until all have been read back and verified, and only then get their names.
  */
 import { createReadStream, existsSync, rmSync } from 'node:fs';
 import { mkdir, rename, rm, symlink, unlink } from 'node:fs/promises';
@@ -19,19 +19,19 @@ import { check } from './check.js';
 import type { CommandContext } from './command.js';
 
 export interface StagedImage {
-  /** writes a blob that ends with the finish that names it */
+  /** writes a blob whose last part is the finish that names it */
   addBlob(parts: Readable): Promise<void>;
   writeBootstrap(planned: PlannedBootstrap): Promise<void>;
   /**
-   * Reads everything back: the tree, the tables, and every chunk of the blobs that are at hand, those
-   * that stay in files at `place` too. Fails as `check` does.
+   * Reads everything back: the tree, the tables, and every chunk of the available blobs, including
+   * those that stay in files at `place`. Fails as `check` does.
    */
   verify(blobs: readonly BlobInfo[], place: BlobPlace): Promise<void>;
-  /** Gives the blobs their names, then the bootstrap its own; nothing stays of it if that fails. */
+  /** Gives the blobs their names, then the bootstrap; leaves nothing new behind if that fails. */
   publish(made: readonly BlobInfo[], bootstrap: Output): Promise<void>;
 }
 
-/** Makes an image that is to have its new blobs in a directory. Nothing else is left there. */
+/** Makes an image whose new blobs go to a directory. Nothing else is left there. */
 export const stageImage = async <T>(
   directory: string,
   { log, signal }: Pick<CommandContext, 'log' | 'signal'>,
@@ -41,7 +41,7 @@ export const stageImage = async <T>(
   const blobDir = join(folder, 'blobs');
   const bootstrapPath = join(folder, 'bootstrap');
   const vanish = (): void => rmSync(folder, { recursive: true, force: true });
-  process.on('exit', vanish); // of a process that is stopped
+  process.on('exit', vanish); // also if the process is stopped
   try {
     await mkdir(folder, { mode: 0o700 });
     await mkdir(blobDir);
@@ -77,7 +77,7 @@ export const stageImage = async <T>(
             if (isNew) named.push(target);
           }
           for await (const bytes of createReadStream(bootstrapPath)) {
-            await bootstrap.write([bytes as Buffer]); // no encoding was asked for
+            await bootstrap.write([bytes as Buffer]); // no encoding is set
           }
           await bootstrap.finish();
         } catch (error) {

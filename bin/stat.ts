@@ -8,16 +8,16 @@ import type { CommandIo } from './io.js';
 import { openImage } from './open-image.js';
 
 export interface StatOptions {
-  /** the base image; wins over `blobDir` */
+  /** the base image; takes precedence over `blobDir` */
   bootstrap?: string;
   /** every image in it is a base image, and they are compared with one another */
   blobDir?: string;
   /** compared with the base */
   target?: string;
-  /** images with another one are counted but not compared; blake3 unless given */
+  /** images with another one are counted but not compared; default: blake3 */
   digester?: Digester;
   config?: string;
-  /** nothing is printed: the result is what is wanted */
+  /** print nothing: only the result is wanted */
   quiet?: boolean;
 }
 
@@ -33,7 +33,7 @@ export const stat = async (
   if (bootstrap !== undefined) gatherer.addBase((await openImage(bootstrap)).bootstrap);
   else {
     for (const path of await imagesIn(blobDir!, target)) {
-      // a directory of images has other files too
+      // a directory of images may have other files too
       const image = await openImage(path).catch((error: unknown) => {
         if (error instanceof RafsError) return undefined;
         throw error;
@@ -47,7 +47,7 @@ export const stat = async (
   return statistics;
 };
 
-/** Regular files without extension, but for the target; in the order of their names. */
+/** Regular files without an extension, except the target; in the order of their names. */
 const imagesIn = async (directory: string, target: string | undefined): Promise<string[]> => {
   const paths: string[] = [];
   for (const name of (await readdir(directory)).sort()) {

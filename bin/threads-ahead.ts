@@ -1,6 +1,6 @@
 /**
- * Starts the threads that a build will want while the modules of the build are loaded: each takes as
- * long.
+ * Starts the threads that a build will need while the modules of the build are loaded: the two take
+ * equally long.
  */
 import fs from 'node:fs';
 import { CONVERSIONS, conversionType } from '../lib/modes.js';
@@ -9,12 +9,12 @@ import type { Invocation } from './command-line.js';
 
 type CreateInvocation = Extract<Invocation, { command: 'create' }>;
 
-/** A source of less is done before a thread is there. */
+/** A smaller source is done before a thread has started. */
 const WORTH_A_THREAD = 0x200000;
-/** What a thread must have to do, to be worth its start beside others. */
+/** Bytes of work that make one more thread worth its start. */
 const WORTH_ANOTHER = 0x800000;
 
-/** Nothing is refused here: what is wrong with the options, the build says. */
+/** Refuses nothing: the build reports what is wrong with the options. */
 export const startThreads = ({ values, positionals }: CreateInvocation): void => {
   const fileSize = sizeOf(positionals[0]!); // the parser requires it
   const isFile = fileSize !== undefined;
@@ -35,12 +35,12 @@ export const startThreads = ({ values, positionals }: CreateInvocation): void =>
   }
 };
 
-/** Bytes of a regular file; undefined for what only reading tells the size of. */
+/** Size of a regular file; undefined if only reading can tell the size. */
 const sizeOf = (source: string): number | undefined => {
   try {
     const stat = fs.statSync(source, { throwIfNoEntry: false });
     return stat?.isFile() ? stat.size : undefined;
   } catch {
-    return 0; // it cannot be read either
+    return 0; // then it cannot be read either
   }
 };

@@ -24,7 +24,7 @@ export const shownPositional = ({ name, many, required }: PositionalRow): string
   `${required ? `<${name}>` : `[${name}]`}${many ? '...' : ''}`;
 
 /**
- * The line under an error or a help's about text.
+ * The usage line under an error, or under the description in a help text.
  *
  * @param used names of options to show after the required ones; without any, `[OPTIONS]` stands
  *   for all that are not required
@@ -96,7 +96,7 @@ export const commandHelp = (prog: string, command: CommandName): string => {
 
 const HELP_ROW = ['help', 'Print help of the program or of a command'] as const;
 
-/** Help of a word that only leads to commands, such as `chunkdict`. */
+/** Help of a word that only introduces commands, such as `chunkdict`. */
 export const groupHelp = (prog: string, group: string): string =>
   [
     `${GROUPS[group]}\n`,

@@ -1,4 +1,4 @@
-/** What this program is. Known from its package only: no git, no clock. */
+/** The program's version. Taken from its package only: no git, no clock. */
 import { readFileSync } from 'node:fs';
 
 interface Build {
@@ -10,12 +10,12 @@ interface Build {
 
 let known: Build | undefined;
 
-/** Version, and commit and time of the build where the package was given them. */
+/** Version, and commit and time of the build if the package was given them. */
 export const build = (): Build => {
   if (known) return known;
   // compiled, this file lies in dist/bin/
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const manifest = JSON.parse(text) as Readonly<Record<string, unknown>>; // our own, an object
+  const manifest = JSON.parse(text) as Readonly<Record<string, unknown>>; // our own file: an object
   const field = (name: string): string => {
     const value = manifest[name];
     return typeof value === 'string' && value !== '' ? value : 'unknown';
@@ -29,8 +29,8 @@ export const build = (): Build => {
 export const versionId = (): string => `${build().version}-${build().commit}`;
 
 /**
- * What `--version` prints, byte for byte as nydus-image lays it out; only the compiler's line
- * names Node. A client takes the version by /Version:\s*(v.*)/.
+ * What `--version` prints: the layout of nydus-image, byte for byte, except that the compiler's
+ * line names Node. A client extracts the version with /Version:\s*(v.*)/.
  */
 export const versionText = (): string => {
   const { version, commit, time } = build();

@@ -1,6 +1,6 @@
 /**
- * Builds dist/: WebAssembly from assembly/, then TypeScript, then a bundle of the program. Only what
- * changed is done again, and what has no source any more is removed, so that the test of a deleted
+ * Builds dist/: WebAssembly from assembly/, then TypeScript, then a bundle of the program. Only
+ * what changed is rebuilt, and outputs without a source are removed, so that the test of a deleted
  * file does not run.
  */
 import { createHash } from 'node:crypto';
@@ -56,7 +56,7 @@ const buildWasm = () => {
   return 0;
 };
 
-/** The compiler trusts its notes, so they go when dist/ was changed behind its back. */
+/** The compiler trusts its notes, so they are removed if dist/ was changed behind its back. */
 const checkNotes = () => {
   if (!existsSync(at(INFO))) return;
   const written = statSync(at(INFO)).mtimeMs;
@@ -70,7 +70,7 @@ const checkNotes = () => {
   if (!trusted) remove(INFO);
 };
 
-/** A missing output is in order if its source is newer than the notes. */
+/** A missing output is fine if its source is newer than the notes. */
 const newerSourceOf = (file, written) =>
   statSync(at(sourceOf(path.relative(root, file)))).mtimeMs > written;
 
@@ -90,8 +90,9 @@ const compile = () => {
 };
 
 /**
- * The program in few files, which start faster: what a command loads lies in files of its own, and
- * a thread is one file. Packages stay outside. Without esbuild the program runs from its modules.
+ * Bundles the program into few files, which start faster: what a command loads lies in files of its
+ * own, and a thread is one file. Packages stay outside. Without esbuild the program runs from its
+ * modules.
  */
 const bundle = async () => {
   rmSync(at('dist/bundle'), { recursive: true, force: true });
@@ -118,7 +119,7 @@ const bundle = async () => {
   }
 };
 
-/** The exit status: 0 when all is built and the types are right. */
+/** Returns the exit status: 0 if everything is built and the types are right. */
 export const build = async () => {
   mkdirSync(at('dist/lib'), { recursive: true });
   prune();

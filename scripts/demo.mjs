@@ -1,6 +1,6 @@
 /**
- * A tour with files of this machine: a layer is made, converted in a pipe, checked, looked into
- * and unpacked again, and what comes out is compared with what went in.
+ * A tour with files from this machine: a layer is made, converted in a pipe, checked, inspected and
+ * unpacked again, and the result is compared with the input.
  *
  *     npm run demo
  *
@@ -17,7 +17,7 @@ import { root } from './project.mjs';
 
 const DEMO = path.join(root, 'demo');
 const BIN = 'dist/bin/rafs-stream.js';
-/** The layer's files are taken from the first of these, until there are enough. */
+/** The layer's files are taken from these, in order, until there are enough. */
 const SOURCES = ['/usr/include', '/usr/share/doc', '/usr/share/perl', '/usr/lib/python3', root];
 const WANTED_BYTES = 64e6;
 const WANTED_FILES = 8000;
@@ -37,7 +37,7 @@ const sizeOf = file => statSync(path.join(root, file)).size;
 
 class DemoFailure extends Error {}
 
-/** Runs a line of shell in the project, as a reader would; its output, time and peak memory. */
+/** Runs a shell command in the project, as a reader would; returns its output, time and peak. */
 const shell = async (line, { quiet = false, expect = 0 } = {}) => {
   shownCommand(line);
   const started = performance.now();
@@ -62,7 +62,7 @@ const shell = async (line, { quiet = false, expect = 0 } = {}) => {
   return result;
 };
 
-/** Watches the programs that a shell has started; on Linux, their largest peak of memory. */
+/** Watches a shell and the programs that it starts; on Linux, returns their largest peak. */
 const watchMemory = pid => {
   let most = 0;
   const look = () => {
@@ -73,7 +73,7 @@ const watchMemory = pid => {
         most = Math.max(most, 1024 * Number(/^VmHWM:\s*(\d+)/m.exec(status)?.[1] ?? 0));
       }
     } catch {
-      // it has ended, or this system tells nothing
+      // the process has ended, or this system has no such files
     }
   };
   const timer = setInterval(look, 20);
@@ -92,7 +92,7 @@ const readable = file => {
   }
 };
 
-/** Paths, without the leading '/', of files enough for a layer; each after its directory. */
+/** Paths, without the leading '/', of enough files for a layer; each after its directory. */
 const chooseFiles = () => {
   const chosen = new Set();
   const facts = { bytes: 0, files: 0 };

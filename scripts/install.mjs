@@ -1,8 +1,8 @@
 /**
  * Installs the packages that package-lock.json names, unless they are there.
  *
- * After an install the lock's digest is left in node_modules, so that a package that cannot be
- * installed here (an optional one that does not compile, say) is tried once and not at every run.
+ * After an install, the lock's digest is left in node_modules, so that a package that cannot be
+ * installed here (an optional one that does not compile, say) is tried once and not on every run.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ const read = file => {
 
 const lockDigest = () => createHash('sha256').update(readFileSync(LOCK)).digest('hex');
 
-/** Whether a package is for this platform, by the lists that npm keeps of it. */
+/** Whether a package's list of platforms, as npm keeps it, includes this one. */
 const fits = (list, value) => {
   if (!list || list.includes('any')) return true;
   if (list.includes(`!${value}`)) return false;
@@ -38,7 +38,7 @@ const foreign = entry =>
   !fits(entry.cpu, process.arch) ||
   (entry.libc !== undefined && !fits(entry.libc, libc()));
 
-/** What npm says it has installed is what the lock names. */
+/** Whether what npm says it has installed is what the lock names. */
 const matches = () => {
   const have = read(path.join(root, 'node_modules/.package-lock.json'));
   if (have === undefined) return false;
@@ -52,8 +52,8 @@ const matches = () => {
 };
 
 /**
- * npm ci refuses where a registry lacks a build of an optional package, even one for another
- * platform; npm install does without it. The lock stays as it is.
+ * npm ci fails if a registry lacks a build of an optional package, even one for another platform;
+ * npm install does without it. The lock stays unchanged.
  */
 const installLoosely = () => {
   process.stdout.write('npm ci refused; npm install is tried instead.\n');
@@ -63,7 +63,7 @@ const installLoosely = () => {
   return status;
 };
 
-/** The exit status: 0 when all is there. */
+/** Returns the exit status: 0 if everything is installed. */
 export const install = () => {
   if (read(STAMP) === lockDigest()) return 0;
   if (!matches()) {

@@ -1,4 +1,4 @@
-/** What the scripts share: where things are, and how to run something. Needs nothing installed. */
+/** What the scripts share: where things are, and how to run programs. Needs no packages. */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, realpathSync } from 'node:fs';
 import path from 'node:path';
@@ -6,14 +6,14 @@ import { fileURLToPath } from 'node:url';
 
 export const root = realpathSync(fileURLToPath(new URL('..', import.meta.url)));
 
-/** Runs a program with our stdio; its exit status, 1 if it could not be started or was killed. */
+/** Runs a program with our stdio; returns its status, 1 if it could not start or was killed. */
 export const run = (command, args, options = {}) => {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
   if (error) process.stderr.write(`${command}: ${error.message}\n`);
   return status ?? 1;
 };
 
-/** Runs npm: the one that runs us, where one does. */
+/** Runs npm: the one that runs this script, if one does. */
 export const npm = (args, options) => {
   const { npm_execpath: cli } = process.env;
   return cli?.endsWith('.js')

@@ -1,11 +1,11 @@
 /**
- * Installs and builds what is needed, then runs the tests: all of them, or those that are named.
+ * Installs and builds what is needed, then runs the tests: all of them, or those named.
  *
  *     npm test
  *     npm test -- test/streams/chunker.test.ts
  *     npm test -- test/lib --bail
  *
- * Leaves the counts in .tap/counts.json: { passed, failed, skipped } as tap has them.
+ * Writes the counts to .tap/counts.json: { passed, failed, skipped } as tap reports them.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ const OUTPUT = path.join(root, '.tap/output.tap');
 const TAP = path.join(root, 'node_modules/tap/dist/esm/run.mjs');
 const COUNTS = path.join(root, '.tap/counts.json');
 
-/** What tap is to run for an argument: compiled tests for a source or a directory of them. */
+/** What tap should run for an argument: the compiled tests of a source file or a directory. */
 const compiled = argument => {
   const file = path.relative(root, path.resolve(argument));
   if (!file.startsWith('test')) return [argument];
@@ -56,13 +56,13 @@ const countsOf = output => {
   return { passed: pass, failed: fail, skipped: skip + todo };
 };
 
-/** Lines of TAP that only say that something nested went well: a hundred thousand of them. */
+/** Whether a line of TAP only says that something nested passed: a hundred thousand of them do. */
 const isDetail = line =>
   line.trim() === '' ||
   /^\s*\d+\.\.\d+$/.test(line) ||
   (/^\s+(ok \d|# Subtest)/.test(line) && !/ # (SKIP|TODO)/i.test(line));
 
-/** Runs tap for a log: its whole output goes to the file, what matters of it to stdout. */
+/** Runs tap for a log: all its output goes to the file, and what matters to stdout. */
 const runForLog = async args => {
   const output = createWriteStream(OUTPUT);
   const child = spawn(process.execPath, [TAP, ...args], {

@@ -1,6 +1,6 @@
 /**
- * Compares a blob's own tables with the bootstrap: CI header and table, table of contents, and the
- * digests that the latter has of the sections.
+ * Compares a blob's own tables with the bootstrap: CI header and table, table of contents (TOC),
+ * and the section digests in the TOC.
  */
 import { createHash } from 'node:crypto';
 import type { BlobRecord, Bootstrap } from '../lib/bootstrap.js';
@@ -24,14 +24,14 @@ import type { RandomBytes } from './random-bytes.js';
 const DIGEST_SIZE = 32;
 const PIECE = 0x10_0000;
 
-/** A blob at hand, and what it says of its chunks. */
+/** What an available blob says about its chunks. */
 export interface CheckedBlob {
   table?: ChunkInfoTable;
-  /** digests of all chunks, where the blob carries them */
+  /** digests of all chunks, if the blob carries them */
   digests?: Buffer;
 }
 
-/** Reads a blob's tables and fails with CORRUPT or MISMATCH where they do not hold. */
+/** Reads a blob's tables; fails with CORRUPT or MISMATCH if they are wrong. */
 export const checkBlob = async (source: RandomBytes, blob: BlobRecord): Promise<CheckedBlob> => {
   try {
     const sections = await tocOf(source, blob);
@@ -56,7 +56,7 @@ export const checkBlob = async (source: RandomBytes, blob: BlobRecord): Promise<
   }
 };
 
-/** The table of contents: where the blob table says, or at the tail. */
+/** The sections in the TOC, which lies where the blob table says, or at the tail. */
 const tocOf = async (source: RandomBytes, blob: BlobRecord): Promise<BlobSection[]> => {
   if (blob.tocSize === 0) {
     if (!(blob.features & BlobFeature.HAS_TOC)) return [];
@@ -81,10 +81,10 @@ const tocOf = async (source: RandomBytes, blob: BlobRecord): Promise<BlobSection
   return parseToc(bytes.subarray(0, entriesSize), offset);
 };
 
-/** Sections that are encrypted where the blob is. */
+/** Sections that are encrypted if the blob is. */
 const SEALED: ReadonlySet<string> = new Set([Section.META, Section.META_HEADER]);
 
-/** The unpacked bytes of a section; undefined for the chunk data, which are hashed in passing. */
+/** Checks a section; returns its unpacked bytes, but for chunk data, which is only hashed. */
 const checkSection = async (
   source: RandomBytes,
   section: BlobSection,
@@ -94,7 +94,7 @@ const checkSection = async (
     const stored = await source.read(section.offset, section.size);
     return unpackSection(section, SEALED.has(section.name) ? unsealed(stored, blob) : stored);
   }
-  // its digest covers the header behind it
+  // its digest also covers the header after it
   const end = section.offset + section.size + BLOCK_SIZE;
   const hash = createHash('sha256');
   for (let at = section.offset; at < end; at += PIECE) {
@@ -108,7 +108,7 @@ const checkSection = async (
   return undefined;
 };
 
-/** Chunks lie in the order of their indexes, none over another. */
+/** Checks that chunks lie in index order and do not overlap. */
 const checkOrder = (table: ChunkInfoTable, blob: BlobRecord): void => {
   let end = 0;
   for (let index = 0; index < table.count; index++) {
@@ -123,7 +123,7 @@ const checkOrder = (table: ChunkInfoTable, blob: BlobRecord): void => {
   }
 };
 
-/** Compares every chunk that the image uses with the tables of the blobs at hand. */
+/** Compares every chunk that the image uses with the tables of the available blobs. */
 export const compareChunks = (
   bootstrap: Bootstrap,
   blobs: ReadonlyMap<number, CheckedBlob>,

@@ -1,8 +1,8 @@
 /**
- * The block device of an image, read anywhere: the same bytes as block-image makes in order.
+ * The block device of an image with random access: the same bytes that block-image makes in order.
  *
- * Held are the bootstrap, the CI tables of the blobs that were read, the chunks used last up to
- * `cacheSize`, four chunks that are being unpacked, and of the four blobs read last a batch, or
+ * Holds the bootstrap, the CI tables of the blobs read so far, the most recently used chunks up to
+ * `cacheSize`, four chunks being unpacked, and for each of the four blobs read last a batch, or
  * 16 MiB of a gzip layer.
  */
 import { allocate } from '../lib/allocate.js';
@@ -21,7 +21,7 @@ export interface BlockReaderOptions {
   map: BlockMap;
   /** Opens the bytes of a blob, by its index. */
   open: (blobIndex: number) => Promise<RandomBytes>;
-  /** Opens what has the tables of a blob that is a layer as it was. */
+  /** Opens the tables of a blob that is an original layer. */
   openTables: (blobIndex: number) => Promise<RandomBytes>;
   /** bytes of unpacked chunks to keep */
   cacheSize: number;
@@ -30,13 +30,13 @@ export interface BlockReaderOptions {
 /** What can be read like a disk. */
 export interface BlockDevice {
   readonly size: number;
-  /** Bytes of the caller's own; the range must lie on the device. */
+  /** The bytes are the caller's own; the range must lie within the device. */
   read(offset: number, size: number): Promise<Buffer>;
 }
 
 /**
- * Opens no blob yet: each is opened when it is first read, and stays open. UNSUPPORTED for blobs
- * whose chunks no table lists.
+ * Opens no blob yet: each is opened when it is first read, and stays open. Fails with UNSUPPORTED
+ * for blobs whose chunks are in no table.
  */
 export const openBlockReader = async (options: BlockReaderOptions): Promise<BlockReader> => {
   await Promise.all([prepareCompressors(), prepareDigests()]);
@@ -69,15 +69,15 @@ export class BlockReader implements BlockDevice {
   }
 
   /**
-   * Fails as the system does where a blob is missing; CORRUPT or MISMATCH where it is not what the
-   * image says. Another read may succeed.
+   * Fails with the system's error if a blob is missing, with CORRUPT or MISMATCH if it is not what
+   * the image says. Another read may succeed.
    */
   async read(offset: number, size: number): Promise<Buffer> {
     const end = offset + size;
     if (!(offset >= 0 && size >= 0 && end <= this.size)) {
       throw new RangeError(`${size} bytes at ${offset} of ${this.size}`);
     }
-    const bytes = allocate(size).fill(0); // zeros are what lies between blobs
+    const bytes = allocate(size).fill(0); // gaps between blobs are zeros
     if (offset < this.#image.length) this.#image.copy(bytes, 0, offset, end);
     for (const region of this.#regions) {
       const from = Math.max(offset, region.offset);
@@ -89,7 +89,7 @@ export class BlockReader implements BlockDevice {
     return bytes;
   }
 
-  /** Reads that are under way may fail. */
+  /** Reads in progress may fail. */
   async close(): Promise<void> {
     for (const { bytes } of this.#regions) await bytes.close();
   }

@@ -1,12 +1,12 @@
 /**
- * compactor: source of a new blob, made of chunks of other blobs as they are stored.
+ * compactor: source of a new blob, made of chunks of other blobs in their stored form.
  *
- * makes section and finish, of the artifact 'blob'
- * holds a batch of 512 KiB or of one chunk, 1 MiB of each of the blobs read last, four at most, and
- *   the CI table, 16 or 24 bytes per chunk
+ * makes section and finish, for the artifact 'blob'
+ * holds a batch of 512 KiB or of one chunk, 1 MiB of each of the blobs read last (at most four),
+ *   and the CI table, 16 or 24 bytes per chunk
  *
- * The rows of the chunk table get their new places as the chunks are read. Which blob a row is of
- * is left to the caller: that is where its bytes are read from until all are.
+ * The rows of the chunk table get their new places as the chunks are read. Their blob indexes are
+ * left to the caller, because they say where to read from until all chunks have been read.
  */
 import { Readable } from 'node:stream';
 import { BlobFile } from '../lib/blob-file.js';
@@ -24,7 +24,7 @@ const CHUNK_ALIGN = 0x1000;
 const BATCH_BYTES = 0x80000;
 const NO_DIGEST = Buffer.alloc(32);
 
-/** The bytes of a chunk as the new blob is to have them. */
+/** The bytes of a chunk as the new blob will store them. */
 export interface StoredBytes {
   bytes: Buffer;
   compressed: boolean;
@@ -32,13 +32,13 @@ export interface StoredBytes {
 
 export interface CompactorOptions {
   chunks: ChunkTable;
-  /** of the chunk table, in the order in which they are to lie in the blob */
+  /** rows of the chunk table, in the order of their chunks in the blob */
   rows: Uint32Array;
   read: (row: number) => Promise<StoredBytes>;
-  /** the new blob has these of another one */
+  /** properties that the new blob takes from another */
   like: Pick<BlobInfo, 'compressor' | 'digester' | 'chunkSize'>;
   fsVersion: 5 | 6;
-  /** chunks start at multiples of 4 KiB of the uncompressed blob */
+  /** chunks start at multiples of 4 KiB in the uncompressed blob */
   aligned: boolean;
   /** chunks have checksums in the CI table */
   checksums: boolean;
@@ -46,11 +46,11 @@ export interface CompactorOptions {
   tarHeaders?: boolean;
   /** further BlobFeature bits */
   features?: number;
-  /** told what the blob is, before its finish */
+  /** called with the finished blob's facts, before the finish part */
   made: (blob: BlobInfo) => void;
 }
 
-/** Needs `prepareCompressors`. LIMIT for more than the format can hold. */
+/** Needs `prepareCompressors`. Fails with LIMIT for more than the format can hold. */
 export const compactor = (options: CompactorOptions): Readable =>
   Readable.from(batches(options), { objectMode: true, highWaterMark: 2 });
 
@@ -129,7 +129,7 @@ type NewPlace = Pick<
   'index' | 'compressedOffset' | 'compressedSize' | 'uncompressedOffset' | 'compressed'
 >;
 
-/** Gives a row its new place; returns the chunk as a CI table takes it. */
+/** Gives a row its new place; returns the chunk in the form that a CI table takes. */
 const place = (chunks: ChunkTable, row: number, at: NewPlace): PlacedChunk => {
   const uncompressedSize = chunks.uncompressedSize.get(row);
   if (!at.compressed && at.compressedSize !== uncompressedSize) {

@@ -1,6 +1,6 @@
 /**
- * An image's content as one EROFS image that is compressed by EROFS's own means: all data are
- * packed first, since what comes before them says where they lie.
+ * An image's content as one EROFS image that uses EROFS's own compression. All data is packed
+ * first, because the metadata in front of it says where it lies.
  *
  * holds the tree, what file-packer holds, 4 MiB of each spool, and a window of the metadata
  */
@@ -26,26 +26,26 @@ export interface CompressedImageOptions {
   bootstrap: Bootstrap;
   /** by blob index; they stay open */
   blobs: ReadonlyMap<number, RandomBytes>;
-  /** what has the tables of blobs that are layers as they were, by blob index */
+  /** the tables of blobs that are original layers, by blob index */
   tables?: ReadonlyMap<number, RandomBytes>;
   packing: PackingName;
-  /** threads that compress, if there is enough for them to do */
+  /** compression threads, if there is enough work for them */
   workers: number;
-  /** where spools make their files, which together are as large as the image */
+  /** where spools create their files, which together are as large as the image */
   directory: string;
   signal?: AbortSignal;
 }
 
 export interface CompressedImage {
-  /** bytes in all, whole blocks */
+  /** total bytes, in whole blocks */
   size: number;
   blockSize: number;
-  /** To be read once. */
+  /** Can be read once. */
   parts: Readable;
   close(): Promise<void>;
 }
 
-/** Packs everything; fails as blob-reader and chunk-verifier do, and with LIMIT over 16 TiB. */
+/** Packs everything; fails as blob-reader and chunk-verifier do, and with LIMIT above 16 TiB. */
 export const compressedImage = async ({
   bootstrap,
   blobs,

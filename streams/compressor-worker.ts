@@ -1,4 +1,4 @@
-/** The thread behind compressor-pool: knows codecs and digests and nothing of parts. */
+/** The thread behind compressor-pool: knows codecs and digests, and nothing about parts. */
 import { parentPort } from 'node:worker_threads';
 import { prepareCompressors } from '../lib/compress.js';
 import { prepareDigests } from '../lib/digest.js';
@@ -22,7 +22,7 @@ port.on('message', (message: Task | Job) => {
   }
   const { id, slab, sizes } = message;
   if (slab) slabs.set(id, slab);
-  // the pool sends a slab before it names it
+  // the pool sends a slab before it first refers to it by id
   const packed = packRun(slabs.get(id)!, sizes, options);
   Atomics.add(done, 0, 1);
   port.postMessage(packed);

@@ -1,9 +1,9 @@
 /**
- * dir-walk: a directory of the file system, as the entries of a layer and their content.
+ * dir-walk: a directory in the file system, as the entries of a layer and their content.
  *
- * makes entry, data, end, and external where `attributes` say so; parents may come after what is in
- *   them (see `prefetch`)
- * holds a batch, and 1 MiB of small files or of a large one read ahead
+ * makes entry, data, end, and external where `attributes` say so; a parent may come after its
+ *   children (see `prefetch`)
+ * holds a batch, and 1 MiB read ahead, of small files or of a large one
  */
 import fs from 'node:fs';
 import { Readable } from 'node:stream';
@@ -20,19 +20,19 @@ import { xattrReader } from './xattr.js';
 export type WalkPart = EntryPart | DataPart | EndPart | ExternalPart;
 
 export interface DirWalkOptions {
-  /** owners as they are; 0 if false. True unless given */
+  /** keep owners as they are; 0 if false. Default: true */
   explicitUidGid?: boolean;
-  /** leaves out what is a whiteout of this kind; an overlayfs-opaque directory stays */
+  /** leave out whiteouts of this kind; an overlayfs-opaque directory stays */
   dropWhiteouts?: WhiteoutSpec;
-  /** of what is a whiteout of this kind comes only that it is there; nothing that is in it */
+  /** pass on whiteouts of this kind as bare entries, with nothing of their content */
   bareWhiteouts?: WhiteoutSpec;
   /** patterns (lib/prefetch.ts): what they match comes first, pattern by pattern */
   prefetch?: readonly string[];
   /** which files are external: their content is not read */
   attributes?: Attributes | undefined;
-  /** reads small files ahead in the thread pool; decided by how long reads take unless given */
+  /** read small files ahead in the thread pool; by default, decided by how long reads take */
   readAhead?: boolean;
-  /** told of what is left out; one sentence each */
+  /** called with one sentence for each thing left out */
   warn?: (message: string) => void;
 }
 
@@ -42,7 +42,7 @@ interface Found {
   path: Buffer;
 }
 
-/** What becomes of an object: the part it is as an external one, and whether it is nothing else. */
+/** What becomes of an object: an external part, if any, and also an entry unless `unread`. */
 interface Wanted extends Found {
   external?: ExternalPart;
   unread?: boolean;
@@ -54,9 +54,9 @@ const BATCH_BYTES = 0x80000;
 /**
  * Walks in layout order: the root, the children of a directory by name, then each child directory.
  *
- * With patterns, what the first pattern matches comes first, in that order, and so on, then the
- * rest: this is the order of the data in the blob. Fails with the system's error and the path;
- * MISMATCH for a file that became shorter.
+ * With patterns, what the first pattern matches comes first, in that order, then what the second
+ * matches, and so on, then the rest: this is the order of the data in the blob. Fails with the
+ * system's error and the path, or with MISMATCH for a file that became shorter.
  */
 export const dirWalk = (root: string, options: DirWalkOptions = {}): DirWalk => {
   const pools: ContentPools = {};
@@ -64,11 +64,12 @@ export const dirWalk = (root: string, options: DirWalkOptions = {}): DirWalk => 
   return Object.assign(walk, { usePools: () => openPools(pools) });
 };
 
-/** What walks. */
+/** The stream of a walk. */
 export interface DirWalk extends Readable {
   /**
-   * From now on takes buffers from pools, for whoever says which of them are free again. Each pool
-   * is in the order of the stream: one is for small files, which share buffers, one for large ones.
+   * From now on takes buffers from pools, for a caller that reports when they are free again. Each
+   * pool's buffers are in stream order: one pool is for small files, which share buffers, the other
+   * for large ones.
    */
   usePools(): readonly BufferPool[];
 }
@@ -145,7 +146,7 @@ function* wanted(root: string, options: DirWalkOptions): Generator<Wanted> {
   warn?.(`${count} of the external paths are not in the directory, the first is /${shown}`);
 }
 
-/** All objects of the tree, each once, in the order in which they are to come. */
+/** All objects of the tree, each once, in output order. */
 function* objects(root: string, options: DirWalkOptions): Generator<Found> {
   const { prefetch = [], dropWhiteouts = 'none', bareWhiteouts = dropWhiteouts } = options;
   const base = fs.realpathSync.native(root, { encoding: 'latin1' }).replace(/\/$/, '');
@@ -153,7 +154,7 @@ function* objects(root: string, options: DirWalkOptions): Generator<Found> {
   const look = looker(open, options);
   const apart = new Set(prefetch);
 
-  /** What is below a directory, but for what a pattern of its own puts elsewhere. */
+  /** What is below a directory, except what a pattern of its own puts elsewhere. */
   function* below(directory: string): Generator<Found> {
     const pending = [directory];
     for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
@@ -169,8 +170,8 @@ function* objects(root: string, options: DirWalkOptions): Generator<Found> {
     }
   }
 
-  // The root holds no data: it comes first whatever the patterns. Empty files and directories
-  // hold none either, so all that is below a pattern can come with its files.
+  // The root holds no data, so it comes first whatever the patterns. Empty files and directories
+  // hold none either, so everything below a pattern's match can come along with its files.
   const top = look('');
   if (top) yield top;
   for (const pattern of apart) {
@@ -185,7 +186,7 @@ function* objects(root: string, options: DirWalkOptions): Generator<Found> {
   if (!apart.has('')) yield* below('');
 }
 
-/** Names in a directory, in byte order: one character of a latin1 string is a byte. */
+/** Names in a directory, in byte order: each character of a latin1 string is one byte. */
 const namesIn = (directory: string): string[] =>
   at(directory, () => fs.readdirSync(Buffer.from(directory, 'latin1'), 'latin1').sort());
 
@@ -218,7 +219,7 @@ const statOrNone = (path: Buffer): fs.Stats | undefined => {
   }
 };
 
-/** Makes the function that looks at one object; it gives undefined for a whiteout to be dropped. */
+/** Makes a function that looks up one object; it returns undefined for a dropped whiteout. */
 const looker = (
   open: (path: string) => string,
   {
@@ -229,7 +230,7 @@ const looker = (
     attributes,
   }: DirWalkOptions,
 ): ((path: string) => Found | undefined) => {
-  const firstNames = new Map<string, string>(); // of files that have several
+  const firstNames = new Map<string, string>(); // of files with several names
   const xattrsOf = xattrReader(warn);
   return path =>
     at(path, () => {
@@ -237,22 +238,22 @@ const looker = (
       const bytes = Buffer.from(where, 'latin1');
       const stat = fs.lstatSync(bytes, { bigint: true });
       const entry = entryOf(path, stat);
-      // without its attributes: a directory that they make opaque stays
+      // judged without xattrs, so that a directory they make opaque stays
       if (whiteoutOf(dropWhiteouts, entry)) return undefined;
-      // a file that has further names may be needed for them
+      // a file with further names may be needed for those
       if (whiteoutOf(bareWhiteouts, entry) && (entry.type === 'directory' || stat.nlink === 1n)) {
         return { entry: { ...entry, type: bareType(entry.type), size: 0 }, path: bytes };
       }
       if (!explicitUidGid) entry.uid = entry.gid = 0;
       if (entry.type === 'symlink') entry.target = fs.readlinkSync(bytes, 'latin1');
       if (entry.type === 'file' && stat.nlink > 1n) {
-        // names of one file may stand for different external ones
+        // names of one file may refer to different external files
         const key = `${stat.dev}:${stat.ino}:${attributes?.keyOf(path) ?? ''}`;
         const first = firstNames.get(key);
         if (first === undefined) firstNames.set(key, path);
         else Object.assign(entry, { type: 'hardlink', target: first, size: 0 });
       }
-      // one that is elsewhere may lie here empty
+      // the file here may be an empty placeholder for an external one
       if (entry.type === 'file' && entry.size === 0 && attributes?.isExternal(path)) {
         entry.size = attributes.fileSize(path) ?? 0;
       }
@@ -262,13 +263,13 @@ const looker = (
     });
 };
 
-/** Devices stay: they may be whiteouts by being one. */
+/** Devices keep their type: it may be what makes them whiteouts. */
 const bareType = (type: EntryType): EntryType => (type === 'char' ? 'char' : 'file');
 
 const entryOf = (path: string, stat: fs.BigIntStats): Entry => {
   const type = typeOf(stat);
-  const nsec = ((stat.mtimeNs % SECOND) + SECOND) % SECOND; // before 1970 too
-  const root = path === ''; // when the directory was put here says nothing of the layer
+  const nsec = ((stat.mtimeNs % SECOND) + SECOND) % SECOND; // not negative, even before 1970
+  const root = path === ''; // its mtime says nothing about the layer
   return {
     path,
     type,

@@ -1,6 +1,6 @@
 /**
- * FIFOs without blocking: opened with O_NONBLOCK and handed to a socket, so that a peer that is
- * late or silent costs no thread of the pool. Four blocking opens would stop all file access.
+ * FIFOs without blocking: opened with O_NONBLOCK and handed to a socket, so that a late or silent
+ * peer does not occupy a thread of the pool. Four blocking opens would stall all file access.
  */
 import fs from 'node:fs';
 import net from 'node:net';
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 
-/** Whether the path leads to a FIFO; false where nothing is there. */
+/** Whether the path leads to a FIFO; false if nothing is there. */
 export const isFifo = (path: string): boolean => {
   try {
     return fs.statSync(path).isFIFO();
@@ -17,20 +17,20 @@ export const isFifo = (path: string): boolean => {
   }
 };
 
-/** The reading end as a stream. A writer that comes late is waited for; the last one's end is the end. */
+/** The reading end as a stream. Waits for a late writer, and ends when the last writer closes. */
 export const openFifoForReading = (path: string): net.Socket =>
   adopt(fs.openSync(path, O_RDONLY | O_NONBLOCK), 'read');
 
 export interface FifoWaiting {
-  /** how long to wait for a reader; for ever unless given */
+  /** how long to wait for a reader; forever if not given */
   timeoutMs?: number;
-  /** gives up waiting, with the signal's reason */
+  /** stops the wait, with the signal's reason */
   signal?: AbortSignal;
 }
 
 /**
  * The writing end as a stream, once there is a reader. Nothing is truncated.
- * Fails with ENXIO when no reader came in time; a reader that leaves makes writes fail with EPIPE.
+ * Fails with ENXIO if no reader comes in time; if the reader leaves, writes fail with EPIPE.
  */
 export const openFifoForWriting = async (
   path: string,
@@ -40,7 +40,7 @@ export const openFifoForWriting = async (
 /**
  * A stream over a pipe's descriptor, which it closes when it is destroyed.
  *
- * @param onread takes what is read, instead of the stream: it is in the same memory every time
+ * @param onread receives the data instead of the stream, in the same memory every time
  */
 export const adopt = (
   fd: number,
@@ -70,11 +70,11 @@ const openWriting = async (path: string, { timeoutMs, signal }: FifoWaiting): Pr
   }
 };
 
-/** How long a failing command waits for its peer, so that the peer does not wait for ever. */
+/** How long a failing command waits for its peer, so that the peer does not wait forever. */
 const RELEASE_MS = 2000;
 
 /**
- * Before failing early: lets whoever waits for us to write see an end instead of waiting for ever.
+ * Before failing early: lets a reader that waits for data see an end, so that it does not hang.
  * True if there was a reader. Never fails; does nothing to what is not a FIFO.
  */
 export const releaseFifo = async (path: string, timeoutMs = RELEASE_MS): Promise<boolean> => {
@@ -88,7 +88,7 @@ export const releaseFifo = async (path: string, timeoutMs = RELEASE_MS): Promise
 };
 
 /**
- * The same for a source: whoever waits for us to read gets EPIPE instead.
+ * The same for a source: a writer that waits for a reader gets EPIPE.
  * True if there was a writer. Never fails; does nothing to what is not a FIFO.
  */
 export const releaseSourceFifo = async (path: string, timeoutMs = RELEASE_MS): Promise<boolean> => {
@@ -109,34 +109,34 @@ export const releaseSourceFifo = async (path: string, timeoutMs = RELEASE_MS): P
   }
 };
 
-/** How many seconds a FIFO stays open behind a command that fails. */
+/** How many seconds a FIFO stays open after a command has failed. */
 const LINGER_SECONDS = 1;
 
 /**
  * Before failing: keeps the FIFO's writing end open until after this process has ended. Clients of
- * unpack wait for the end of the FIFO and for an exit status, and take the first of them that comes:
- * an end before the status makes them take half a layer for a whole one.
+ * unpack wait for the end of the FIFO and for an exit status, and act on whichever comes first: if
+ * that is the end, they take half a layer for a whole one.
  * Never fails; does nothing to what is not a FIFO.
  */
 export const lingerFifo = async (path: string): Promise<void> => {
   if (!isFifo(path)) return;
   try {
-    const { spawn } = await import('node:child_process'); // hardly anyone needs it
-    const fd = fs.openSync(path, O_RDWR | O_NONBLOCK); // waits for nobody
+    const { spawn } = await import('node:child_process'); // rarely needed
+    const fd = fs.openSync(path, O_RDWR | O_NONBLOCK); // does not block
     try {
       const stdio = ['ignore', fd, 'ignore'] as const;
       const child = spawn('sleep', [`${LINGER_SECONDS}`], { stdio: [...stdio], detached: true });
-      child.on('error', () => undefined); // without it the end comes at once
+      child.on('error', () => undefined); // without the child, the end comes at once
       child.unref();
     } finally {
       fs.closeSync(fd);
     }
   } catch {
-    // as without it
+    // then the end comes at once
   }
 };
 
-/** A read tells: 0 bytes without a writer, EAGAIN with a silent one. */
+/** A read gives 0 bytes if there is no writer, and EAGAIN if there is a silent one. */
 const hasWriter = (fd: number): boolean => {
   try {
     return fs.readSync(fd, Buffer.alloc(1)) > 0;

@@ -1,9 +1,9 @@
 /**
  * Content of files whose attributes are known: small ones whole, large ones in pieces.
  *
- * Small files are read synchronously: from the page cache that takes 8 us a file, a quarter of what
- * three trips through the thread pool do. Where reads turn out to be slow (a cold disk, a network)
- * the pool reads some ahead instead. What is read, and its order, is the same either way.
+ * Small files are read synchronously: from the page cache that takes 8 us per file, a quarter of
+ * the time of three trips through the thread pool. If reads turn out to be slow (a cold disk, a
+ * network), the pool reads some files ahead instead. Content and order are the same either way.
  */
 import fs from 'node:fs';
 import { allocate } from '../lib/allocate.js';
@@ -22,23 +22,23 @@ interface Readable {
 
 /** Larger files are read in pieces. */
 const SMALL_SIZE = 0x20000;
-/** Objects ahead of the one whose turn it is, while the pool reads: at most 1 MiB. */
+/** Objects ahead of the current one while the pool reads: at most 1 MiB. */
 const AHEAD = 8;
-/** A read that takes longer, on average, does not come from the page cache. */
+/** Reads that take longer than this on average do not come from the page cache. */
 const SLOW_MS = 0.2;
-/** Files to be read by the pool before the quick way is tried again. */
+/** Files that the pool reads before synchronous reads are tried again. */
 const POOLED_FILES = 256;
 
-/** What content is read into, where buffers are given back. */
+/** Pools that content is read into, if buffers are given back. */
 export interface ContentPools {
   small?: PooledCopies;
   large?: BufferPool;
 }
 
-/** Bytes of a buffer that small files share. */
+/** Size of a buffer that small files share. */
 const SHARED_SIZE = 0x80000;
 
-/** Opens the pools, and gives them: each has its buffers in the order of the objects. */
+/** Opens the pools and returns them; each hands out its buffers in the order of the objects. */
 export const openPools = (pools: ContentPools): readonly BufferPool[] => {
   const small = new BufferPool(SHARED_SIZE);
   pools.small = new PooledCopies(small);
@@ -46,13 +46,13 @@ export const openPools = (pools: ContentPools): readonly BufferPool[] => {
   return [small, pools.large];
 };
 
-/** An object and, if it is a small file, its content or the promise of it. */
+/** An object and, if it is a small file, its content or a promise of it. */
 export interface WithContent<T extends Readable> {
   object: T;
   content: Buffer | Promise<Buffer> | undefined;
 }
 
-/** Goes through objects and reads the small files among them, ahead where that pays. */
+/** Goes through objects and reads the small files among them, ahead if that pays. */
 export class SmallFiles<T extends Readable> {
   #objects: Iterator<T>;
   #ahead: WithContent<T>[] = [];
@@ -63,8 +63,8 @@ export class SmallFiles<T extends Readable> {
   #current: WithContent<T> | undefined;
 
   /**
-   * @param readAhead whether the thread pool reads; decided by how long reads take unless given
-   * @param pools for content; what is read ahead is not in their order, and has its own buffers
+   * @param readAhead whether the thread pool reads; by default, decided by how long reads take
+   * @param pools for content; files read ahead are not in order, and have buffers of their own
    */
   constructor(objects: Iterator<T>, readAhead?: boolean, pools: ContentPools = {}) {
     this.#objects = objects;
@@ -72,10 +72,11 @@ export class SmallFiles<T extends Readable> {
     this.#pools = pools;
   }
 
-  /** The next object; its promise is to be awaited before the next call. */
+  /** The next object; its promise must be awaited before the next call. */
   next(): WithContent<T> | undefined {
     while (this.#ahead.length <= (this.#byPool ? AHEAD : 0)) {
-      const { done, value } = this.#objects.next() as IteratorResult<T, undefined>; // ours end so
+      // our iterators return no value
+      const { done, value } = this.#objects.next() as IteratorResult<T, undefined>;
       if (done) break;
       this.#ahead.push({ object: value, content: this.#start(value) });
     }
@@ -83,7 +84,7 @@ export class SmallFiles<T extends Readable> {
     return this.#current;
   }
 
-  /** Waits for the reads under way; none leaves a descriptor open. */
+  /** Waits for the reads in progress, so that none leaves a descriptor open. */
   async close(): Promise<void> {
     const all = [this.#current, ...this.#ahead];
     this.#ahead = [];
@@ -100,7 +101,7 @@ export class SmallFiles<T extends Readable> {
     if (this.#byPool) {
       if (--this.#pooled === 0) this.#averageMs = 0;
       const content = readWhole(path, entry);
-      content.catch(() => undefined); // seen when its turn comes, if it comes
+      content.catch(() => undefined); // reported when its turn comes, if it does
       return content;
     }
     const start = performance.now();
@@ -111,8 +112,8 @@ export class SmallFiles<T extends Readable> {
   }
 }
 
-// What was a regular file may be something else by now: a symlink is not followed, a FIFO not
-// waited for.
+// What was a regular file may be something else by now: a symlink is not followed, and a FIFO does
+// not block.
 const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
 
 const readWholeSync = (path: Buffer, entry: Entry, pool?: PooledCopies): Buffer => {
@@ -142,8 +143,8 @@ const readWhole = async (path: Buffer, entry: Entry): Promise<Buffer> => {
 };
 
 /**
- * The content of a file, of `entry.size` bytes even if there are more by now.
- * Fails with MISMATCH if there are fewer, or with the system's error; the place has the path.
+ * The first `entry.size` bytes of a file, even if there are more by now.
+ * Fails with MISMATCH if there are fewer, or with the system's error; either tells the path.
  */
 export async function* largeContent(
   path: Buffer,

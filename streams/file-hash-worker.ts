@@ -1,7 +1,7 @@
 /**
- * The thread behind file-hash: reads an open file from its start, and makes its sha256. What is read
- * at once is little enough to be in the processor's cache when it is hashed, and again when it is
- * overwritten: with buffers twice as large, to read takes four times as long.
+ * The thread behind file-hash: reads an open file from its start, and computes its sha256. The
+ * buffer is small enough to be in the processor's cache when it is hashed, and again when it is
+ * overwritten: with a buffer twice as large, reading takes four times as long.
  */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -30,5 +30,5 @@ const hashOf = ({ fd, size }: FileHashJob): FileHashAnswer => {
   return { digest: hash.digest('hex'), size: at, code };
 };
 
-// one file a thread
+// one file per thread
 port.once('message', (job: FileHashJob) => port.postMessage(hashOf(job)));

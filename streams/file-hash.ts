@@ -1,6 +1,6 @@
 /**
- * The sha256 of an open file, made in a thread that reads it by itself: whoever looks at the file
- * meanwhile need not read all of it, nor wait.
+ * The sha256 of an open file, computed in a thread that reads the file by itself: a caller that
+ * looks at the file meanwhile need not read all of it, nor wait.
  */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -16,17 +16,17 @@ export interface FileHashJob {
 
 export interface FileHashAnswer {
   digest: string;
-  /** bytes that were there */
+  /** bytes read */
   size: number;
   /** the system's error, if reading failed */
   code: string | undefined;
 }
 
-/** A file of less is hashed here: starting a thread takes longer. */
+/** A smaller file is hashed in this thread: starting another takes longer. */
 const THREAD_FROM = 0x200000;
 
 export class FileHash {
-  /** in hex; CORRUPT where the file became shorter meanwhile */
+  /** in hex; rejects with CORRUPT if the file became shorter meanwhile */
   readonly digest: Promise<string>;
   readonly #worker: Worker | undefined;
 
@@ -50,10 +50,10 @@ export class FileHash {
         worker.once('exit', () => reject(new Error('hashing was given up')));
       });
     }
-    this.digest.catch(() => undefined); // whoever awaits it is told
+    this.digest.catch(() => undefined); // reported to whoever awaits it
   }
 
-  /** Gives up what is not done yet; resolves when the descriptor is no longer read. */
+  /** Abandons unfinished work; resolves when the descriptor is no longer read. */
   async close(): Promise<void> {
     await this.#worker?.terminate();
   }

@@ -1,13 +1,14 @@
 /**
- * file-packer: sink of an image's content: files cut into pieces, compressed on all cores, and laid
- * side by side in blocks.
+ * file-packer: sink for an image's content: cuts files into pieces, compresses them on all cores,
+ * and lays them side by side in blocks.
  *
  * takes entry, chunk and end
- * holds 2 slabs of 1 MiB per thread and one more, what each was compressed to, and pieces of a
- *   block or less that belong between those of a slab, 2048 at most
+ * holds 2 slabs of 1 MiB per thread and one more, the compressed output of each, and pieces of a
+ *   block or less that belong between those of a slab, at most 2048
  *
- * Entries come in the order of the rows of the tree that they were loaded into. As in the compressor,
- * pieces are copied into slabs of shared memory, and content that fits one slab is compressed here.
+ * Entries come in the order of the tree rows that they were loaded into. As in the compressor,
+ * pieces are copied into slabs of shared memory, and content that fits one slab is compressed in
+ * this thread.
  */
 import { Writable } from 'node:stream';
 import { allocate } from '../lib/allocate.js';
@@ -23,28 +24,28 @@ import type { Batch } from './stage.js';
 export interface FilePackerOptions {
   tree: Tree;
   packing: PackingName;
-  /** is told of every piece, and says where it goes */
+  /** is told about every piece, and says where it goes */
   pieces: Pieces;
   /** gets the blocks */
   blocks: Spool;
-  /** gets what goes behind inodes, in the order of the rows */
+  /** gets what goes after inodes, in row order */
   tails: Spool;
-  /** threads that compress; 0 compresses in this one. The output does not depend on it. */
+  /** compression threads; 0 compresses in this one. The output does not depend on it. */
   workers: number;
 }
 
 const SLAB_SIZE = 0x100000;
-/** So many pieces are in a run at most: a layer may have a million files of a few bytes. */
+/** Most pieces in a run: a layer may have a million files of a few bytes. */
 const MOST_PIECES = 0x800;
 
-/** A piece of a file; its bytes are the next in the slab, or, if they are few, its own. */
+/** A piece of a file; its bytes are the next ones in the slab, or its own if they are few. */
 interface Piece {
   row: number;
   size: number;
   bytes?: Buffer;
 }
 
-/** Pieces one after another, and those in a slab to be compressed. */
+/** Consecutive pieces, and the slab with those to be compressed. */
 interface Run {
   pieces: Piece[];
   sizes: number[];
@@ -54,7 +55,7 @@ interface Run {
   used: number;
 }
 
-/** Needs `prepareCompressors`. MISMATCH where a file has not the bytes that the tree says. */
+/** Needs `prepareCompressors`. Fails with MISMATCH if a file's size is not what the tree says. */
 export const filePacker = (options: FilePackerOptions): Writable => {
   const { tree, packing, pieces, workers } = options;
   const { compressor } = PACKINGS[packing];
@@ -67,8 +68,8 @@ export const filePacker = (options: FilePackerOptions): Writable => {
   const pending: { run: Run; packing: Packing }[] = [];
   let run: Run | undefined;
   let row = -1;
-  let got = 0; // bytes of the file
-  let used = 0; // of them in the piece under way, which lies behind what the run has
+  let got = 0; // bytes of the current file so far
+  let used = 0; // of them in the current piece, which lies after the run's bytes
 
   const send = (full: Run): void => {
     pending.push({ run: full, packing: pool.pack(full.slab, full.sizes) });
@@ -97,7 +98,7 @@ export const filePacker = (options: FilePackerOptions): Writable => {
     return run;
   };
 
-  /** Completes the piece under way. */
+  /** Completes the current piece. */
   const store = (): void => {
     if (!run || used === 0) return;
     const size = used;
@@ -125,12 +126,12 @@ export const filePacker = (options: FilePackerOptions): Writable => {
     }
   };
 
-  const names = new Uint8Array(tree.sourceCount); // files of which there was a name
+  const names = new Uint8Array(tree.sourceCount); // files of which a name has come
   const end = (): void => {
     store();
     if (!tree.isType(row, 'file')) return;
     const source = tree.source.get(row);
-    const due = names[source] === 0 ? tree.size.get(row) : 0; // another name comes without content
+    const due = names[source] === 0 ? tree.size.get(row) : 0; // further names come without content
     names[source] = 1;
     if (got === due) return;
     throw new RafsError('MISMATCH', `${got} bytes of ${due}`, { path: `/${tree.path(row)}` });
@@ -173,7 +174,7 @@ export const filePacker = (options: FilePackerOptions): Writable => {
 /**
  * The blocks and tails of a run.
  *
- * @param stored size of each piece of the slab as it is compressed, 0 where it is no shorter
+ * @param stored compressed size of each piece of the slab, 0 if that is no shorter
  */
 const place = (
   run: Run,
@@ -191,7 +192,7 @@ const place = (
     const from = bytes ?? run.plain.subarray(plainAt, plainAt + size);
     const placed = pieces.add(row, size, storedSize);
     if (placed.packed) {
-      // what is compressed lies at the end of its blocks, behind zeros
+      // compressed data lies at the end of its blocks, after zeros
       const target = allocate(placed.blocks * BLOCK_SIZE);
       const start = target.length - storedSize;
       target.fill(0, 0, start);

@@ -1,17 +1,17 @@
 /**
- * The thread behind `gunzip({ worker: true })`: gzip bytes in, plain pieces out, both handed over.
+ * The thread behind `gunzip({ worker: true })`: gzip bytes in, plain pieces out, both transferred.
  *
- * It makes a piece only when it was asked for one, which bounds what is under way.
+ * It makes a piece only when asked for one, which bounds the data in flight.
  */
 import { parentPort } from 'node:worker_threads';
 import { RafsError, type Code, type Place } from '../lib/errors.js';
 import { GzipDecoder } from './gunzip.js';
 
-/** `more` asks for one piece more; PIECES_AHEAD are asked for from the start. */
+/** `more` asks for one more piece; PIECES_AHEAD are asked for from the start. */
 export type GunzipRequest =
   { kind: 'bytes'; bytes: Uint8Array } | { kind: 'end' } | { kind: 'more' };
 
-/** `used` comes once for every `bytes`, when nothing is left to make of them. */
+/** `used` comes once for every `bytes`, when all their output has been sent. */
 export type GunzipReply =
   | { kind: 'piece'; bytes: Uint8Array }
   | { kind: 'used' }
@@ -24,7 +24,7 @@ if (!parentPort) throw new Error('gunzip-worker runs in a worker thread');
 const port = parentPort;
 const decoder = new GzipDecoder();
 const waiting: Uint8Array[] = [];
-let pieces: Iterator<Buffer> | undefined; // of the bytes under way
+let pieces: Iterator<Buffer> | undefined; // of the bytes being decoded
 let asked = PIECES_AHEAD;
 let ended = false;
 

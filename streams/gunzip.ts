@@ -10,22 +10,22 @@ import { Stage } from './stage.js';
 import { startThread } from './threads.js';
 
 /**
- * Decodes gzip members, one after the other, from bytes that come in any pieces; what is CORRUPT,
- * and what may follow the last member, is said in lib/gzip-steps.ts.
+ * Decodes consecutive gzip members from bytes that come in pieces of any size; lib/gzip-steps.ts
+ * says what is CORRUPT, and what may follow the last member.
  */
 export class GzipDecoder {
   readonly #steps = new GzipSteps();
   readonly #copyOf: (bytes: Buffer) => Buffer;
-  readonly #most: number; // bytes of a piece
+  readonly #most: number; // bytes in a piece
 
-  /** @param pool that pieces are from; they have buffers of their own without it */
+  /** @param pool for the pieces; without it, they have buffers of their own */
   constructor(pool?: BufferPool) {
     this.#most = pool?.size ?? Infinity;
     const copies = pool && new PooledCopies(pool);
     this.#copyOf = copies ? bytes => copies.copyOf(bytes) : copyOf;
   }
 
-  /** Makes of the next bytes what there is in them, in pieces of 1 MiB, or of the pool's size, at most. */
+  /** Decodes the next bytes, in pieces of at most 1 MiB, or of the size of the pool's buffers. */
   *push(bytes: Uint8Array): Iterable<Buffer> {
     this.#steps.feed(bytes);
     for (;;) {
@@ -35,21 +35,21 @@ export class GzipDecoder {
     }
   }
 
-  /** To be called after the last bytes: CORRUPT if a member is not complete. */
+  /** Must be called after the last bytes; fails with CORRUPT if a member is incomplete. */
   end(): void {
     this.#steps.end();
   }
 }
 
-/** How many parts of the source a worker holds beside the one under way. */
+/** How many parts of the source a worker holds besides the current one. */
 const PARTS_AHEAD = 2;
 
 /**
  * gunzip: the plain bytes of a gzip source.
  *
  * takes bytes, makes bytes of 1 MiB at most, with their offset in the plain stream
- * holds 1.5 MiB: input not used yet, and the window; with a worker, four pieces of 1 MiB and three
- * parts of the source besides
+ * holds 1.5 MiB: input not yet used, and the window; with a worker, also four pieces of 1 MiB and
+ *   three parts of the source
  */
 export const gunzip = ({ worker = false, reads, pieces }: GunzipOptions = {}): Stage<
   BytesPart,
@@ -57,11 +57,11 @@ export const gunzip = ({ worker = false, reads, pieces }: GunzipOptions = {}): S
 > => (worker ? workerGunzip() : plainGunzip(reads, pieces));
 
 export interface GunzipOptions {
-  /** inflate in a thread: a tenth more work in all, but hardly any on this thread */
+  /** inflate in another thread: a tenth more work in all, but hardly any on this one */
   worker?: boolean;
-  /** what the source has its buffers from; not for a worker */
+  /** pool of the source's buffers; not for a worker */
   reads?: BufferPool | undefined;
-  /** for what is made; not for a worker */
+  /** pool for the output; not for a worker */
   pieces?: BufferPool | undefined;
 }
 
@@ -81,9 +81,9 @@ const plainGunzip = (reads?: BufferPool, pieces?: BufferPool): Stage<BytesPart, 
 };
 
 const workerGunzip = (): Stage<BytesPart, BytesPart> => {
-  let worker: Worker | undefined; // not before it is needed: it keeps the process alive
+  let worker: Worker | undefined; // started only when needed: it keeps the process alive
   const replies: GunzipReply[] = [];
-  let failure: Error | undefined; // the thread itself is gone
+  let failure: Error | undefined; // set if the thread itself has failed
   let wake = (): void => undefined;
   let partsAhead = 0;
   let done = false;
@@ -108,13 +108,13 @@ const workerGunzip = (): Stage<BytesPart, BytesPart> => {
       worker.postMessage(request);
       return;
     }
-    // the bytes of a part are its receiver's, so they can be handed over; not so those of a pool
+    // a part's bytes belong to its receiver, so they can be transferred; those of a pool cannot
     const { bytes } = request;
     const own = bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
     worker.postMessage({ kind: 'bytes', bytes: own }, [own.buffer as ArrayBuffer]);
   };
 
-  /** Passes on what the worker makes until `enough`. */
+  /** Passes on the worker's output until `enough`. */
   async function* pieces(enough: () => boolean): AsyncIterable<BytesPart> {
     while (!enough()) {
       const reply = replies.shift();

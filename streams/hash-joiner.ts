@@ -1,11 +1,11 @@
 /**
- * hash-joiner: runs of parts to the parts, the chunks among them with their hashes.
+ * hash-joiner: takes runs apart into their parts, and gives the chunks among them their hashes.
  *
  * takes run, makes entry, chunk (hashed), end and context, passes layer
  * holds nothing
  *
- * A stage of its own since it waits for nothing: parts that go through an asynchronous stage one
- * by one cost several times as much.
+ * A stage of its own because it never waits: passing parts one by one through an asynchronous stage
+ * costs several times as much.
  */
 import { ChunkHashes } from '../lib/chunk-hashes.js';
 import type { ChunkPart, HashedChunk, LayerPart } from '../lib/parts.js';
@@ -40,7 +40,7 @@ const join = ({ parts, hashes: bytes }: RunPart, push: Push<Out>): void => {
       zran,
       digest,
       crc32,
-      // what the digester will say of it
+      // set later by the digester
       ordinal: 0,
       known: false,
     };

@@ -1,26 +1,27 @@
 /**
- * Threads that make sha256 digests of slabs. The slabs are a fixed number: they bound the memory,
- * and whoever fills them waits for a free one. They are shared with the threads, each of which is
- * given one once: to hand a slab over and back takes as long as to hash some hundred kilobytes.
+ * Threads that compute sha256 digests of slabs. The number of slabs is fixed: this bounds memory,
+ * and a caller that fills slabs waits for a free one. Slabs are shared with the threads, and each
+ * thread is sent a slab only once: transferring one back and forth takes as long as hashing some
+ * hundred kilobytes.
  */
 import type { Worker } from 'node:worker_threads';
 import { startThread } from './threads.js';
 
-/** What a thread is told; without an id, to give the digest of all that it had in one run. */
+/** A job for a thread; without an id, to return the digest of the long run. */
 export interface HashJob {
   /** of a slab */
   id?: number;
-  /** the first time that this thread is given it */
+  /** only the first time that this thread gets it */
   slab?: SharedArrayBuffer;
   /** bytes in the slab */
   size: number;
-  /** a digest for each run of this many bytes; without it, they belong to the one long run */
+  /** make a digest for each block of this many bytes; without it, they go into the long run */
   blockSize?: number;
-  /** or hashes of chunks of these sizes, as `hashChunks` makes them */
+  /** or make hashes of chunks of these sizes, as `hashChunks` does */
   chunkSizes?: readonly number[];
 }
 
-/** Digests one after another: of the blocks or chunks, or of the long run at its end. */
+/** Concatenated digests of the blocks or chunks, or the digest of the long run at its end. */
 export interface HashAnswer {
   digests: Uint8Array<ArrayBuffer> | undefined;
 }
@@ -32,7 +33,7 @@ export interface HashPoolOptions {
 }
 
 interface Waiting {
-  /** what is free when it is done */
+  /** freed when the job is done */
   slab: SharedArrayBuffer | undefined;
   resolve(digests: Uint8Array): void;
   reject(error: Error): void;
@@ -55,12 +56,12 @@ export class HashPool {
     this.slabSize = options.slabSize;
   }
 
-  /** Whether there are threads yet. */
+  /** Whether the threads have been started. */
   get started(): boolean {
     return this.#threads.length > 0;
   }
 
-  /** A slab to fill, when one is free. One call at a time. It is the thread's once it was sent. */
+  /** A slab to fill, once one is free. One call at a time. Once sent, it belongs to the thread. */
   take(): Buffer | Promise<Buffer> {
     const free = this.#free.pop();
     if (free) return Buffer.from(free);
@@ -80,9 +81,9 @@ export class HashPool {
     return Buffer.from(this.#free.pop()!);
   }
 
-  /** Adds a slab to the long run, which is made in one thread, and frees it. */
+  /** Adds a slab to the long run, which is hashed in one thread, and frees it. */
   update(slab: Buffer, size: number): void {
-    this.#send(slab, { size }).catch(() => undefined); // told by whatever is called next
+    this.#send(slab, { size }).catch(() => undefined); // reported by the next call
   }
 
   /** The digest of the long run. */
@@ -90,7 +91,7 @@ export class HashPool {
     return this.#send(undefined, { size: 0 });
   }
 
-  /** The digest of every block of a slab, one after another; frees it. */
+  /** The concatenated digests of all blocks of a slab; frees it. */
   blocks(slab: Buffer, size: number, blockSize: number): Promise<Uint8Array> {
     return this.#send(slab, { size, blockSize });
   }

@@ -16,7 +16,7 @@ port.on('message', ({ id, slab, size, blockSize, chunkSizes }: HashJob) => {
     return;
   }
   if (slab) slabs.set(id, slab);
-  const bytes = Buffer.from(slabs.get(id)!, 0, size); // the pool sends a slab before it names it
+  const bytes = Buffer.from(slabs.get(id)!, 0, size); // the pool has sent it before
   let digests: HashAnswer['digests'];
   if (chunkSizes !== undefined) digests = hashChunks(bytes, chunkSizes);
   else if (blockSize !== undefined) digests = blockDigests(bytes, blockSize);

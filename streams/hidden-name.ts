@@ -1,7 +1,7 @@
-/** Names for what is being made, and is not to be found. */
+/** Names for files that are not complete yet, or should never be found. */
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 
-/** A path in a directory that nothing has: hidden, and it says whose it is. */
+/** An unused path in a directory: hidden, and with the program's name in it. */
 export const hiddenName = (directory: string): string =>
   path.join(directory, `.rafs-stream-${randomBytes(8).toString('hex')}`);

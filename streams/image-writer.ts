@@ -1,5 +1,5 @@
 /**
- * image-writer: sink of a disk image; zeros become holes where the output can have them.
+ * image-writer: sink for a disk image; zeros become holes if the output can have them.
  *
  * takes bytes, hole and verity
  * holds one batch
@@ -12,19 +12,19 @@ import type { Output } from './output.js';
 import type { Batch } from './stage.js';
 import type { VerityPart } from './verity-hasher.js';
 
-/** A hole is at least this long, starts and ends at such a multiple: shorter ones save nothing. */
+/** Zeros become holes in whole multiples of this: shorter holes save nothing. */
 const HOLE_UNIT = 0x10000;
 const ZEROS = Buffer.alloc(HOLE_UNIT);
 
 export class ImageWriter extends Writable {
-  /** root of the hash tree in hex, once it has come */
+  /** root of the hash tree in hex, once received */
   root: string | undefined;
-  /** what bytes may come from; told of those that are written */
+  /** pool that bytes may come from; told which of them have been written */
   written: BufferPool | undefined;
   readonly #output: Output;
   #position = 0;
 
-  /** The output is not finished here, but given up if the writer is destroyed before its end. */
+  /** The output is neither finished nor abandoned here: the caller does that. */
   constructor(output: Output) {
     super({ objectMode: true, highWaterMark: 2 });
     this.#output = output;
@@ -50,7 +50,7 @@ export class ImageWriter extends Writable {
     };
     const hole = async (size: number): Promise<void> => {
       await flush();
-      this.#output.hole!(size); // only called where there is one
+      this.#output.hole!(size); // called only if there is one
     };
     for (const part of batch) {
       if (part.kind === 'verity') {
@@ -82,7 +82,7 @@ export class ImageWriter extends Writable {
   }
 }
 
-/** Runs of whole units of zeros, and what lies between them. */
+/** Splits bytes into runs of whole units of zeros, and what lies between them. */
 function* runs(bytes: Buffer, position: number): Iterable<[bytes: Buffer, isZero: boolean]> {
   const first = (HOLE_UNIT - (position % HOLE_UNIT)) % HOLE_UNIT;
   let from = 0;

@@ -1,12 +1,12 @@
 /**
- * The sha256 of bytes that pass, however many: made in the thread of a pool, or here where they fit
- * one of its slabs and it has started no thread.
+ * The sha256 of any number of bytes as they pass: computed in the thread of a pool, or in this
+ * thread if they fit one of its slabs and it has started no thread.
  */
 import { copyShared } from '../lib/bytes.js';
 import { sha256 } from '../lib/digest.js';
 import type { HashPool } from './hash-pool.js';
 
-/** Bytes of a slab that are used at most: a large one would keep the thread waiting for long. */
+/** Most bytes of a slab to use: filling a large one would keep the thread waiting for long. */
 const MOST_USED = 0x100000;
 
 export class LongHash {
@@ -16,7 +16,7 @@ export class LongHash {
   #used = 0;
   #size = 0;
 
-  /** @param pool of one thread, which makes no other long run; `add` and `take` are not to overlap */
+  /** @param pool with one thread and no other long run; `add` and its `take` must not overlap */
   constructor(pool: HashPool) {
     this.#pool = pool;
     this.#room = Math.min(MOST_USED, pool.slabSize);
@@ -27,7 +27,7 @@ export class LongHash {
     return this.#size;
   }
 
-  /** Copies the bytes, when there is room for them; they are the caller's again. One call at a time. */
+  /** Copies the bytes once there is room; then they are the caller's again. One call at a time. */
   async add(bytes: Buffer): Promise<void> {
     this.#size += bytes.length;
     for (let at = 0; at < bytes.length;) {
@@ -40,7 +40,7 @@ export class LongHash {
     }
   }
 
-  /** The digest of all, in hex; to be called once. */
+  /** The digest of all bytes, in hex; may be called once. */
   async digest(): Promise<string> {
     if (!this.#pool.started) {
       return sha256(this.#slab?.subarray(0, this.#used) ?? Buffer.alloc(0)).toString('hex');

@@ -1,5 +1,5 @@
 /**
- * meter: counts the entries that pass, for whoever shows progress.
+ * meter: counts the entries that pass, for the progress display.
  *
  * passes everything
  * holds nothing

@@ -1,12 +1,12 @@
 /**
- * The bytes of one NBD client, whatever it does.
+ * The byte stream of one NBD client, whatever the client does.
  *
- * holds what was read and not taken yet, and what the system does not take yet of one write
+ * holds what was read but not yet taken, and what the system has not yet accepted of one write
  */
 import type { Duplex } from 'node:stream';
 import { ByteQueue } from '../lib/bytes.js';
 
-/** Bytes are read only when they are waited for, and written at the client's pace. */
+/** Reads bytes only on demand, and writes at the client's pace. */
 export class NbdConnection {
   readonly #stream: Duplex;
   readonly #queue = new ByteQueue();
@@ -22,7 +22,7 @@ export class NbdConnection {
     stream.on('close', wake);
   }
 
-  /** Exactly `size` bytes; undefined where the client ends before. */
+  /** Exactly `size` bytes; undefined if the stream ends before. */
   async take(size: number): Promise<Buffer | undefined> {
     while (this.#queue.length < size) {
       if (!(await this.#more())) return undefined;
@@ -30,7 +30,7 @@ export class NbdConnection {
     return this.#queue.take(size);
   }
 
-  /** Lets `size` bytes pass, without holding them; false where the client ends before. */
+  /** Skips `size` bytes without holding them; false if the stream ends before. */
   async skip(size: number): Promise<boolean> {
     for (let left = size; left > 0;) {
       if (this.#queue.length === 0 && !(await this.#more())) return false;
@@ -41,14 +41,14 @@ export class NbdConnection {
 
   async #more(): Promise<boolean> {
     if (this.#stream.destroyed) return false;
-    // a connection that breaks, or is cut by us, has ended
+    // a connection that breaks, or that we destroy, has ended
     const next = await this.#pieces.next().catch(() => undefined);
     if (!next || next.done) return false;
     this.#queue.push(next.value);
     return true;
   }
 
-  /** Resolves when there is room for more, or when nobody will read it. */
+  /** Resolves when there is room for more, or when the client is gone. */
   async write(...pieces: Buffer[]): Promise<void> {
     const stream = this.#stream;
     let room = true;
@@ -60,12 +60,12 @@ export class NbdConnection {
     this.#room = undefined;
   }
 
-  /** Nobody will read what is written. */
+  /** Whether nobody will read what is written. */
   get gone(): boolean {
     return this.#stream.destroyed;
   }
 
-  /** Lets the client have what was written, unless it is gone. */
+  /** Ends the connection after sending what was written, unless the client is gone. */
   async end(): Promise<void> {
     if (this.#stream.destroyed) return;
     await new Promise<void>(resolve => {

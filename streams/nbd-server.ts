@@ -1,6 +1,6 @@
 /**
- * NBD server of one device that is read only, for any number of clients one after another and 64 at
- * once. At most 1 MiB is on its way to each.
+ * NBD server for one read-only device, for any number of clients, at most 64 at a time. At most
+ * 1 MiB is in flight to each.
  */
 import { existsSync } from 'node:fs';
 import { lstat, unlink } from 'node:fs/promises';
@@ -9,19 +9,19 @@ import { RafsError } from '../lib/errors.js';
 import { serveNbd, type NbdSessionOptions } from './nbd-session.js';
 
 export interface NbdServerOptions extends NbdSessionOptions {
-  /** is told what a client did that is not the protocol */
+  /** called when a client violates the protocol */
   onClientError: (error: unknown) => void;
 }
 
 const MOST_CLIENTS = 64;
 
-/** A path on the system, or a port of this machine alone; 0 takes one that is free. */
+/** The path of a Unix socket, or a TCP port on 127.0.0.1; 0 picks a free one. */
 export type NbdAddress = { socket: string } | { port: number };
 
 export interface NbdServer {
   /** Starts; resolves to the URI for clients. */
   listen(address: NbdAddress): Promise<string>;
-  /** Takes the socket away and ends all connections; resolves when nothing reads the device. */
+  /** Removes the socket and ends all connections; resolves when nothing reads the device. */
   close(): Promise<void>;
 }
 
@@ -50,9 +50,9 @@ export const nbdServer = (options: NbdServerOptions): NbdServer => {
             : { host: LOCAL, port: address.port, exclusive: true },
         );
       });
-      server.on('error', options.onClientError); // of one that could not be let in
+      server.on('error', options.onClientError); // a client that could not be accepted
       if ('socket' in address) return `nbd+unix:///?socket=${queryOf(address.socket)}`;
-      return `nbd://${LOCAL}:${(server.address() as AddressInfo).port}`; // it is no path
+      return `nbd://${LOCAL}:${(server.address() as AddressInfo).port}`; // not a path
     },
     async close() {
       const closed = server.listening && new Promise(resolve => server.close(resolve));
@@ -66,10 +66,10 @@ export const nbdServer = (options: NbdServerOptions): NbdServer => {
 const queryOf = (path: string): string => encodeURIComponent(path).replaceAll('%2F', '/');
 
 const LOCAL = '127.0.0.1';
-/** Longer ones do not fit the system's address. */
+/** Longer paths do not fit the system's socket address. */
 const MOST_SOCKET_PATH = 107;
 
-/** Takes away the socket of a server that is gone; one that answers stays, and so does a file. */
+/** Removes the socket of a server that is gone; one that answers stays, and so does a file. */
 const makeWay = async (path: string): Promise<void> => {
   const size = Buffer.byteLength(path);
   if (size > MOST_SOCKET_PATH) {

@@ -1,9 +1,9 @@
 /**
- * What an NBD server says to one client: the handshake, then answers in the order of the requests.
+ * An NBD server's session with one client: the handshake, then replies in the order of requests.
  *
  * holds 1 MiB of a reply
  *
- * Whatever the client sends, the worst that happens is that it is left alone.
+ * Whatever the client sends, the worst that happens is that its connection is closed.
  */
 import type { Duplex } from 'node:stream';
 import { RafsError } from '../lib/errors.js';
@@ -36,19 +36,19 @@ import { NbdConnection } from './nbd-connection.js';
 
 export interface NbdSessionOptions {
   device: BlockDevice;
-  /** in which reads are best */
+  /** preferred unit of reads */
   blockSize: number;
-  /** is told when the device cannot be read */
+  /** called when the device cannot be read */
   onReadError: (error: unknown) => void;
 }
 
-/** For the handshake; after it a client may be silent as long as it likes. */
+/** Time limit for the handshake; after it a client may be silent as long as it likes. */
 const HANDSHAKE_MS = 30_000;
-/** Data of an option: much more than the longest name and every kind of information. */
+/** Most data in an option: much more than the longest name and every kind of information take. */
 const MOST_OPTION = 0x10000;
 const PIECE_SIZE = 0x100000;
 
-/** Serves one client to its end; rejects where it breaks the protocol. The stream is destroyed. */
+/** Serves one client until it leaves; rejects if it breaks the protocol. Destroys the stream. */
 export const serveNbd = async (stream: Duplex, options: NbdSessionOptions): Promise<void> => {
   const client = new NbdConnection(stream);
   const timer = setTimeout(() => stream.destroy(), HANDSHAKE_MS).unref();
@@ -67,7 +67,7 @@ interface Agreed {
   structured: boolean;
 }
 
-/** Undefined where the client leaves instead. */
+/** Undefined if the client leaves instead. */
 const shakeHands = async (
   client: NbdConnection,
   { device, blockSize }: NbdSessionOptions,
@@ -92,7 +92,7 @@ const shakeHands = async (
       client.write(optionReply(option, type, content));
     switch (option) {
       case Option.EXPORT_NAME:
-        // there is no way to refuse but to leave
+        // this option can be refused only by disconnecting
         if (data.toString() !== EXPORT_NAME) throw unknownExport(data.toString());
         await client.write(exportFacts(device.size, (flags & HandshakeFlag.NO_ZEROES) === 0));
         return agreed;
@@ -182,7 +182,7 @@ const read = async (
 ): Promise<void> => {
   const refuse = (error: number, why: string): Promise<void> =>
     client.write(structured ? errorChunk(cookie, error, why) : simpleReply(cookie, error));
-  const offset = offsetHigh * 2 ** 32 + offsetLow; // rounded beyond 2^53, where no device reaches
+  const offset = offsetHigh * 2 ** 32 + offsetLow; // inexact beyond 2^53, larger than any device
   const end = offset + length;
   if (flags !== 0) return refuse(NbdError.EINVAL, 'flags that were not offered');
   if (length === 0) return refuse(NbdError.EINVAL, 'nothing to read');
@@ -196,7 +196,7 @@ const read = async (
       bytes = await device.read(at, size);
     } catch (error) {
       onReadError(error);
-      // the simple reply has begun with a success: it cannot be taken back
+      // the simple reply has already announced success, which cannot be taken back
       if (!structured && at > offset) return client.destroy();
       return refuse(NbdError.EIO, 'this part cannot be read');
     }

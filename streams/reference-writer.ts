@@ -1,15 +1,15 @@
 /**
- * reference-writer: gives every new chunk its place in a layer that stays as it is, and writes the
+ * reference-writer: gives every new chunk its place in a layer that stays unchanged, and writes the
  * blob beside it, which has the tables and no data.
  *
  * takes chunk (named), context and layer, makes chunk (placed), section, finish and blob, passes
  *   entry and end
- * holds the CI table: 24 bytes per chunk, and of a gzip layer a context of 40 bytes with 32 KiB of
- *   dictionary for each MiB or so that it inflates to, of which 48 MiB are held and more lie in a
- *   file; with a TOC also the digests, 32 bytes per chunk
+ * holds the CI table: 24 bytes per chunk, and for a gzip layer a context of 40 bytes with 32 KiB of
+ *   dictionary for each MiB or so that it inflates to; up to 48 MiB of these are held in memory,
+ *   more lie in a file; with a TOC also the digests, 32 bytes per chunk
  *
- * A table with dictionaries that are held is compressed in one run, as nydus-image does: at the end
- * it is there as it is and compressed, and only then.
+ * A table whose dictionaries are in memory is compressed in one run, as in nydus-image: at the end,
+ * and only then, it exists both plain and compressed.
  */
 import { tmpdir } from 'node:os';
 import { collectNow } from '../lib/allocate.js';
@@ -46,30 +46,30 @@ import { ZranTable } from '../lib/zran.js';
 import { SpooledMemory } from './spooled-memory.js';
 import { Stage, type Push } from './stage.js';
 
-/** Uncompressed chunks are laid out in steps of this, so that a kernel can map them. */
+/** Alignment of chunks in the uncompressed layout, so that a kernel can map them. */
 const CHUNK_ALIGN = 0x1000;
 const NO_BYTES = Buffer.alloc(0);
 const ZERO_DIGEST = Buffer.alloc(32);
 /**
- * Bytes of dictionaries that are held, so that the table has the bytes of nydus-image: those of a
- * kernel tree, or of most of a GB of gzip.
+ * Most bytes of dictionaries to hold in memory, so that the table is identical to nydus-image's:
+ * enough for a kernel tree, or for most of a GB of gzip.
  */
 const DICTIONARIES_HELD = 0x3000000;
-/** Bytes of what of a longer table is compressed as one. */
+/** A longer table is compressed in pieces of this many bytes. */
 const PIECE_SIZE = 0x800000;
 
 export interface ReferenceWriterOptions {
-  /** what the blob table says: gzip, of a tar too, whose chunks are not compressed */
+  /** for the blob table: gzip, even for a tar, whose chunks are not compressed */
   compressor: Compressor;
   digester: Digester;
   chunkSize: number;
   inlineMeta: boolean;
   blobToc: boolean;
-  /** the layer is a gzip, whose chunks come with their places; else it is a tar */
+  /** the layer is a gzip, and its chunks come with their places; otherwise it is a tar */
   zran: boolean;
-  /** for a file with the dictionaries, where there are many; the system's for such unless given */
+  /** for a file with the dictionaries, if there are many; default: the system's temporary one */
   directory?: string;
-  /** bytes of dictionaries that are held; DICTIONARIES_HELD unless given */
+  /** most bytes of dictionaries to hold in memory; default: DICTIONARIES_HELD */
   held?: number;
   /** write what nydusd would cache of the layer, instead of the blob beside it */
   cache?: boolean;
@@ -85,7 +85,7 @@ type Out =
   | FinishPart
   | BlobPart;
 
-/** Resolves when the table can be compressed. UNSUPPORTED for a sparse file of a tar. */
+/** Resolves when the codecs are ready. The stage fails with UNSUPPORTED for sparse files. */
 export const referenceWriter = async ({
   compressor,
   digester,
@@ -107,7 +107,7 @@ export const referenceWriter = async ({
     return spool;
   };
   let contexts = zran ? new ZranTable(newSpool()) : undefined;
-  const used = new Column(Uint8Array); // whether a context has a chunk of its own
+  const used = new Column(Uint8Array); // by context: whether it has new chunks
   const digests = new ByteArena();
   const tarHeaders = inlineMeta || blobToc;
   const features =
@@ -124,7 +124,7 @@ export const referenceWriter = async ({
   let uncompressedOffset = 0;
   let chunkCount = 0;
 
-  /** Where a tar has the bytes of a chunk. */
+  /** Where the bytes of a chunk lie in a tar. */
   const tarOffset = (fileOffset: number): number => {
     const { dataOffset, path } = entry!; // chunks follow their entry
     if (dataOffset !== undefined) return dataOffset + fileOffset;
@@ -133,7 +133,7 @@ export const referenceWriter = async ({
 
   const place = (chunk: NamedChunk): PlacedChunk => {
     const { fileOffset, uncompressedSize, digest, crc32, ordinal, zran: inGzip } = chunk;
-    // one field after another: to spread objects costs ten times as much
+    // field by field: spreading objects costs ten times as much
     const placed: PlacedChunk = {
       fileOffset,
       uncompressedSize,
@@ -169,7 +169,7 @@ export const referenceWriter = async ({
       toc = facts;
     }
     return {
-      id: digest!, // who sends it for a reference has made it
+      id: digest!, // always there for a layer that is referenced
       chunkSize,
       chunkCount,
       compressor: COMPRESSORS[compressor],
@@ -185,8 +185,8 @@ export const referenceWriter = async ({
   }
 
   /**
-   * Leaves out contexts in which there are none but chunks that were there before. Readers refuse a
-   * table of more contexts than chunks, which nydus-image makes of files that are there repeatedly.
+   * Leaves out contexts that have no new chunks. Readers refuse a table with more contexts than
+   * chunks, which nydus-image makes if files occur repeatedly.
    */
   const dropUnused = (all: ZranTable): void => {
     const { table, numbers } = all.only(used.data, newSpool());
@@ -195,7 +195,7 @@ export const referenceWriter = async ({
   };
 
   function* chunkInfo(): Generator<SectionPart, CiPlace> {
-    collectNow(); // what is dead by now is not to be there beside the table
+    collectNow(); // so that garbage is not held beside the table
     if (contexts && contexts.count > chunkCount) dropUnused(contexts);
     const whole = contexts?.behind(ci.records);
     if (contexts && !whole) return yield* longChunkInfo(contexts);
@@ -205,7 +205,7 @@ export const referenceWriter = async ({
       ciOffset: file.position,
       ...(contexts && whole ? { contextCount: contexts.count, whole } : {}),
     });
-    contexts = undefined; // nor is the table to be there beside the bootstrap
+    contexts = undefined; // so that the table is not held beside the bootstrap
     if (cache) yield* cachedChunkInfo(table);
     return yield* chunkInfoSections(file, table, { tarHeaders });
   }
@@ -265,13 +265,13 @@ export const referenceWriter = async ({
   });
 };
 
-/** What the CI table has of a chunk of a gzip layer beside its place: no checksum. */
+/** What the CI table has for a chunk of a gzip layer besides its place: no checksum. */
 const inContext = ({ context, offset }: NonNullable<NamedChunk['zran']>): ChunkInfoExtra => ({
   flags: ChunkInfoFlag.COMPRESSED + ChunkInfoFlag.ZRAN,
   data: { index: context, offset },
 });
 
-/** Passes on a chunk as nydusd keeps it. */
+/** Passes on a chunk in the form in which nydusd caches it. */
 const pushCached = (bytes: Buffer, push: Push<SectionPart>): void => {
   push({ kind: 'section', artifact: 'cache-data', bytes });
   const padding = alignUp(bytes.length, CHUNK_ALIGN) - bytes.length;

@@ -1,6 +1,6 @@
 /**
- * Bytes that are written once and read once, later. Up to 16 MiB stay in memory, more go to a file
- * without a name.
+ * Bytes that are written once and later read once. Up to 16 MiB stay in memory; more go to an
+ * unnamed file.
  */
 import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,8 +9,8 @@ import { hiddenName } from './hidden-name.js';
 import { without } from './output.js';
 
 /**
- * Where to spool what goes to `target`: beside a file there is room for more of it; what a FIFO's
- * reader has is not ours.
+ * Where to spool data for `target`: in its directory, where a file has room for more, or in the
+ * temporary one for stdout and devices, since we do not know where their data is stored.
  */
 export const spoolDirectory = (target: string): string =>
   /^-$|^\/dev\//.test(target) ? tmpdir() : path.dirname(target);
@@ -26,13 +26,13 @@ export class Spool {
   #file: FileHandle | undefined;
   #fileSize = 0;
 
-  /** @param directory for the file @param memory bytes that are held before it is made */
+  /** @param directory for the file @param memory bytes that are held before it is created */
   constructor(directory: string, memory = MEMORY) {
     this.#directory = directory;
     this.#memory = memory;
   }
 
-  /** Appends; the buffers are the spool's from now on. One call at a time. */
+  /** Appends buffers, which belong to the spool from now on. One call at a time. */
   async write(buffers: readonly Buffer[]): Promise<void> {
     for (const buffer of buffers) {
       this.#held.push(buffer);
@@ -49,7 +49,7 @@ export class Spool {
     this.#heldSize = 0;
   }
 
-  /** All of it, in order. */
+  /** All bytes, in order. */
   async *read(): AsyncIterable<Buffer> {
     for (let at = 0; this.#file && at < this.#fileSize;) {
       const piece = Buffer.allocUnsafeSlow(Math.min(PIECE_SIZE, this.#fileSize - at));
@@ -68,7 +68,7 @@ export class Spool {
     await file?.close();
   }
 
-  /** A file that goes with its descriptor, whatever happens to us. */
+  /** A file that vanishes with its descriptor, whatever happens to this process. */
   async #create(): Promise<FileHandle> {
     const name = hiddenName(this.#directory);
     const file = await open(name, 'wx+', 0o600);

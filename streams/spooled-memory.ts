@@ -1,7 +1,7 @@
 /**
- * Bytes that are gathered, and then needed as one run where they are few: up to a limit they are
- * held, and more than that lie in a file without a name. Reads and writes wait for the file, which
- * is of some tens of megabytes at most for every gigabyte that flows.
+ * Bytes that are collected, and then needed as one run if they are few: up to a limit they are held
+ * in memory, beyond it they lie in an unnamed file. File access is synchronous; the file has at
+ * most some tens of megabytes for every gigabyte that flows.
  */
 import fs from 'node:fs';
 import { allocate } from '../lib/allocate.js';
@@ -15,7 +15,7 @@ export class SpooledMemory {
   #fd: number | undefined;
   #size = 0;
 
-  /** @param directory for the file @param limit bytes that are held */
+  /** @param directory for the file @param limit bytes to hold in memory */
   constructor(directory: string, limit: number) {
     this.#directory = directory;
     this.#limit = limit;
@@ -25,7 +25,7 @@ export class SpooledMemory {
     return this.#size;
   }
 
-  /** Appends a copy. Fails as the system does where there is no room for it. */
+  /** Appends a copy. Fails with the system's error if there is no room for it. */
   add(bytes: Uint8Array): void {
     if (this.#memory && this.#size + bytes.length > this.#limit) this.#spool(this.#memory);
     if (this.#memory) this.#memory.add(bytes);
@@ -33,7 +33,7 @@ export class SpooledMemory {
     this.#size += bytes.length;
   }
 
-  /** Bytes for the caller to look at, void after the next addition. */
+  /** Bytes for the caller to look at, invalid after the next addition. */
   view(at: number, size: number): Buffer {
     if (this.#memory) return this.#memory.view(at, size);
     const bytes = allocate(size);
@@ -46,8 +46,8 @@ export class SpooledMemory {
   }
 
   /**
-   * Everything behind `head`, which becomes part of it: a view, void after the next addition;
-   * undefined where there is too much to hold.
+   * Everything, with `head` in front of it: a view, invalid after the next addition; undefined if
+   * there is too much to hold in memory.
    */
   behind(head: Uint8Array): Buffer | undefined {
     return this.#memory?.behind(head);
@@ -62,7 +62,7 @@ export class SpooledMemory {
   #spool(memory: GrowingMemory): void {
     const file = hiddenName(this.#directory);
     this.#fd = fs.openSync(file, 'wx+', 0o600);
-    fs.unlinkSync(file); // it goes with its descriptor, whatever happens to us
+    fs.unlinkSync(file); // it vanishes with its descriptor, whatever happens to us
     this.#write(memory.view(0, this.#size), 0);
     this.#memory = undefined;
   }

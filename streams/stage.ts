@@ -2,8 +2,8 @@
  * The Transform under every stage.
  *
  * Streams between stages carry batches: arrays of parts. A stream costs about a microsecond per
- * object whatever the object is, and a layer has several parts per file, so parts travel in runs.
- * Handlers see single parts; only this file knows of batches.
+ * object whatever the object is, and a layer has several parts per file, so parts travel together.
+ * Handlers see single parts; only this file knows about batches.
  */
 import { Transform, type TransformCallback } from 'node:stream';
 import { located } from '../lib/errors.js';
@@ -15,7 +15,7 @@ export interface Handlers<In, Out> {
   part(part: In): Made<Out>;
   /** called once, after the last part */
   end?(): Made<Out>;
-  /** called when the stage goes, whether it succeeded or not: give back what it holds */
+  /** called when the stage is destroyed, whether it succeeded or not: release what it holds */
   close?(): void;
 }
 
@@ -27,12 +27,12 @@ export interface BatchHandlers<In, Out> {
 }
 
 /**
- * Instead of `part`: a handler that is given what passes a part on. It costs a fifth of a generator
- * for every part, but what it makes of a batch is held until it has seen all of that: for stages
- * that make about as many parts as they take, and no bytes but views.
+ * Instead of `part`: a handler that is given a function to pass parts on. Per part it costs a fifth
+ * of a generator, but what it makes of a batch is held until it has seen the whole batch: for
+ * stages that make about as many parts as they take, and no bytes except views.
  */
 export interface PushHandlers<In, Out> {
-  /** What is much more is returned, and asked for where there is room; it may push, too. */
+  /** Much larger output is returned, and pulled when there is room; it may push, too. */
   each(part: In, push: Push<Out>): void | Iterable<Out>;
   end?(): Made<Out>;
   close?(): void;
@@ -170,7 +170,7 @@ export class Stage<In, Out> extends Transform {
 
   async #pullAsync(made: AsyncIterable<Out>): Promise<void> {
     for await (const part of made) {
-      // one that is destroyed gets no more reads: to wait for room would be for ever
+      // once destroyed, it gets no more reads: it would wait for room forever
       if (this.destroyed) return;
       if (!this.#add(part)) await this.#room();
       if (this.destroyed) return;
@@ -184,7 +184,7 @@ export class Stage<In, Out> extends Transform {
     });
   }
 
-  /** Adds a part to the batch under way; false when the reader has no room for more. */
+  /** Adds a part to the current batch; false when the reader has no room for more. */
   #add(part: Out): boolean {
     this.#made.push(part);
     this.#bytes += weight(part);
@@ -206,14 +206,14 @@ const each = <In, Out>(handlers: Handlers<In, Out>, batch: Batch<In>): Made<Out>
   for (let i = 0; i < batch.length; i++) {
     const made = handlers.part(batch[i]!);
     if (!made) continue;
-    // a handler is of one kind
+    // a handler is either synchronous or asynchronous throughout
     return Symbol.iterator in made
       ? rest(part => handlers.part(part) as Iterable<Out> | void, batch, i + 1, made)
       : restAsync(handlers, batch, i + 1, made);
   }
 };
 
-/** What was made of a part, then what `make` makes of those from `from` on. */
+/** The output for one part, then what `make` makes of those from `from` on. */
 function* rest<In, Out>(
   make: (part: In) => Iterable<Out> | void,
   batch: Batch<In>,

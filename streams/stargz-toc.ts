@@ -1,12 +1,12 @@
 /**
- * stargz-toc: the table of contents of an eStargz layer to the entries and chunks of an image that
- * refers to the layer.
+ * stargz-toc: turns the table of contents of an eStargz layer into the entries and chunks of an
+ * image that refers to the layer.
  *
  * takes bytes, makes entry, chunk (placed), end and blob
- * holds the table, as text and as what it says
+ * holds the table, as text and parsed
  *
- * Nothing of the layer is at hand. The CI table of its chunks is counted in the blob table, where
- * readers look for its size, and written nowhere.
+ * The layer itself is not available. The size of the CI table of its chunks is recorded in the blob
+ * table, where readers look for it, but the CI table is written nowhere.
  */
 import { BlobFile } from '../lib/blob-file.js';
 import { alignUp } from '../lib/bytes.js';
@@ -28,7 +28,7 @@ import type {
 import { readStargzToc, type StargzChunk, type StargzOptions } from '../lib/stargz.js';
 import { Stage } from './stage.js';
 
-/** Text that is longer is no table of contents. */
+/** Longer text is not a table of contents. */
 const TOC_LIMIT = 0x10000000;
 const CHUNK_ALIGN = 0x1000;
 const NO_BYTES = Buffer.alloc(0);
@@ -37,14 +37,14 @@ const FEATURES = BlobFeature.CAP_TAR_TOC + BlobFeature.ALIGNED;
 
 export interface StargzTocOptions extends StargzOptions {
   blobId: string;
-  /** chunks of the image below: they have the first ordinals */
+  /** number of chunks of the image below, which have the first ordinals */
   lowerCount?: number;
   warn?: (message: string) => void;
 }
 
 type Out = EntryPart | ChunkPart<PlacedChunk> | ChunkPart<NamedChunk> | EndPart | BlobPart;
 
-/** Resolves when it is ready. LIMIT for a table of over 256 MiB. */
+/** Resolves when it is ready. The stage fails with LIMIT for a table of over 256 MiB. */
 export const stargzToc = async ({
   blobId,
   lowerCount = 0,
@@ -80,7 +80,7 @@ export const stargzToc = async ({
 
   const chunkPart = (chunk: StargzChunk): ChunkPart<PlacedChunk> | ChunkPart<NamedChunk> => {
     if (!chunk.repeated) return { kind: 'chunk', chunk: places.get(chunk)!, bytes: NO_BYTES };
-    const { ordinal } = places.get(chunk.repeated)!; // it comes before
+    const { ordinal } = places.get(chunk.repeated)!; // already placed
     const { fileOffset, uncompressedSize, digest } = chunk;
     const known = { fileOffset, uncompressedSize, digest, crc32: 0, ordinal, known: true };
     return { kind: 'chunk', chunk: known, bytes: NO_BYTES };

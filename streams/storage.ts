@@ -1,13 +1,13 @@
-/** Storages of blobs. What speaks to one is loaded when it is opened. */
+/** Storages of blobs. The code for each kind is loaded when one is opened. */
 import type { Backend } from '../lib/backend-config.js';
 import type { RandomBytes } from './random-bytes.js';
 
 export interface Storage {
   /**
-   * Opens a blob. Connections live as long as one of its blobs is open.
+   * Opens a blob. Connections live as long as any blob of the storage is open.
    *
-   * Fails as the system does for files; BACKEND where a server, or a disk, does not have it.
-   * @param id latin1; one that could lead elsewhere must have been refused before
+   * Fails with the system's error for files, with BACKEND if a server or a disk does not have it.
+   * @param id latin1; the caller must have refused one that could lead elsewhere
    */
   open(id: string): Promise<RandomBytes>;
 }

@@ -22,33 +22,34 @@ import {
 import { Stage, type Push } from './stage.js';
 
 export interface TarDemuxOptions {
-  /** largest sparse file that is expanded, in bytes: a few bytes of tar may ask for any size */
+  /** largest sparse file to expand, in bytes: a few bytes of tar may ask for any size */
   sparseLimit?: number;
-  /** false: content of files is passed over, and none of what is made refers to what came in */
+  /** if false, the content of files is skipped, and no output refers to the input */
   contents?: boolean;
-  /** no bytes at all are a layer too, an empty one */
+  /** accept an input of no bytes as an empty layer */
   empty?: boolean;
 }
 
 export type TarPart = EntryPart | DataPart | EndPart;
 
-/** The handlers of tar-demux, for a source that leaves out of a tar what is passed over. */
+/** The handlers of tar-demux, for a source that leaves out what would be skipped. */
 export interface TarParser {
   /**
-   * A part may start up to `skippable` bytes behind the end of the one before. What is returned is
-   * the rest, from a sparse file on: its holes may be of any size. With `contents` off there is none.
+   * A part may start up to `skippable` bytes after the end of the one before. Returns the rest of
+   * the output, from a sparse file on: its holes may have any size. There is none if `contents` is
+   * off.
    */
   part(part: BytesPart, push: Push<TarPart>): void | Iterable<TarPart>;
   end(): void;
-  /** how many of the next bytes are of no use */
+  /** how many of the next bytes are not needed */
   readonly skippable: number;
-  /** how many bytes behind those it takes before it makes anything, or wants more */
+  /** how many bytes after those it needs before it makes anything or wants more */
   readonly wanted: number;
 }
 
-/** Types of entries by the type byte of a header. GNU tar reads contiguous files as files, too. */
+/** Entry types by the type byte of a header. GNU tar also reads contiguous files as files. */
 const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
-  [TarType.OLD_FILE]: 'file', // also with a trailing slash: nydus-image makes no directory of it
+  [TarType.OLD_FILE]: 'file', // even with a trailing slash: no directory to nydus-image
   [TarType.FILE]: 'file',
   [TarType.HARDLINK]: 'hardlink',
   [TarType.SYMLINK]: 'symlink',
@@ -60,7 +61,7 @@ const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
   [TarType.GNU_SPARSE]: 'file',
 };
 
-/** Files of an eStargz layer that are about the layer, not in it. */
+/** Files of an eStargz layer that describe the layer and are not part of its content. */
 const IGNORED: ReadonlySet<string> = new Set([
   'stargz.index.json',
   '.prefetch.landmark',
@@ -68,7 +69,7 @@ const IGNORED: ReadonlySet<string> = new Set([
 ]);
 const IGNORED_LENGTH = Math.max(...[...IGNORED].map(path => path.length));
 
-/** To look for a path takes a hash of it, which most can be spared. */
+/** Looking up a path in the set takes a hash of it; the length check spares most paths that. */
 const isIgnored = (path: string): boolean => path.length <= IGNORED_LENGTH && IGNORED.has(path);
 
 const META_LIMIT = 0x100000; // of a long name or of a list of PAX records
@@ -79,24 +80,24 @@ const NO_ATTRIBUTES: PaxAttributes = {};
 const END: EndPart = { kind: 'end' };
 
 /**
- * What is being read: a header, content of a file without or with holes, bytes of no use, or a
- * body that is needed as a whole.
+ * What is being read: a header, content of a file without or with holes, bytes to skip, or a body
+ * that is needed as a whole.
  */
 type Body = 'header' | 'content' | 'sparse' | 'skip' | 'meta';
 
 /**
- * tar-demux: a tar to entries, each with the content of a file behind it.
+ * tar-demux: turns a tar into entries, each followed by its content if it is a file.
  *
  * takes bytes; makes entry, data (of files) and end; passes everything else
  * holds a header, and long names and PAX records of one entry: up to 1 MiB each
  *
- * Content is passed on as views of what came in. Blocks of zeros are skipped wherever they are and
- * reading goes on to the end of the input, so concatenated archives are one layer.
+ * Content is passed on as views of the input. Blocks of zeros are skipped wherever they are, and
+ * reading continues to the end of the input, so concatenated archives form one layer.
  */
 export const tarDemux = <Other extends { kind: string } = never>(options: TarDemuxOptions = {}) => {
   const parser = tarParser(options);
   return new Stage<BytesPart | Other, TarPart | Other>('tar-demux', {
-    // what is no bytes part is of another type: a generic union is not narrowed
+    // casts, since TypeScript does not narrow a generic union
     each(part, push) {
       if (part.kind === 'bytes') return parser.part(part as BytesPart, push);
       push(part as Other);
@@ -111,15 +112,15 @@ export const tarParser = ({
   contents = true,
   empty = false,
 }: TarDemuxOptions = {}): TarParser => {
-  const head = Buffer.alloc(BLOCK_SIZE); // of a header that came in pieces
+  const head = Buffer.alloc(BLOCK_SIZE); // a header that comes in pieces
   let have = 0;
-  let position = 0; // end of what came in, in the tar
+  let position = 0; // offset in the tar of the end of the input so far
   let started = false;
-  let lastPath = ''; // of the body under way
+  let lastPath = ''; // of the current body
 
   let body: Body = 'header';
-  let left = 0; // bytes still to come of the body
-  let padding = 0; // bytes behind it up to the next block
+  let left = 0; // bytes of the body still to come
+  let padding = 0; // bytes after it up to the next block
   let meta = head;
   let metaSize = 0;
   let metaPlace: Place = {};
@@ -133,7 +134,7 @@ export const tarParser = ({
   let globals = NO_ATTRIBUTES;
   let globalSize = 0;
 
-  /** Has `done` called with the next `size` bytes, once they are there. */
+  /** Arranges for `done` to be called with the next `size` bytes once they have come. */
   const readMeta = (size: number, place: Place, done: typeof metaDone): undefined => {
     meta = Buffer.allocUnsafe(alignUp(size, BLOCK_SIZE));
     metaSize = size;
@@ -148,7 +149,7 @@ export const tarParser = ({
     if (left > 0) body = 'skip';
   };
 
-  /** Size of a body; refuses what is no size. */
+  /** Size of a body; fails with CORRUPT if it is not a valid size. */
   const sizeIn = (header: HeaderFields, offset: number, path: string, pax?: number): number => {
     const size = pax ?? header.size;
     if (size >= 0 && Number.isSafeInteger(size)) return size;
@@ -156,7 +157,7 @@ export const tarParser = ({
     throw new RafsError('CORRUPT', `the size in a tar header is ${shown}`, { path, offset });
   };
 
-  /** Headers that tell something of a later one. False if this is none of them. */
+  /** Handles headers that are not for an entry of their own. False if this is not one. */
   const metaHeader = (header: HeaderFields, offset: number): boolean => {
     const { type, name } = header;
     const read = (done: (bytes: Buffer) => void): true => {
@@ -177,8 +178,8 @@ export const tarParser = ({
       case TarType.PAX:
         return read(bytes => (records = readPax(bytes)));
       case TarType.PAX_GLOBAL:
-        // later global records add to earlier ones, until one of the same key (POSIX); a sparse
-        // map belongs to one file
+        // later global records add to earlier ones and override those of the same key (POSIX); a
+        // sparse map belongs to one file
         return read(bytes => {
           globalSize += bytes.length;
           if (globalSize > META_LIMIT) {
@@ -196,10 +197,10 @@ export const tarParser = ({
     }
   };
 
-  /** The entry a header is of, unless it has none or more must be read before. */
+  /** The entry of a header, unless there is none or more must be read first. */
   const readEntry = (block: Buffer, at: number, offset: number): Entry | undefined => {
     const header = readHeader(block, at);
-    // types of other headers are letters
+    // other headers have letters as types
     if (header.type >= 'A' && metaHeader(header, offset)) return undefined;
 
     let pax = globals;
@@ -227,8 +228,8 @@ export const tarParser = ({
       if (path === '' && type !== 'directory') {
         throw new RafsError('CORRUPT', `the root is a ${type}, not a directory`);
       }
-      // Only files have content. A size of other types means nothing, as in Go's archive/tar and
-      // in GNU tar's hardlinks: old writers gave links the size of their target.
+      // Only files have content. The size of other types is ignored, as in Go's archive/tar and for
+      // hardlinks in GNU tar: old writers gave links the size of their target.
       if (type !== 'file') return isIgnored(path) ? undefined : entry;
       if (header.type === TarType.GNU_SPARSE) {
         if (header.flavour !== 'gnu')
@@ -253,7 +254,7 @@ export const tarParser = ({
     return entry;
   };
 
-  /** A file with holes, whose map may go on in the blocks to come. */
+  /** A file with holes, whose map may continue in the next blocks. */
   const sparse = (
     entry: Entry,
     size: number,
@@ -278,7 +279,7 @@ export const tarParser = ({
     return content(entry, size - map.size, 'sparse');
   };
 
-  /** What ends a file: its end, and its padding skipped. */
+  /** Ends a file: passes on its end, and skips its padding. */
   const finish = (push: Push<DataPart | EndPart>): void => {
     expander = undefined;
     push(END);
@@ -287,7 +288,7 @@ export const tarParser = ({
     body = left > 0 ? 'skip' : 'header';
   };
 
-  /** Content of a sparse file with its holes, then what comes behind it. */
+  /** Content of a sparse file with its holes, then what comes after it. */
   function* sparseContent(
     pieces: Iterable<Buffer>,
     bytes: Buffer,
@@ -304,7 +305,7 @@ export const tarParser = ({
     if (rest) yield* rest;
   }
 
-  /** Reads from `at` on what lies at `offset` in the tar. */
+  /** Parses `bytes`, which lie at `offset` in the tar, from index `from` on. */
   const parse = (
     bytes: Buffer,
     offset: number,
@@ -362,7 +363,7 @@ export const tarParser = ({
       if (entry === undefined) continue;
       push({ kind: 'entry', entry });
       if (left > 0) continue;
-      // reading the entry has told what comes now
+      // reading the entry has set what comes next
       if ((body as Body) === 'sparse') return sparseContent([], bytes, offset, at, push);
       finish(push);
     }
@@ -424,7 +425,7 @@ const textOf = (bytes: Buffer): string => {
   return bytes.toString('latin1', 0, end < 0 ? bytes.length : end);
 };
 
-/** User and group ids: what is no number is 0, as for nydus-image. */
+/** User and group ids: what is not a number becomes 0, as in nydus-image. */
 const idOf = (id: number): number => {
   if (Number.isNaN(id)) return 0;
   if (id >= 0 && id <= ID_LIMIT) return id;
@@ -457,7 +458,7 @@ const entryOf = (
   return entry;
 };
 
-/** A symlink's target stays as it is; a hardlink's is a path of the layer. */
+/** A symlink's target stays unchanged; a hardlink's is a path in the layer. */
 const targetOf = (type: 'symlink' | 'hardlink', name: string): string => {
   if (name === '') throw new RafsError('CORRUPT', `a ${type} has no target`);
   if (type === 'symlink') {

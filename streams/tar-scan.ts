@@ -1,11 +1,11 @@
 /**
- * tar-scan: source of the entries of a tar in a regular file, whose content is passed over.
+ * tar-scan: source of the entries of a tar in a regular file, without their content.
  *
  * makes entry and end for every entry, and layer at the end
  * holds a window of 16 KiB
  *
- * Where the digest of the tar is wanted, a thread makes it while the headers are read here; the
- * layer part comes when they are read, and promises the digest.
+ * If the digest of the tar is wanted, a thread computes it while the headers are read here; the
+ * layer part comes after the headers, with a promise of the digest.
  */
 import fs from 'node:fs';
 import { Readable } from 'node:stream';
@@ -18,14 +18,14 @@ import { tarParser, type TarParser } from './tar-demux.js';
 type Out = EntryPart | DataPart | EndPart | LayerPart;
 
 /**
- * Bytes of a read. Content shorter than this is read along with the headers around it: that costs
+ * Bytes per read. Content shorter than this is read along with the headers around it: that costs
  * less than another read.
  */
 const WINDOW = 0x4000;
 const BATCH_PARTS = 0x200;
-const BATCH_READS = 0x100; // of a tar that is mostly zeros
+const BATCH_READS = 0x100; // for a tar that is mostly zeros
 
-/** An open tar, and what it was like then. */
+/** An open tar, and its stat when it was opened. */
 interface OpenTar {
   path: string;
   fd: number;
@@ -33,7 +33,7 @@ interface OpenTar {
 }
 
 export class TarScan extends Readable {
-  /** bytes of the file */
+  /** size of the file */
   readonly size: number;
   readonly #tar: OpenTar;
   readonly #hashed: boolean;
@@ -43,16 +43,16 @@ export class TarScan extends Readable {
   #position = 0;
   #ended = false;
 
-  /** @param options.hashed whether the layer part is to promise the digest */
+  /** @param options.hashed whether the layer part should promise the digest */
   constructor(tar: OpenTar, { hashed }: { hashed: boolean }) {
-    // it goes on after its end, until the digest is there
+    // it lives on after its end, until the digest is ready
     super({ objectMode: true, highWaterMark: 2, autoDestroy: false });
     this.#tar = tar;
     this.#hashed = hashed;
     this.size = Number(tar.stat.size);
   }
 
-  /** bytes read or passed over */
+  /** bytes read or skipped */
   get bytesRead(): number {
     return this.#position;
   }
@@ -63,7 +63,7 @@ export class TarScan extends Readable {
   }
 
   override _read(): void {
-    // what reads without waiting would keep timers and signals waiting instead
+    // synchronous reads without a break would keep timers and signals waiting
     setImmediate(() => this.#next());
   }
 
@@ -91,7 +91,7 @@ export class TarScan extends Readable {
     return located(error, { stage: 'tar-scan', path: this.#tar.path });
   }
 
-  /** What ends the scan; the file is closed when the digest is there. */
+  /** The last part of the scan; the file is closed when the digest is ready. */
   #layer(): LayerPart {
     this.#checkUnchanged();
     const layer = { kind: 'layer', size: this.size } as const;
@@ -113,7 +113,7 @@ export class TarScan extends Readable {
     return { ...layer, digest: undefined, late };
   }
 
-  /** What was read before may be of another file than what was read after. */
+  /** Fails if the tar has changed: what was read before and after may not fit together. */
   #checkUnchanged(): void {
     const { fd, stat } = this.#tar;
     const { size, mtimeNs } = fs.fstatSync(fd, { bigint: true });
@@ -143,7 +143,7 @@ export class TarScan extends Readable {
     return batch;
   }
 
-  /** Bytes that stay until the next read, which nothing that the parser makes refers to. */
+  /** Bytes that are valid until the next read; no output of the parser refers to them. */
   #read(offset: number, most: number): Buffer {
     const size = Math.min(most, this.size - offset);
     let count = 0;
@@ -156,7 +156,7 @@ export class TarScan extends Readable {
   }
 }
 
-/** Opens a tar; undefined where it is no regular file. Fails with the system's error. */
+/** Opens a tar; undefined if it is not a regular file. Fails with the system's error. */
 export const openTarScan = (path: string, options: { hashed: boolean }): TarScan | undefined => {
   const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   let stat: fs.BigIntStats | undefined;

@@ -1,11 +1,11 @@
 /**
- * tarfs-hasher: counts and digests a tar as it passes, and keeps it where that is asked for.
+ * tarfs-hasher: measures and digests a tar as it passes, and keeps it if asked to.
  *
  * takes bytes; passes them, makes section and, at the end, layer
  * holds 8 slabs of 1 MiB
  *
- * The digest takes longer than all the rest: it is made in a thread of its own, unless the tar fits
- * into one slab.
+ * The digest takes longer than all the rest, so it is computed in a thread of its own, unless the
+ * tar fits into one slab.
  */
 import type { BytesPart, LayerPart, SectionPart } from '../lib/parts.js';
 import { HashPool } from './hash-pool.js';
@@ -13,7 +13,7 @@ import { LongHash } from './long-hash.js';
 import { Stage } from './stage.js';
 
 export interface TarfsHasherOptions {
-  /** whether the layer part is to have the digest */
+  /** whether the layer part should have the digest */
   hashed: boolean;
   /** also write the tar as the blob */
   kept: boolean;

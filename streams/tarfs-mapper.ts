@@ -1,10 +1,10 @@
 /**
- * tarfs-mapper: files of a tar to chunks that are slices of it, where they lie.
+ * tarfs-mapper: maps the files of a tar to chunks that are slices of the tar itself.
  *
  * takes entry and layer, makes chunk (placed) and blob, passes entry, end and section
  * holds nothing
  *
- * Nothing of the content is looked at: a chunk has neither digest nor checksum, and no two are one.
+ * Content is not looked at: a chunk has neither digest nor checksum, and none is deduplicated.
  */
 import { BlobFile } from '../lib/blob-file.js';
 import { COMPRESSORS } from '../lib/compress.js';
@@ -25,7 +25,7 @@ import { Stage } from './stage.js';
 
 const NO_BYTES = Buffer.alloc(0);
 const ZERO_DIGEST = Buffer.alloc(32);
-/** Stands for a digest that is still being made. */
+/** Stands for a digest that is still being computed. */
 const LATE_ID = '?'.repeat(64);
 
 export interface TarfsMapperOptions {
@@ -36,11 +36,11 @@ export interface TarfsMapperOptions {
 
 type Passed = EntryPart | EndPart | SectionPart;
 
-/** UNSUPPORTED for a sparse file: its content does not lie in the tar in one run. */
+/** Fails with UNSUPPORTED for a sparse file: its content is not contiguous in the tar. */
 export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
   let chunkCount = 0;
 
-  /** The slice of a file that starts at an offset of it; `dataOffset` is the file's in the tar. */
+  /** The slice at an offset of a file; `dataOffset` is where the file's data lies in the tar. */
   const sliceAt = (
     fileOffset: number,
     size: number,
@@ -65,7 +65,7 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
     return { kind: 'chunk', chunk, bytes: NO_BYTES };
   };
 
-  /** The slices of a file behind its first. */
+  /** The slices of a file after its first. */
   function* rest(size: number, dataOffset: number): Iterable<ChunkPart<PlacedChunk>> {
     for (let fileOffset = chunkSize; fileOffset < size; fileOffset += chunkSize) {
       yield sliceAt(fileOffset, size, dataOffset);
@@ -83,7 +83,7 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
     uncompressedSize: size,
     tocSize: 0,
     tocDigest: ZERO_DIGEST,
-    ciCompressor: COMPRESSORS.lz4_block, // as nydus-image has it where there is no table
+    ciCompressor: COMPRESSORS.lz4_block, // as in nydus-image if there is no table
     ciOffset: 0,
     ciCompressedSize: 0,
     ciUncompressedSize: 0,

@@ -1,15 +1,15 @@
 /**
- * How threads are started. They know a codec or a digest and nothing else, and are told what to do
- * by messages, so that one can be started before it is known what for: that takes as long as a
- * program's own modules do.
+ * How threads are started. A thread knows a codec or a digest and nothing else, and gets its work
+ * by messages, so it can be started before the work is known: starting takes as long as loading the
+ * program's own modules.
  */
 import { availableParallelism } from 'node:os';
 import { Worker, type ResourceLimits, type WorkerOptions } from 'node:worker_threads';
 import { keepYoungSpace } from '../lib/allocate.js';
 
-/** Files beside this one that are run as threads, and the heaps of those that need but little. */
+/** Files beside this one that run as threads, and heap limits for those that need little. */
 const THREADS = {
-  // makes nothing but short lists: a heap of the usual size would take more than its slabs
+  // allocates only short lists: a heap of the usual size would take more than its slabs
   'compressor-worker': {
     maxYoungGenerationSizeMb: 1,
     maxOldGenerationSizeMb: 64,
@@ -22,27 +22,27 @@ const THREADS = {
 
 export type ThreadName = keyof typeof THREADS;
 
-/** How many threads compress unless it is said: the main thread is one, too. */
+/** Default number of threads that compress: the main thread needs a core, too. */
 export const defaultWorkers = (): number => Math.min(Math.max(1, availableParallelism() - 1), 16);
 
 /**
- * Nothing of what was to be loaded into the process for its own sake (a tracer, the loaders of a test
- * runner) is loaded into a thread.
+ * What was loaded into the process for its own purposes (a tracer, the loaders of a test runner) is
+ * not loaded into a thread.
  */
 export const bareThread = (): WorkerOptions => {
   const { NODE_OPTIONS: _, ...env } = process.env;
   return { execArgv: [], env };
 };
 
-/** Started, and nobody's yet. */
+/** Threads that are started but not yet taken. */
 const ahead: { name: ThreadName; worker: Worker }[] = [];
 
-/** Starts threads for whoever calls `startThread` next. Those that nobody takes end with the process. */
+/** Starts threads for later calls of `startThread`. Those not taken end with the process. */
 export const startAhead = (name: ThreadName, count: number): void => {
   for (let i = 0; i < count; i++) {
     const thread = { name, worker: newThread(name) };
     thread.worker.unref();
-    // whoever wants one will start another, and is told of its failure
+    // whoever wants one will start another, and see its failure
     thread.worker.on('error', () => void ahead.splice(ahead.indexOf(thread), 1));
     ahead.push(thread);
   }
@@ -51,7 +51,7 @@ export const startAhead = (name: ThreadName, count: number): void => {
 export const hasThreadAhead = (name: ThreadName): boolean =>
   ahead.some(thread => thread.name === name);
 
-/** A thread that is starting, or was started ahead. */
+/** A thread that was started ahead, or a new one. */
 export const startThread = (name: ThreadName): Worker => {
   const at = ahead.findIndex(thread => thread.name === name);
   if (at < 0) return newThread(name);

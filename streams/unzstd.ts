@@ -12,7 +12,7 @@ import { Stage, type Batch } from './stage.js';
 const require = createRequire(import.meta.url);
 
 const PIECE_SIZE = 0x80000;
-/** Frames may ask for a window of 128 MiB and no more: what the zstd tool takes as well. */
+/** Frames may ask for a window of at most 128 MiB, like those that the zstd tool accepts. */
 const WINDOW_LOG_MAX = 27;
 
 type Binding = typeof import('zstd-napi/binding.js');
@@ -25,7 +25,7 @@ const nativeBinding = (): Binding | undefined => {
   }
 };
 
-/** What libzstd, by whatever way, says of a bad stream. It tells no place: `offset` is near it. */
+/** An error from libzstd, however it is called. It does not say where; `offset` is only close. */
 const failure = (error: unknown, offset: number): RafsError => {
   const message = (error as Error).message;
   const code = /too much memory|dictionary/i.test(message) ? 'UNSUPPORTED' : 'CORRUPT';
@@ -33,20 +33,20 @@ const failure = (error: unknown, offset: number): RafsError => {
 };
 
 export interface UnzstdOptions {
-  /** what the source has its buffers from */
+  /** pool of the source's buffers */
   reads?: BufferPool | undefined;
-  /** for what is made; buffers of 512 KiB of their own without it */
+  /** pool for the output; without it, pieces have buffers of 512 KiB of their own */
   pieces?: BufferPool | undefined;
 }
 
 /**
  * unzstd: the plain bytes of a zstd source of any number of frames; skippable ones are left out.
  *
- * takes bytes, makes bytes of 512 KiB, the last fewer, with their offset in the plain stream
- * holds one piece of output and a window of 128 MiB at most, as the frame asks for
+ * takes bytes, makes bytes of 512 KiB, fewer at the end, with their offset in the plain stream
+ * holds one piece of output and the window that the frame asks for, at most 128 MiB
  *
- * fails with CORRUPT for damaged and cut frames; UNSUPPORTED for larger windows, for frames that
- * need a dictionary, and where neither zstd-napi nor Node can decode zstd.
+ * fails with CORRUPT for damaged and truncated frames; UNSUPPORTED for larger windows, for frames
+ * that need a dictionary, and if neither zstd-napi nor Node can decode zstd.
  */
 export const unzstd = ({ reads, pieces }: UnzstdOptions = {}): Duplex => {
   const binding = nativeBinding();
@@ -60,7 +60,7 @@ export const unzstd = ({ reads, pieces }: UnzstdOptions = {}): Duplex => {
   );
 };
 
-/** With libzstd itself, on this thread. */
+/** Decodes with libzstd itself, on this thread. */
 const nativeUnzstd = (
   binding: Binding,
   reads?: BufferPool,
@@ -73,7 +73,7 @@ const nativeUnzstd = (
   let filled = 0;
   let offset = 0; // in the plain stream
   let used = 0; // bytes of the source
-  let complete = false; // the last frame is; so not before the first
+  let complete = false; // whether the last frame is; false before the first
 
   const emit = (bytes: Buffer): BytesPart => {
     const part: BytesPart = { kind: 'bytes', offset, bytes };
@@ -86,7 +86,7 @@ const nativeUnzstd = (
     *part({ bytes }) {
       reads?.reached(bytes);
       let at = 0;
-      let full = false; // then the decoder may hold more
+      let full = false; // if so, the decoder may hold more
       while (at < bytes.length || (full && !complete)) {
         let step: [returnValue: number, made: number, used: number];
         try {
@@ -114,13 +114,14 @@ const nativeUnzstd = (
 
 type CreateDecoder = (options: zlib.ZlibOptions) => Transform;
 
-/** Node's own decoder, where it has one; the types of Node 20 do not tell. */
+/** Node's own decoder, if it has one; the types of Node 20 do not declare it. */
 export const nodeDecoder = (): CreateDecoder | undefined =>
   (zlib as { createZstdDecompress?: CreateDecoder }).createZstdDecompress;
 
 /**
- * With Node's decoder. That ends quietly after the first frame, after a skippable one, and where a
- * frame is cut; so each frame gets a decoder of its own, and ZstdFrames tells where it ends.
+ * Decodes with Node's decoder. That ends silently after the first frame, after a skippable one, and
+ * where a frame is truncated; so each frame gets a decoder of its own, and ZstdFrames tells where
+ * it ends.
  */
 export const nodeUnzstd = (create: CreateDecoder): Duplex => {
   async function* decode(batches: AsyncIterable<Batch<BytesPart>>): AsyncIterable<BytesPart[]> {
@@ -130,7 +131,7 @@ export const nodeUnzstd = (create: CreateDecoder): Duplex => {
       const first = await pieces.next();
       if (first.done) return;
       const decoder = create({ chunkSize: PIECE_SIZE });
-      // the failure comes out of the decoder
+      // failures surface when the decoder is read
       pipeline(Readable.from(frame(first.value, pieces)), decoder, () => undefined);
       try {
         for await (const made of decoder) {

@@ -1,11 +1,11 @@
 /**
- * verity-hasher: a disk image through, and its hash tree behind it.
+ * verity-hasher: passes a disk image through and appends its hash tree.
  *
  * takes and passes bytes and hole; makes bytes, and verity at the end
  * holds 2 slabs of 1 MiB per thread and two more; of the tree 16 MiB, and a page in 128 beyond that
  *
- * Blocks are hashed on all cores, in slabs; the digests are put in order here. The
- * tree is stored from the top down, so its lowest level waits in a spool.
+ * Blocks are hashed on all cores, in slabs; the digests are put in order here. The tree is stored
+ * from the top down, so its lowest level waits in a spool.
  */
 import { availableParallelism } from 'node:os';
 import { copyShared } from '../lib/bytes.js';
@@ -25,12 +25,12 @@ export interface VerityHasherOptions {
   plan: VerityPlan;
   /** where the spool makes its file, if it needs one */
   directory: string;
-  /** threads that hash; 0 hashes in this one. The output does not depend on it. */
+  /** hashing threads; 0 hashes in this one. The output does not depend on it. */
   threads?: number;
 }
 
 const SLAB_SIZE = 0x100000;
-/** An image of less is hashed here: starting a thread takes longer. */
+/** A smaller image is hashed in this thread: starting another takes longer. */
 const THREADS_FROM = 0x800000;
 const ZERO_RUN = 0x10000;
 
@@ -55,7 +55,7 @@ export const verityHasher = ({
     if (digests instanceof Promise) {
       digests.then(
         () => (waiting.ready = true),
-        () => (waiting.ready = true), // whoever awaits it learns why
+        () => (waiting.ready = true), // reported to whoever awaits it
       );
     }
     pending.push(waiting);
@@ -84,7 +84,7 @@ export const verityHasher = ({
     }
   };
 
-  /** Puts digests into the tree, in order: those that are there, or all. */
+  /** Puts digests into the tree, in order: those that are ready, or all. */
   const settle = async (all: boolean): Promise<void> => {
     while (pending.length > 0 && (all || pending[0]!.ready)) {
       const digests = await pending.shift()!.digests;
@@ -125,7 +125,7 @@ export const verityHasher = ({
     },
     close() {
       void pool.close();
-      void spool.close().catch(() => undefined); // of a file that has no name
+      void spool.close().catch(() => undefined); // its file has no name
     },
   });
 };

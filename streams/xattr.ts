@@ -1,5 +1,5 @@
 /**
- * Extended attributes of files. Node has no call for them: an optional native package does it.
+ * Extended attributes of files. Node has no API for them; an optional native package reads them.
  */
 import fs from 'node:fs';
 import { isUtf8 } from 'node:buffer';
@@ -7,10 +7,10 @@ import { createRequire } from 'node:module';
 import { getSystemErrorName } from 'node:util';
 import { RafsError } from '../lib/errors.js';
 
-/** The package's calls that we use. They do not follow a symlink at the path's end. */
+/** The package's calls that we use. They do not follow a symlink at the end of the path. */
 export interface Native {
   listAttributesSync(path: string): string[];
-  /** null where the attribute is not there */
+  /** null if there is no such attribute */
   getAttributeSync(path: string, name: string): Buffer | null;
 }
 
@@ -24,16 +24,16 @@ const load = (): Native | null => {
   }
 };
 
-/** Attributes that an image can hold; any other one ends the build. */
+/** Attributes that an image can hold; any other fails the build. */
 const NAMESPACES = /^(?:user\.|trusted\.|security\.|system\.posix_acl_(?:access|default))/;
 
-/** Attributes by name (a latin1 string of its bytes), in byte order; undefined if there are none. */
+/** Attributes by name (a latin1 string of its bytes), in byte order; undefined if it has none. */
 export type XattrReader = (path: string) => ReadonlyMap<string, Buffer> | undefined;
 
 /**
- * Makes a reader of the attributes of the object at a path (a latin1 string of its bytes), a
- * symlink's own ones included. A file system without attributes has none. What cannot be read here
- * is told to `warn`; an attribute that an image cannot hold is an UNSUPPORTED.
+ * Makes a reader for the attributes of the object at a path (a latin1 string of its bytes); for a
+ * symlink these are its own. A file system without attributes has none. What cannot be read here is
+ * reported to `warn`; an attribute that an image cannot hold fails with UNSUPPORTED.
  */
 export const xattrReader = (
   warn: (message: string) => void,
@@ -52,8 +52,8 @@ export const xattrReader = (
 };
 
 /**
- * The package takes paths in UTF-8 only. A path that is not is reached through an open directory:
- * its parent if at least its name is in UTF-8, or itself if it is one.
+ * The package takes only paths in UTF-8. Any other path is reached through an open directory: its
+ * parent if at least its name is in UTF-8, or itself if it is a directory.
  */
 const throughParent = (
   native: Native,
@@ -67,7 +67,7 @@ const throughParent = (
   let fd: number;
   try {
     const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
-    // only the object itself is not to be followed
+    // a parent may be a symlink, but the object itself is not followed
     const flags = O_RDONLY | O_DIRECTORY | (named ? 0 : O_NOFOLLOW);
     fd = fs.openSync(Buffer.from(directory, 'latin1'), flags);
   } catch (error) {
@@ -83,7 +83,7 @@ const throughParent = (
   }
 };
 
-/** @param through how the package reaches it */
+/** @param through the path by which the package reaches the object */
 const attributesOf = (
   native: Native,
   through: string,
@@ -107,7 +107,7 @@ const attributesOf = (
     if (error instanceof RafsError) throw error;
     const { message } = error as Error;
     const errno = Number(/\(os error (\d+)\)/.exec(message)?.[1]);
-    // its own refusal of a name that is not in UTF-8
+    // the package itself refuses a name that is not in UTF-8
     if (!errno) throw new RafsError('UNSUPPORTED', message, { path }, { cause: error });
     const code = getSystemErrorName(-errno);
     if (code === 'ENOTSUP' || code === 'EOPNOTSUPP' || code === 'ENOSYS') return undefined;

@@ -1,14 +1,14 @@
 /**
- * zran-demux: a gzipped tar to entries, and to chunks that tell where in the gzip they lie; in
+ * zran-demux: turns a gzipped tar into entries, and chunks that tell where in the gzip they lie; in
  * runs, with the hashes of their chunks.
  *
  * takes bytes; makes run and, at the end, layer
- * holds 6 slabs of 1 MiB (or of a chunk, if that is more), 1.5 MiB of the inflater, the dictionary
- *   of a context, and what a tar header may take
+ * holds 6 slabs of 1 MiB (or of a chunk, if that is larger), 1.5 MiB of the inflater, the
+ *   dictionary of a context, and what a tar header may take
  *
- * A chunk goes on without its bytes, unless they are asked for: it is hashed in another thread, as
- * the gzip is, which takes about as long as to inflate it here. A layer that fits one slab is hashed
- * here.
+ * A chunk is passed on without its bytes, unless they are wanted. Chunks and gzip are hashed in
+ * another thread, which takes about as long as inflating here. A layer that fits one slab is hashed
+ * in this thread.
  */
 import { collectNow, copyOf } from '../lib/allocate.js';
 import type { BufferPool } from '../lib/buffer-pool.js';
@@ -19,7 +19,7 @@ import { LongHash } from './long-hash.js';
 import { Stage } from './stage.js';
 import { zranParser, type ZranPart } from './zran-parser.js';
 
-/** Parts in their order, and the hashes of the chunks among them, as `hashChunks` makes them. */
+/** Parts in order, and the hashes of the chunks among them, as `hashChunks` makes them. */
 export interface RunPart {
   kind: 'run';
   parts: readonly ZranPart[];
@@ -28,19 +28,22 @@ export interface RunPart {
 
 const SLAB_SIZE = 0x100000;
 const SLABS = 4;
-/** One of the gzip is filled while another is hashed. */
+/** For the gzip itself: one is filled while another is hashed. */
 const LAYER_SLABS = 2;
 const RUN_PARTS = 0x1000;
-/** Of a gzip that is in no pool: what was used up is dead, and is several times as much when inflated. */
+/**
+ * Bytes of a gzip outside any pool between garbage collections: once used up they are garbage, and
+ * so is their inflated content, which is several times as large.
+ */
 const COLLECT_EVERY = 0x800000;
 const NO_BYTES = Buffer.alloc(0);
 
 export interface ZranDemuxOptions {
-  /** bytes of every chunk but a file's last */
+  /** size of every chunk except a file's last */
   chunkSize: number;
   /** chunks keep their bytes */
   kept?: boolean;
-  /** what the source has its buffers from */
+  /** pool of the source's buffers */
   reads?: BufferPool | undefined;
 }
 
@@ -54,7 +57,7 @@ export const zranDemux = ({ chunkSize, kept = false, reads }: ZranDemuxOptions) 
   const layer = new LongHash(pool);
   let sinceCollection = 0;
 
-  // the run under way; the bytes of its chunks lie in the slab, one behind the other
+  // the current run; the bytes of its chunks lie in the slab, one after the other
   let parts: ZranPart[] = [];
   let sizes: number[] = [];
   let slab: Buffer | undefined;
@@ -66,13 +69,13 @@ export const zranDemux = ({ chunkSize, kept = false, reads }: ZranDemuxOptions) 
     hashes,
   });
 
-  /** Has the chunks of the run hashed, and starts another. */
+  /** Sends the chunks of the run to be hashed, and starts another run. */
   const send = (): void => {
     const hashes = slab ? pool.chunks(slab, sizes) : Promise.resolve(hashChunks(NO_BYTES, []));
     const sent = parts;
     const waiting = { run: hashes.then(made => runOf(made, sent)), ready: false };
     const settled = (): void => void (waiting.ready = true);
-    waiting.run.then(settled, settled); // whoever awaits it learns why it failed
+    waiting.run.then(settled, settled); // a failure is reported to whoever awaits it
     pending.push(waiting);
     parts = [];
     sizes = [];
@@ -80,14 +83,14 @@ export const zranDemux = ({ chunkSize, kept = false, reads }: ZranDemuxOptions) 
     parser.setRoom(NO_BYTES);
   };
 
-  /** Goes on until it needs input; makes the runs that it has to wait for. */
+  /** Parses until it needs input; yields the runs that it has to wait for. */
   async function* parse(): AsyncIterable<RunPart> {
     for (;;) {
       const part = parser.next();
       if (part === 'input') return;
       if (part === 'room') {
         if (slab) send();
-        // as many slabs as runs at most are on their way: then one is free
+        // each pending run has at most one slab, so then one is free
         while (pending.length >= SLABS) yield await pending.shift()!.run;
         slab = await pool.take();
         parser.setRoom(slab);
@@ -123,7 +126,7 @@ export const zranDemux = ({ chunkSize, kept = false, reads }: ZranDemuxOptions) 
       if (pool.started) send();
       while (pending.length > 0) yield await pending.shift()!.run;
       const digest = await layer.digest();
-      await pool.close(); // what comes now needs its memory
+      await pool.close(); // what follows needs its memory
       yield runOf(hashChunks(slab ?? NO_BYTES, sizes), parts);
       yield { kind: 'layer', size: layer.size, digest };
     },

@@ -1,9 +1,10 @@
 /**
- * The core of zran-demux: a gzipped tar to entries, and the content of its files to chunks that
- * tell where in the gzip they lie.
+ * The core of zran-demux: turns a gzipped tar into entries, and the content of its files into
+ * chunks that tell where in the gzip they lie.
  *
- * The inflater stops where a chunk begins and where it ends: only there it can say which bytes of
- * the gzip the chunk is made of. So tar, inflater and chunks cannot be stages of their own.
+ * The inflater stops where a chunk begins and where it ends, because only there can it tell which
+ * bytes of the gzip make up the chunk. So inflater, tar parser and chunker cannot be separate
+ * stages.
  */
 import { copyShared } from '../lib/bytes.js';
 import { RafsError } from '../lib/errors.js';
@@ -22,20 +23,20 @@ import { tarParser } from './tar-demux.js';
 export type ZranPart = EntryPart | ChunkPart<LayerChunk> | EndPart | ContextPart;
 
 export interface ZranParser {
-  /** The next bytes of the gzip; to be called when `next` asks for input. */
+  /** Gives the next bytes of the gzip; to be called when `next` asks for input. */
   feed(bytes: Buffer): void;
-  /** Where the next chunks are put, one behind the other: as large as a chunk can be, or larger. */
+  /** Sets where the next chunks go, one after the other; at least as large as a chunk can be. */
   setRoom(room: Buffer): void;
-  /** A part, or what has to be given first. The bytes of a chunk are a view of the room. */
+  /** A part, or what must be given first. The bytes of a chunk are a view of the room. */
   next(): ZranPart | 'input' | 'room';
-  /** What is left after the last bytes; CORRUPT if the gzip or the tar is not complete. */
+  /** What is left after the last bytes; fails with CORRUPT if the gzip or the tar is incomplete. */
   end(): ContextPart | undefined;
 }
 
 /**
- * UNSUPPORTED for a sparse file: its content does not lie in the tar in one run.
+ * Fails with UNSUPPORTED for a sparse file: its content is not contiguous in the tar.
  *
- * @param options.chunkSize bytes of every chunk but a file's last
+ * @param options.chunkSize size of every chunk except a file's last
  */
 export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => {
   const steps = new GzipSteps({ boundaries: true });
@@ -44,10 +45,10 @@ export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => 
   const made: (EntryPart | EndPart)[] = [];
   let outOffset = 0;
   let outEnd = 0; // where to stop next
-  let tarEnd = 0; // what the tar's parser has seen; behind it, it may have no use for some
-  let room: Buffer = NO_BYTES; // what is left of it
+  let tarEnd = 0; // end of what the tar parser has seen; it may not need some bytes after that
+  let room: Buffer = NO_BYTES; // the rest of what setRoom() gave
 
-  /** Inflates up to `outEnd` and has `use` look at what is made; false if it needs input before. */
+  /** Inflates up to `outEnd` and passes the output to `use`; false if it needs input first. */
   const inflate = (use: (piece: Buffer) => void): boolean => {
     while (outOffset < outEnd) {
       const piece = steps.next(outEnd - outOffset);
@@ -61,7 +62,7 @@ export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => 
   const passOver = (): void => undefined;
   const readTar = (bytes: Buffer): void => {
     tar.part({ kind: 'bytes', offset: outOffset, bytes }, part => {
-      if (part.kind !== 'data') made.push(part); // there are none: it passes content over
+      if (part.kind !== 'data') made.push(part); // there are none: it skips content
     });
   };
   const keep = (piece: Buffer): void => {
@@ -76,7 +77,7 @@ export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => 
     for (let fileOffset = 0; fileOffset < size; fileOffset += chunkSize) {
       const uncompressedSize = Math.min(chunkSize, size - fileOffset);
       if (room.length < uncompressedSize) yield 'room';
-      // a header came before, and a boundary before that
+      // a header came before it, and a boundary before that
       const complete = cutter.begin(steps.position, steps.boundary!);
       if (complete) yield complete;
       const bytes = room.subarray(0, uncompressedSize);

@@ -1,4 +1,4 @@
-/** Chunks of gzip layers, read from wherever the image says that inflating can start. */
+/** Chunks of gzip layers, inflated from places where the image says that inflating can start. */
 import { allocate } from '../lib/allocate.js';
 import type { ChunkInfo, ChunkInfoTable, ZranStart } from '../lib/ci-table.js';
 import { GzipHeader } from '../lib/compression.js';
@@ -7,20 +7,20 @@ import { GzipSteps } from '../lib/gzip-steps.js';
 import { Inflater } from '../lib/inflate.js';
 import type { RandomBytes } from './random-bytes.js';
 
-const PIECE_SIZE = 0x40000; // the inflater takes as much at once
+const PIECE_SIZE = 0x40000; // what the inflater takes at once
 const TRAILER_SIZE = 8;
-/** Output of contexts that is kept; one that makes more is inflated for every chunk anew. */
+/** Most bytes of contexts' output to keep; a larger context is inflated anew for every chunk. */
 const KEPT = 0x1000000;
 
 /**
- * Reads chunks of one layer in any order. Files lie in a layer in another order than in the image,
- * and a context is most often asked for many of them: its output is kept, up to 16 MiB in all.
+ * Reads chunks of one layer in any order. The order of files in a layer differs from that in the
+ * image, and a context usually has many of them, so its output is kept, up to 16 MiB in all.
  */
 export class ZranReader {
   readonly #source: RandomBytes;
   readonly #table: ChunkInfoTable;
   readonly #inflater = new Inflater();
-  readonly #kept = new Map<number, Buffer>(); // by context, the one used last at the end
+  readonly #kept = new Map<number, Buffer>(); // by context, the most recently used last
   #keptSize = 0;
 
   constructor(source: RandomBytes, table: ChunkInfoTable) {
@@ -28,7 +28,7 @@ export class ZranReader {
     this.#table = table;
   }
 
-  /** CORRUPT where the layer does not inflate to what the table says. One call at a time. */
+  /** CORRUPT if the layer does not inflate to what the table says. One call at a time. */
   async read({ zran, uncompressedSize }: ChunkInfo): Promise<Buffer> {
     if (!zran) throw new RafsError('CORRUPT', 'a chunk of a gzip layer without a context');
     const from = zran.offset;
@@ -42,7 +42,7 @@ export class ZranReader {
     }
   }
 
-  /** All that a context makes. */
+  /** The whole output of a context. */
   async #output(context: number, start: ZranStart): Promise<Buffer> {
     let bytes = this.#kept.get(context);
     if (bytes) {
@@ -60,7 +60,7 @@ export class ZranReader {
     return bytes;
   }
 
-  /** What a context makes between two offsets of its output. */
+  /** The output of a context between two offsets. */
   async #inflate(start: ZranStart, from: number, to: number): Promise<Buffer> {
     const inflater = this.#inflater;
     const { dictionary: window, bits, byte, inOffset, inSize } = start;
@@ -68,7 +68,7 @@ export class ZranReader {
     inflater.begin({ window, bits, byte });
     const bytes = allocate(to - from);
     const made = piecesOf(inflater);
-    let input = 0; // bytes of the context that were read
+    let input = 0; // bytes of the context read so far
     let at = 0; // in its output
     while (at < to) {
       const piece = made.next().value;
@@ -91,7 +91,7 @@ export class ZranReader {
   }
 }
 
-/** What the inflater makes: views, each void at the next one; undefined where it needs input. */
+/** The inflater's output: views, each valid until the next; undefined where it needs input. */
 function* piecesOf(inflater: Inflater): Generator<Buffer | undefined, never> {
   for (;;) {
     const stop = inflater.run();
@@ -118,7 +118,7 @@ function* piecesOf(inflater: Inflater): Generator<Buffer | undefined, never> {
 /**
  * The first `size` bytes of a gzip member.
  *
- * @param stored the member, or its start and at least what it needs for them
+ * @param stored the member, or at least as much of its start as they need
  */
 export const readMember = (stored: Buffer, size: number): Buffer => {
   const steps = new GzipSteps();

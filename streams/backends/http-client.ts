@@ -1,8 +1,8 @@
 /**
- * Requests over HTTP, for storages: to servers, sockets, and through a proxy, with bounds on time and
- * on memory. No redirects are followed, and proxies of the environment are not used.
+ * HTTP requests for storages, to servers or Unix sockets, directly or through a proxy, with bounds
+ * on time and memory. Redirects are not followed, and the environment's proxies are not used.
  *
- * undici, since Node's own fetch() knows no sockets and no certificates.
+ * It uses undici because Node's own fetch() supports neither sockets nor certificates.
  */
 import { readFile } from 'node:fs/promises';
 import { Agent, ProxyAgent, type Dispatcher } from 'undici';
@@ -14,9 +14,9 @@ export interface HttpRequest {
   url: URL;
   headers?: Readonly<Record<string, string>>;
   body?: string;
-  /** bytes of an answer that are taken; a longer one with a status of 2xx is an error */
+  /** most bytes to accept of an answer's body; a longer one is an error if the status is 2xx */
   limit: number;
-  /** ask the server itself even if there is a proxy */
+  /** bypass the proxy, if there is one */
   direct?: boolean;
   signal: AbortSignal;
 }
@@ -25,28 +25,28 @@ export interface HttpAnswer {
   status: number;
   headers: Readonly<Record<string, string | string[] | undefined>>;
   body: Buffer;
-  /** as it may be shown: without credentials */
+  /** safe to show: without credentials */
   url: string;
 }
 
-/** The one value of a header of an answer. */
+/** The value of a header; the first if there are several. */
 export const headerOf = ({ headers }: HttpAnswer, name: string): string | undefined => {
   const value = headers[name];
   return Array.isArray(value) ? value[0] : value;
 };
 
-/** Without credentials: those before the host, and those that a signed address ends with. */
+/** A URL without credentials, whether before the host or in the query of a signed URL. */
 export const shownUrl = ({ origin, protocol, host, pathname }: URL): string =>
   `${origin === 'null' ? `${protocol}//${host}` : origin}${pathname}`;
 
-/** What may go well the next time. */
+/** A failure that a retry may fix. */
 export class TransientError extends RafsError {}
 
 const KEEP_ALIVE_MS = 4_000;
 const CONNECTIONS = 4;
-/** An answer that is slower than that, in bytes a second, is given up. */
+/** Bytes per second; an answer that arrives more slowly is given up. */
 const LEAST_RATE = 0x10000;
-/** Of an answer that is no success: some servers say why in it, which is not read. */
+/** Most bytes of an error answer's body; it may say what went wrong, but is not used. */
 const ERROR_BODY = 0x10000;
 
 export interface HttpClientOptions {
@@ -55,7 +55,7 @@ export interface HttpClientOptions {
   socketPath?: string;
 }
 
-/** Connections are made when they are needed, and ended when nobody has the client in use. */
+/** Opens connections on demand, and closes them when the last user releases the client. */
 export class HttpClient {
   readonly #http: HttpSettings;
   readonly #socketPath: string | undefined;
@@ -78,11 +78,11 @@ export class HttpClient {
     const agents = this.#agents;
     this.#agents = undefined;
     this.#proxyHealth = undefined;
-    const made = await agents?.catch(() => undefined); // whoever asked for them was told
+    const made = await agents?.catch(() => undefined); // reported to the request that needed them
     await Promise.all([made?.direct.destroy(), made?.proxy?.destroy()]);
   }
 
-  /** One try, through the proxy while that works. TransientError where a connection fails. */
+  /** One attempt, through the proxy while it works. TransientError if a connection fails. */
   async send(request: HttpRequest): Promise<HttpAnswer> {
     const { proxy } = this.#http;
     if (!proxy || request.direct || !(await this.#proxyWorks(proxy, request.signal))) {
@@ -98,7 +98,7 @@ export class HttpClient {
     return this.#sendBy(request, undefined);
   }
 
-  /** Asked once; a proxy that nobody may do without is used whatever it says. */
+  /** Pings the proxy once; a proxy without a fallback is used without asking. */
   async #proxyWorks(proxy: ProxySettings, signal: AbortSignal): Promise<boolean> {
     if (proxy.pingUrl === '' || !proxy.fallback) return true;
     const ping = async (): Promise<boolean> => {
@@ -134,7 +134,7 @@ export class HttpClient {
     try {
       signal.throwIfAborted();
       const { direct, proxy: tunnel } = await (this.#agents ??= this.#makeAgents());
-      // of http a proxy is asked with the whole address; to https it opens a tunnel
+      // for http, the proxy is sent the whole URL; for https, it opens a tunnel
       const forward = proxy !== undefined && url.protocol === 'http:';
       const dispatcher = proxy && !forward ? tunnel! : direct;
       const answer = await dispatcher.request({
@@ -167,7 +167,7 @@ export class HttpClient {
   async #makeAgents(): Promise<Agents> {
     const { skipVerify, caCertFiles, timeout, connectTimeout, proxy } = this.#http;
     const extra = await Promise.all(caCertFiles.map(readCertificate));
-    // authorities that are given come on top of those that are known
+    // the given CA certificates add to the built-in ones
     const { rootCertificates } = await import('node:tls');
     const tls = {
       rejectUnauthorized: !skipVerify,
@@ -179,7 +179,7 @@ export class HttpClient {
       bodyTimeout: milliseconds(timeout),
       keepAliveTimeout: KEEP_ALIVE_MS,
       pipelining: 1,
-      // servers of sockets may know one reader only
+      // a server at a socket may support only one reader
       connections: this.#socketPath === undefined ? CONNECTIONS : 1,
     };
     const connect = {
@@ -211,7 +211,7 @@ const readCertificate = async (file: string): Promise<Buffer> => {
   try {
     return await readFile(file);
   } catch (cause) {
-    // not as the system says it: no blob is missing
+    // not a bare system error: ENOENT would mean that a blob is missing
     throw new RafsError('UNSUPPORTED', 'certificates cannot be read', { file }, { cause });
   }
 };
@@ -221,7 +221,7 @@ const proxyLogin = ({ url }: ProxySettings): Record<string, string> => {
   return login === undefined ? {} : { 'proxy-authorization': login };
 };
 
-/** The user and password before a host, as a header has them. */
+/** The user and password in a URL, as the value of an authorization header. */
 const loginIn = ({ username, password }: URL): string | undefined => {
   if (username === '') return undefined;
   const login = Buffer.from(`${plain(username)}:${plain(password)}`);
@@ -232,7 +232,7 @@ const plain = (text: string): string => {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a '%' that stands for itself
+    return text; // a literal '%'
   }
 };
 
@@ -246,7 +246,7 @@ const environmentHeaders = (): Record<string, string> => {
   return headers;
 };
 
-/** The body; without a limit it is thrown away. */
+/** The body; discarded if there is no limit. */
 const bodyOf = async (
   { body, headers }: Dispatcher.ResponseData,
   limit: number | undefined,
@@ -275,7 +275,7 @@ const bodyOf = async (
   return bytes.subarray(0, size);
 };
 
-/** What went wrong, in one sentence. Several addresses that were tried have an error each. */
+/** What went wrong, in one sentence: the first error if several addresses were tried. */
 const plainly = (error: unknown): Error => {
   if (error instanceof AggregateError && error.errors.length > 0) return plainly(error.errors[0]);
   const e = error instanceof Error ? error : new Error(String(error));
@@ -283,7 +283,7 @@ const plainly = (error: unknown): Error => {
   return new Error(text, e.cause instanceof Error ? { cause: plainly(e.cause) } : {});
 };
 
-/** Whether a server speaks no TLS where it should; the words are OpenSSL's and the system's. */
+/** Whether a server does not speak TLS, judging by the messages of OpenSSL and the system. */
 export const isTlsFailure = (error: unknown): boolean => {
   for (let e = error; e instanceof Error; e = e.cause) {
     if (/wrong version number|ECONNREFUSED|packet length|\bssl\b/i.test(e.message)) return true;

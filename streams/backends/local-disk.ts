@@ -1,4 +1,4 @@
-/** Blobs that are partitions of a disk, or of its image in a file. */
+/** Blobs stored as partitions of a disk, or of a disk image in a file. */
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import type { LocalDiskBackend } from '../../lib/backend-config.js';
@@ -31,7 +31,7 @@ export const localDisk = ({ devicePath, disableGpt }: LocalDiskBackend): Storage
   };
 };
 
-/** Not as the system says it: it is not a blob that is missing. */
+/** Fails with BACKEND, not a bare system error: ENOENT would mean that a blob is missing. */
 const openDisk = async (file: string): Promise<FileHandle> => {
   try {
     return await open(file, constants.O_RDONLY);
@@ -47,7 +47,7 @@ const readTable = async (handle: FileHandle): Promise<Partition[]> => {
   return parsePartitions(header, bytes, await sizeOf(handle));
 };
 
-/** A device says nothing of its size: where reading at an offset gives nothing is its end. */
+/** stat() gives no size for a device: it ends at the first offset where a read returns nothing. */
 const sizeOf = async (handle: FileHandle): Promise<number> => {
   const stat = await handle.stat();
   if (stat.isFile()) return stat.size;
@@ -56,7 +56,7 @@ const sizeOf = async (handle: FileHandle): Promise<number> => {
   let high = Number.MAX_SAFE_INTEGER;
   while (low < high) {
     const middle = low + Math.floor((high - low) / 2);
-    // beyond what the system can address it fails
+    // a read beyond what the system can address fails
     const { bytesRead } = await handle.read(byte, 0, 1, middle).catch(() => ({ bytesRead: 0 }));
     if (bytesRead === 1) low = middle + 1;
     else high = middle;

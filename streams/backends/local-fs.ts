@@ -1,4 +1,4 @@
-/** Blobs in files: one for all of them, or named by their ids in directories. */
+/** Blobs in files: one file for all of them, or files in directories, named by blob id. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LocalFsBackend } from '../../lib/backend-config.js';
@@ -11,7 +11,7 @@ export const localFs = (backend: LocalFsBackend): Storage => ({
   },
 });
 
-/** The first file that is not empty; the one in `dir` where there is no other directory. */
+/** The first file that exists and is not empty; the one in `dir` if there is none. */
 const pathOf = async (
   { blobFile, dir, altDirs }: LocalFsBackend,
   name: string,
@@ -19,7 +19,7 @@ const pathOf = async (
   if (blobFile !== '') return blobFile;
   const paths = [dir, ...altDirs].map(folder => join(folder, name));
   for (const path of paths) {
-    const found = await stat(path).catch(() => undefined); // whoever opens it is told why
+    const found = await stat(path).catch(() => undefined); // opening it reports why
     if (found && found.size > 0) return path;
   }
   return paths[0]!;

@@ -1,7 +1,7 @@
-/** Where a blob lies in a bucket, for addresses. */
+/** Names of blobs in a bucket, plain and for URLs. */
 import type { BucketBackend } from '../../lib/backend-config.js';
 
-/** The object's name, each of its parts encoded. */
+/** The object's name with each path component percent-encoded. */
 export const objectPath = (backend: Pick<BucketBackend, 'objectPrefix'>, id: string): string =>
   objectName(backend, id).split('/').map(encodeURIComponent).join('/');
 

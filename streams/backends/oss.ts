@@ -1,6 +1,6 @@
 /**
- * Blobs in a bucket of OSS: the bucket is part of the host, and requests are signed in their header,
- * by version 1 of the signature.
+ * Blobs in an OSS bucket: the bucket is part of the host name, and requests carry a version 1
+ * signature in a header.
  */
 import { createHmac } from 'node:crypto';
 import type { BucketBackend } from '../../lib/backend-config.js';
@@ -17,7 +17,7 @@ export const oss = (backend: BucketBackend): Storage => {
     const date = new Date().toUTCString();
     const headers: Record<string, string> = { date };
     if (range !== undefined) headers.range = range;
-    // a bucket may be open to everybody
+    // a public bucket needs no signature
     if (accessKeyId !== '') {
       const resource = `/${bucketName}/${objectName(backend, id)}`;
       const signature = signOss({ method, date, resource, secret: accessKeySecret });
@@ -27,7 +27,7 @@ export const oss = (backend: BucketBackend): Storage => {
   });
 };
 
-/** Of a request without a body and without headers of OSS's own. */
+/** Signs a request that has no body and no OSS-specific headers. */
 export const signOss = (request: {
   method: string;
   date: string;
@@ -35,6 +35,6 @@ export const signOss = (request: {
   secret: string;
 }): string => {
   const { method, date, resource, secret } = request;
-  const text = [method, '', '', date, resource].join('\n'); // MD5 and type of no body
+  const text = [method, '', '', date, resource].join('\n'); // no body, so no MD5 and no type
   return createHmac('sha1', secret).update(text).digest('base64');
 };

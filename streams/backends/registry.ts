@@ -1,7 +1,7 @@
 /**
- * Blobs of a repository in a registry. Who may read is found out as the registry wants it: it names
- * a scheme, or a server that gives tokens. It may send readers elsewhere for the bytes, where they
- * go without their credentials.
+ * Blobs of a repository in a registry. Authentication follows the registry's challenge, which names
+ * a scheme or a token server. The registry may redirect to other servers for the bytes; these are
+ * sent no credentials.
  *
  * https://distribution.github.io/distribution/spec/auth/token/
  */
@@ -33,8 +33,8 @@ class RegistrySession {
   readonly #client: HttpClient;
   #scheme: string;
   #authorization: string | undefined;
-  #elsewhere = new Map<string, URL>(); // by id
-  #getsTokens = new Set<string>(); // servers of tokens that refuse POST
+  #elsewhere = new Map<string, URL>(); // redirect targets by id
+  #getsTokens = new Set<string>(); // token servers that refuse POST
 
   constructor(backend: RegistryBackend, client: HttpClient) {
     this.#backend = backend;
@@ -76,7 +76,7 @@ class RegistrySession {
     }
     if (answer.status !== 401) return answer;
     this.#authorization = undefined;
-    // what a registry says of a token that is no longer good may differ from what it wants
+    // the challenge for an expired token may differ from the one for no token
     if (sent !== undefined) answer = await send(undefined);
     if (answer.status !== 401) return answer;
     const authorization = await this.#authorize(answer, request.signal);
@@ -98,7 +98,7 @@ class RegistrySession {
     return this.#client.send({ method, url, headers, limit, signal });
   }
 
-  /** Credentials are for the registry alone, wherever that sends us. */
+  /** Credentials go to the registry only, not to the servers it redirects to. */
   #authorizationAt({ origin }: URL): string | undefined {
     const own = new URL(`${this.#scheme}://${this.#backend.host}`).origin;
     return origin === own ? this.#authorization : undefined;
@@ -115,7 +115,7 @@ class RegistrySession {
     return target;
   }
 
-  /** What the registry wants to be told; undefined where it cannot be found out. */
+  /** The authorization the registry asks for; undefined if it cannot be determined. */
   async #authorize(answer: HttpAnswer, signal: AbortSignal): Promise<string | undefined> {
     const { auth } = this.#backend;
     const challenges = [answer.headers['www-authenticate'] ?? []].flat().map(parseChallenge);
@@ -133,7 +133,7 @@ class RegistrySession {
     return `Bearer ${token}`;
   }
 
-  /** Most servers of tokens answer POST, and all of them GET. The proxy does not see tokens. */
+  /** Most token servers answer POST, and all answer GET. The proxy does not see tokens. */
   async #token(url: URL, form: URLSearchParams, signal: AbortSignal): Promise<string> {
     const { auth } = this.#backend;
     const login = auth === '' ? {} : { authorization: `Basic ${auth}` };
@@ -159,7 +159,7 @@ class RegistrySession {
       if (token !== undefined) this.#getsTokens.add(url.host);
     }
     if (token !== undefined) return token;
-    const { status, url: shown } = answer!; // one of the two was asked
+    const { status, url: shown } = answer!; // set by one request or the other
     const text = `no token to read with: status ${status}`;
     throw status >= 500
       ? new TransientError('BACKEND', text, { url: shown })
@@ -178,12 +178,12 @@ const tokenIn = ({ status, body }: HttpAnswer): string | undefined => {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { token, access_token: other } = value as Record<string, unknown>; // any key may be asked for
+  const { token, access_token: other } = value as Record<string, unknown>; // it may have any keys
   return [token, other].find(text => typeof text === 'string' && /^[\x21-\x7e]+$/.test(text)) as
-    string | undefined; // as find() has made sure
+    string | undefined; // find() checked the type
 };
 
-/** `Bearer realm="…",service="…"`: the scheme in lower case, and what follows it. */
+/** `Bearer realm="…",service="…"`: the scheme in lower case, and its parameters. */
 export const parseChallenge = (
   text: string,
 ): { scheme: string; values: Partial<Record<string, string>> } | undefined => {

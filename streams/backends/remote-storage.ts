@@ -1,8 +1,8 @@
 /**
- * Blobs on a server, read in ranges, with what is near kept and fetched ahead.
+ * Blobs on a server, read in ranges, with a cache and read-ahead.
  *
- * A storage keeps 16 MiB for all of its blobs; each blob that is read has, beside that, what is being
- * fetched: 4 MiB at most for each reader, and 4 MiB ahead.
+ * A storage caches 16 MiB for all of its blobs. In addition, each blob being read holds what is
+ * being fetched: at most 4 MiB for each reader, and 4 MiB ahead.
  */
 import { STATUS_CODES } from 'node:http';
 import { allocate, copyOf } from '../../lib/allocate.js';
@@ -17,23 +17,23 @@ export interface BlobRequest {
   method: 'HEAD' | 'GET';
   /** latin1 */
   id: string;
-  /** value of the header Range */
+  /** value of the Range header */
   range?: string;
   limit: number;
   signal: AbortSignal;
 }
 
-/** How a kind of storage asks for a blob: one try. */
+/** How a kind of storage requests a blob; makes one attempt. */
 export type Ask = (request: BlobRequest) => Promise<HttpAnswer>;
 
-/** Bytes that are fetched and kept together. */
+/** Bytes that are fetched and cached as a unit. */
 const BLOCK = 0x4_0000;
 const CACHE_SIZE = 0x100_0000;
-/** Blocks of one request. */
+/** Most blocks in one request. */
 const MOST_BLOCKS = 16;
-/** Of one read: a server may say that a blob has any size. */
+/** Most bytes in one read: a server may claim any size for a blob. */
 const MOST_BYTES = 0x7fff_ffff;
-/** For keys of the cache: more blocks than a blob can have. */
+/** Cache keys set aside for each blob: more than it can have blocks. */
 const BLOCKS_OF_BLOB = 2 ** 32;
 
 export class RemoteStorage implements Storage {
@@ -72,10 +72,10 @@ export class RemoteStorage implements Storage {
   }
 }
 
-/** Where only GET is known, or an address is signed for it. */
+/** Answers to HEAD from servers that support only GET, or whose URLs are signed for GET. */
 const REFUSES_HEAD: ReadonlySet<number> = new Set([400, 403, 405, 501]);
 
-/** Servers that do not know HEAD tell the size with a range. */
+/** Asks with HEAD; if that gives no size, with a GET of one byte. */
 const sizeOf = async (ask: Ask, id: string, signal: AbortSignal): Promise<number> => {
   const head = await ask({ method: 'HEAD', id, limit: 0, signal });
   const size = head.status < 300 ? numberIn(headerOf(head, 'content-length')) : undefined;
@@ -100,11 +100,11 @@ const numberIn = (text: string | undefined): number | undefined => {
 interface Range {
   offset: number;
   size: number;
-  /** fewer bytes will do, but some */
+  /** accept fewer bytes, but at least one */
   orLess?: boolean;
 }
 
-/** That range, or an error. */
+/** The bytes of a range; fails if the answer does not have them. */
 const fetchRange = async (
   ask: Ask,
   id: string,
@@ -129,7 +129,7 @@ const fetchRange = async (
   }
 };
 
-/** Statuses that say that the next try may go well. */
+/** Whether a retry may succeed after this status. */
 const isPassing = (status: number): boolean => status === 408 || status === 429 || status >= 500;
 
 const refused = ({ status, url }: HttpAnswer): RafsError => {
@@ -148,7 +148,7 @@ interface RemoteBlob {
   firstKey: number;
 }
 
-/** Blocks next to each other that are fetched by one request. */
+/** Adjacent blocks, fetched by one request. */
 interface Run {
   first: number;
   bytes: Promise<Buffer>;
@@ -160,8 +160,8 @@ class RemoteBytes implements RandomBytes {
   readonly #blob: RemoteBlob;
   readonly #loading = new Map<number, Run>();
   #end = 0; // where the last read ended
-  #width = 1; // blocks of the next run
-  #fetched = 0; // block behind the run that was fetched last
+  #width = 1; // blocks in the next run
+  #fetched = 0; // block after the last run requested
   #closed = false;
 
   constructor(blob: RemoteBlob) {
@@ -178,7 +178,7 @@ class RemoteBytes implements RandomBytes {
     if (size > MOST_BYTES) {
       throw new RafsError('LIMIT', `${size} bytes at once`, { blob: this.#blob.id });
     }
-    // what is left out between chunks is little
+    // sequential reads skip only small gaps between chunks
     const onward = offset >= this.#end && offset - this.#end < BLOCK;
     this.#end = end;
     if (!onward) this.#width = 1;
@@ -201,12 +201,12 @@ class RemoteBytes implements RandomBytes {
     await this.#blob.close();
   }
 
-  /** What an answer did not have. */
+  /** Fetches what an answer lacked. */
   #missing(from: number, to: number): Promise<Buffer> {
     return this.#blob.fetch({ offset: from, size: to - from });
   }
 
-  /** Its bytes, or the first of them. */
+  /** The block's bytes; only the first of them if the answer was short. */
   async #block(block: number, lastWanted: number): Promise<Buffer> {
     const kept = this.#blob.cache.get(this.#blob.firstKey + block);
     if (kept) return kept;
@@ -220,7 +220,7 @@ class RemoteBytes implements RandomBytes {
     return bytes.subarray(at, at + BLOCK);
   }
 
-  /** Fetches what comes next while what was read is worked on. */
+  /** Fetches the next run while the caller works on what it has read. */
   #fetchAhead(block: number): void {
     const next = this.#fetched;
     const isNear = block < next && next - block <= this.#width / 2;
@@ -234,7 +234,7 @@ class RemoteBytes implements RandomBytes {
     return this.#loading.has(block) || cache.get(firstKey + block) !== undefined;
   }
 
-  /** Up to the end of the blob, or to what is here already. */
+  /** Fetches up to `most` blocks, up to the end of the blob or a block that is here already. */
   #start(first: number, most: number): Run {
     const { cache, firstKey } = this.#blob;
     const blocks = Math.ceil(this.size / BLOCK);
@@ -245,7 +245,7 @@ class RemoteBytes implements RandomBytes {
     const size = Math.min(this.size, end * BLOCK) - offset;
     const load = async (): Promise<Buffer> => {
       try {
-        // servers of sockets tell the size of a file that has more than the blob in it
+        // a server at a socket may report the size of a larger file that contains the blob
         const bytes = await this.#blob.fetch({ offset, size, orLess: true });
         for (let block = first; block < end; block++) {
           const at = (block - first) * BLOCK;
@@ -257,7 +257,7 @@ class RemoteBytes implements RandomBytes {
       }
     };
     const run = { first, bytes: load() };
-    run.bytes.catch(() => undefined); // whoever reads it is told; nobody may
+    run.bytes.catch(() => undefined); // its readers see the failure; there may be none
     for (let block = first; block < end; block++) this.#loading.set(block, run);
     return run;
   }

@@ -1,11 +1,11 @@
-/** Tries again what may go well the next time. */
+/** Retries after failures that may be transient. */
 import { setTimeout } from 'node:timers/promises';
 import { TransientError } from './http-client.js';
 
-/** Tries after the first, and the pause before each, in milliseconds. */
+/** The pause before each retry, in milliseconds. */
 export const PAUSES: readonly number[] = [100, 400, 1600];
 
-/** Runs `work` until it does not fail with a TransientError, or has failed four times. */
+/** Runs `work`; after a TransientError tries again, once after each pause. */
 export const retrying = async <T>(
   work: () => Promise<T>,
   signal: AbortSignal,

@@ -1,4 +1,4 @@
-/** Blobs in a bucket of S3, or of what speaks like it: addresses with the bucket in their path. */
+/** Blobs in a bucket of S3 or a compatible service, with the bucket in the URL's path. */
 import { AwsV4Signer } from 'aws4fetch';
 import type { BucketBackend } from '../../lib/backend-config.js';
 import type { Storage } from '../storage.js';
@@ -12,7 +12,7 @@ export const s3 = (backend: BucketBackend): Storage => {
   return new RemoteStorage(client, async ({ method, id, range, limit, signal }) => {
     const url = new URL(`${scheme}://${endpoint}/${bucketName}/${objectPath(backend, id)}`);
     const headers: Record<string, string> = range === undefined ? {} : { range };
-    // a bucket may be open to everybody
+    // a public bucket needs no signature
     if (accessKeyId !== '') {
       const signer = new AwsV4Signer({
         method,
@@ -25,7 +25,7 @@ export const s3 = (backend: BucketBackend): Storage => {
       });
       const signed = await signer.sign();
       signed.headers.forEach((value, name) => {
-        if (name !== 'host') headers[name] = value; // it is that of the URL
+        if (name !== 'host') headers[name] = value; // set from the URL
       });
     }
     return client.send({ method, url, headers, limit, signal });
