@@ -1,12 +1,12 @@
 /**
- * `.nydusattributes`: which files of a directory lie in blobs that others made, and where in them.
+ * `.nydusattributes`: which files of a directory lie in existing blobs, and where in them.
  *
- * Lines are those of gitattributes, but the pattern of one is a path in which no character is
+ * Lines are in gitattributes format, except that the pattern is a path in which no character is
  * special:
  *
  *     /models/weights.bin type=external blob_index=0 blob_id=… chunk_size=4MiB …
  *
- * nydus-image takes a file without `crcs` for a mistake; here its chunks have none.
+ * To nydus-image, a file without `crcs` is an error; here its chunks just have none.
  */
 import { RafsError } from './errors.js';
 import type { ExternalPlace } from './parts.js';
@@ -41,7 +41,7 @@ export class Attributes {
     }
   }
 
-  /** Whether a path is listed as external or, where it is not listed, leads to one that is. */
+  /** Whether a path is listed as external or, if it is not listed, leads to one that is. */
   isExternal(path: string): boolean {
     return this.#items.get(path)?.external ?? this.#parents.has(path);
   }
@@ -56,16 +56,16 @@ export class Attributes {
     for (const [path, { external }] of this.#items) if (external) yield path;
   }
 
-  /** Size of a file that lies empty in the directory, if it is said. */
+  /** The size stated for a file that is empty in the directory, if any. */
   fileSize(path: string): number | undefined {
     const item = this.#items.get(path);
     return item?.values.has('file_size') ? count(item, 'file_size') : undefined;
   }
 
-  /** Where the content of an external file of so many bytes lies. CORRUPT where that is not said. */
+  /** Where the content of an external file of `size` bytes lies. CORRUPT if that is not stated. */
   place(path: string, size: number): ExternalPlace {
     const item = this.#items.get(path);
-    // a directory that leads to external files became a file since it was looked at
+    // a directory that leads to external files has become a file in the meantime
     if (!item) throw new RafsError('CORRUPT', 'an external file that is not listed');
     const blobIndex = count(item, 'blob_index');
     const blobId = text(item, 'blob_id');
@@ -89,7 +89,7 @@ export class Attributes {
     return { blobIndex, blobId, blobSize, chunkSize, offset, crcs };
   }
 
-  /** The same for two paths of which all the same is said; '' for paths that are not external. */
+  /** Equal for two paths with the same attributes; '' for paths that are not external. */
   keyOf(path: string): string {
     const item = this.#items.get(path);
     if (!item?.external) return this.isExternal(path) ? 'external' : '';
@@ -125,14 +125,14 @@ const sizeOf = (item: Item, name: string): number => {
 
 const checksums = ({ line, values }: Item): number[] => {
   const value = values.get('crcs') ?? '';
-  if (value === '') return []; // nydusify writes so where it knows none
+  if (value === '') return []; // nydusify writes this if it knows none
   return value.split(',').map(digits => {
     if (/^(0x)?[0-9a-f]{1,8}$/i.test(digits)) return Number.parseInt(digits, 16);
     throw malformed(line, `crcs with '${digits}', which is not hexadecimal of 32 bits`);
   });
 };
 
-/** Reads such a file. CORRUPT, with the number of the line, for what is not of its form. */
+/** Reads an attributes file. CORRUPT, with the line number, for anything malformed. */
 export const parseAttributes = (bytes: Buffer): Attributes => {
   const items = new Map<string, Item>();
   const lines = bytes
@@ -144,7 +144,7 @@ export const parseAttributes = (bytes: Buffer): Attributes => {
     const content = whole.replace(/^[ \t\r]+/, '');
     if (content === '' || content.startsWith('#')) return;
     const [pattern, rest] = content.startsWith('"') ? unquote(content, line) : cut(content);
-    if (pattern.startsWith('[attr]')) return; // a macro of git
+    if (pattern.startsWith('[attr]')) return; // defines a macro
     if (pattern.startsWith('!')) {
       throw malformed(line, `'!' begins no path: a file whose name begins with it is '\\!…'`);
     }
@@ -181,7 +181,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   ...{ '"': '"', '\\': '\\' },
 };
 
-/** A pattern in double quotes, with the escapes of C, and what follows it. */
+/** A pattern in double quotes, with C escapes, and what follows it. */
 const unquote = (content: string, line: number): [pattern: string, rest: string] => {
   const [quoted, body] = /^"((?:[^"\\]|\\.)*)"/s.exec(content) ?? [];
   if (quoted === undefined || body === undefined)

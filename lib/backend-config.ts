@@ -1,18 +1,18 @@
 /**
- * What is said of storages in configuration files and on the command line: values as JSON or TOML
- * have them, of either generation, turned into one description that is complete and checked.
+ * Settings of storage backends, from configuration files and the command line: JSON or TOML values,
+ * of either generation of the format, turned into one complete and checked description.
  *
- * Every failure is UNSUPPORTED, in the words of nydus-image where those are one sentence.
+ * Every failure is UNSUPPORTED, in the words of nydus-image if those are one sentence.
  */
 import { RafsError } from './errors.js';
 
 export interface ProxySettings {
   url: string;
-  /** answers 200 to 399 while the proxy can be used; '' if nobody tells */
+  /** answers 200 to 399 while the proxy can be used; '' if there is none */
   pingUrl: string;
-  /** ask the storage itself where the proxy fails */
+  /** ask the storage itself if the proxy fails */
   fallback: boolean;
-  /** ask the proxy for http where the storage speaks https */
+  /** ask the proxy for http even if the storage uses https */
   useHttp: boolean;
 }
 
@@ -20,9 +20,9 @@ export interface HttpSettings {
   /** do not verify certificates */
   skipVerify: boolean;
   caCertFiles: readonly string[];
-  /** seconds without a sign of life; 0 waits for ever */
+  /** seconds of inactivity; 0 waits forever */
   timeout: number;
-  /** seconds; 0 waits for ever */
+  /** seconds; 0 waits forever */
   connectTimeout: number;
   proxy?: ProxySettings;
 }
@@ -31,10 +31,10 @@ export type Scheme = 'http' | 'https';
 
 export interface LocalFsBackend {
   type: 'localfs';
-  /** one file for every blob; '' if there is none */
+  /** one file that stands for every blob; '' if there is none */
   blobFile: string;
   dir: string;
-  /** looked into where `dir` has none, or an empty one */
+  /** searched for blobs that are missing from `dir`, or empty there */
   altDirs: readonly string[];
 }
 
@@ -57,10 +57,10 @@ export interface RegistryBackend {
   scheme: Scheme;
   host: string;
   repo: string;
-  /** base64 of user:password; '' for nobody */
+  /** base64 of user:password; '' for anonymous access */
   auth: string;
   registryToken: string;
-  /** replace those of the address that a registry redirects to; '' for as they are */
+  /** replace those of the address that a registry redirects to; '' keeps them */
   blobUrlScheme: Scheme | '';
   blobRedirectedHost: string;
   http: HttpSettings;
@@ -70,7 +70,7 @@ export interface BucketBackend {
   type: 's3' | 'oss';
   scheme: Scheme;
   endpoint: string;
-  /** of s3 */
+  /** s3 only */
   region: string;
   bucketName: string;
   /** put before the id of a blob */
@@ -85,11 +85,11 @@ export type Backend =
 
 export interface StorageConfig {
   backend?: Backend;
-  /** data are to be verified */
+  /** whether data are to be verified */
   validate: boolean;
 }
 
-/** A whole configuration: of generation 2, or the one before that has a device. */
+/** Parses a whole configuration: of generation 2, or of the one before, which has a `device`. */
 export const parseStorageConfig = (config: unknown): StorageConfig => {
   const second = valueAt(config, 'version') === 2;
   const device = valueAt(config, 'device');
@@ -114,7 +114,7 @@ export interface CacheEntry {
   backend: Backend;
 }
 
-/** What describes one image to a daemon: an entry of its blob cache, of either generation. */
+/** Parses an entry of a daemon's blob cache, which describes one image; of either generation. */
 export const parseCacheEntry = (entry: unknown): CacheEntry => {
   if (textAt(entry, 'type') !== 'bootstrap') throw unusable("its type is not 'bootstrap'");
   const config = valueAt(entry, 'config_v2');
@@ -137,7 +137,7 @@ const parseWrapped = (wrapped: unknown, second: boolean): Backend => {
   return parseBackend(type, inner);
 };
 
-/** Types of storages by name. */
+/** Names of the types of storages. */
 export const TYPES: readonly string[] = [
   'localfs',
   'localdisk',
@@ -147,7 +147,7 @@ export const TYPES: readonly string[] = [
   'http-proxy',
 ] satisfies Backend['type'][];
 
-/** The bare object of one storage. */
+/** Parses the bare settings object of one storage. */
 export const parseBackend = (type: string, config: unknown): Backend => {
   if (TYPES.includes(type) && !isObject(config)) {
     throw unusable(`the configuration of backend '${type}' is no object`);
@@ -234,12 +234,12 @@ const httpSettings = (config: unknown): HttpSettings => {
 };
 
 const SECONDS = 5;
-/** A day: what is longer is as good as for ever, and timers do not count so far. */
+/** A day: anything longer is as good as forever, and timers have a limit of their own. */
 const MOST_SECONDS = 86_400;
 
 const secondsAt = (config: unknown, key: string): number => {
   const value = valueAt(config, key) ?? SECONDS;
-  if (typeof value === 'bigint' && value >= 0n) return MOST_SECONDS; // TOML has such numbers
+  if (typeof value === 'bigint' && value >= 0n) return MOST_SECONDS; // a large integer in TOML
   if (typeof value !== 'number' || !(value >= 0)) throw wrongType(key, 'a number of seconds');
   return Math.min(value, MOST_SECONDS);
 };
@@ -257,7 +257,7 @@ const schemeAt = <None extends Scheme | ''>(
 
 const hostAt = (config: unknown, key: string): string => {
   const host = notEmpty(config, key);
-  // what ends a host would put the rest of the address elsewhere
+  // a character that ends a host would turn what follows into another part of the address
   if (/[\s/?#@\\]/.test(host) || !URL.canParse(`http://${host}`)) throw wrongType(key, 'a host');
   return host;
 };
@@ -294,7 +294,7 @@ const notEmpty = (config: unknown, key: string): string => {
   return text;
 };
 
-/** A text. Without one of its own it has to be there. */
+/** A string; required unless there is a default, `none`. */
 const textAt = (config: unknown, key: string, none?: string): string => {
   const value = valueAt(config, key) ?? none;
   if (value === undefined) throw unusable(`missing field \`${key}\``);
@@ -318,7 +318,7 @@ const flagAt = (config: unknown, key: string, none: boolean): boolean => {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** A key of an object; undefined where there is none, or it is null. */
+/** The value of a key; undefined if `value` is no object, or the key is missing or null. */
 export const valueAt = (value: unknown, key: string): unknown =>
   isObject(value) && Object.hasOwn(value, key) ? (value[key] ?? undefined) : undefined;
 

@@ -1,4 +1,4 @@
-/** A blob and its entry in a v6 blob table: one in terms of the other. */
+/** Converts between a blob and its entry in a v6 blob table. */
 import type { BlobEntry } from './layout/v6.js';
 import { Cipher } from './layout/v6.js';
 import type { BlobInfo } from './parts.js';
@@ -35,7 +35,7 @@ export const blobEntryOf = (blob: BlobInfo, blobIndex: number): ValueOf<typeof B
   };
 };
 
-/** The entry is believed as it is. */
+/** Does not check the entry. */
 export const blobOfEntry = (entry: ValueOf<typeof BlobEntry>): BlobInfo => ({
   id: entry.blobId,
   chunkSize: entry.chunkSize,

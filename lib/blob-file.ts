@@ -1,7 +1,7 @@
 /**
  * The writing side of a blob: its sections one after another, its running hash and its table of
- * contents. Whoever writes into the blob last ends it: the blob writer, or with an inlined
- * bootstrap the bootstrap finalizer, to whom the blob is handed on.
+ * contents. The stage that writes to the blob last ends it: the blob writer or, with an inlined
+ * bootstrap, the bootstrap finalizer, to which the blob is handed on.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { Section, TocEntry, TocFlag } from './layout/blob.js';
@@ -46,7 +46,7 @@ export class BlobFile {
   }
 
   /**
-   * Appends bytes. The chunk digest array is the one section that is not hashed: a blob with a
+   * Appends bytes. The chunk digest array is the only section that is not hashed, so a blob with a
    * TOC is not named by the sha256 of its file.
    */
   append(bytes: Buffer, { hashed = true } = {}): SectionPart {

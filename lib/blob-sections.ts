@@ -1,4 +1,4 @@
-/** Sections of a blob behind its data, as blobs have them that hold data and that refer to some. */
+/** Sections that follow a blob's data, whether the blob holds the data or only refers to them. */
 import { createHash } from 'node:crypto';
 import type { BlobFile } from './blob-file.js';
 import { alignUp } from './bytes.js';
@@ -8,10 +8,10 @@ import { sha256 } from './digest.js';
 import { Section } from './layout/blob.js';
 import type { BlobInfo, SectionPart } from './parts.js';
 
-/** nydusd maps its caches: what follows a table starts at a multiple of this. */
+/** nydusd maps its cache files, so what follows a table in one starts at a multiple of this. */
 const CACHE_ALIGN = 0x1000;
 
-/** Where a blob has its CI table, or that it has none. */
+/** Where the CI table of a blob lies, or that there is none. */
 export type CiPlace = Pick<
   BlobInfo,
   'ciCompressor' | 'ciOffset' | 'ciCompressedSize' | 'ciUncompressedSize'
@@ -21,7 +21,7 @@ export type CiPlace = Pick<
  * The CI table and its header.
  *
  * @param options.tarHeaders whether sections are followed by tar headers
- * @param options.header as it is stored, where that is not as it was made
+ * @param options.header as it is stored, if that differs from how it was made
  */
 export function* chunkInfoSections(
   file: BlobFile,
@@ -57,7 +57,7 @@ interface CiFacts {
   headerSize: number;
 }
 
-/** What follows the table and its header, and what is said of them elsewhere. */
+/** What follows the table and its header: a tar header, and the entries of both in the TOC. */
 function* ciEnd(file: BlobFile, facts: CiFacts): Generator<SectionPart, CiPlace> {
   const { compressor, ciOffset, storedSize, plainSize, header, headerSize } = facts;
   if (facts.tarHeaders) yield file.appendHeader(Section.META, storedSize + headerSize);
@@ -82,12 +82,12 @@ function* ciEnd(file: BlobFile, facts: CiFacts): Generator<SectionPart, CiPlace>
 }
 
 /**
- * The same for a table that is too large to be held: each piece becomes a zstd frame of its own,
- * which readers take for one. nydus-image compresses all of it at once: to other bytes, not to
- * another table.
+ * The same for a table too large to be held: each piece becomes a zstd frame of its own, but
+ * readers take them for one. nydus-image compresses the whole table at once, which gives other
+ * bytes but the same table.
  *
- * @param options.headerOf makes the header, when the sizes are known
- * @param options.cache the table is also written as nydusd keeps it
+ * @param options.headerOf makes the header once the sizes are known
+ * @param options.cache also write the table as nydusd caches it
  */
 export function* longChunkInfoSections(
   file: BlobFile,
@@ -139,7 +139,7 @@ export function* digestSections(file: BlobFile, digests: Buffer): Iterable<Secti
   yield file.appendHeader(Section.DIGEST, digests.length);
 }
 
-/** The CI table as nydusd keeps it. */
+/** The CI table as nydusd caches it. */
 export function* cachedChunkInfo({ plain, header }: StoredCi): Iterable<SectionPart> {
   if (plain.length > 0) yield { kind: 'section', artifact: 'cache-meta', bytes: plain };
   yield* cacheEnd(plain.length, header);

@@ -1,15 +1,16 @@
-/** The blobs of an image that is being made, in the order in which it first needs them. */
+/** The blobs of an image that is being made, in the order in which they are first needed. */
 import type { BlobRecord } from './bootstrap.js';
 import type { ChunkTable } from './chunk-table.js';
 import { RafsError } from './errors.js';
 import { BlobFeature } from './layout/blob.js';
 import type { BlobInfo } from './parts.js';
 
-/** An index has to fit eight bits. */
+/** An index must fit into eight bits. */
 const MAX_INDEX = 0xff;
 
 /**
- * A blob of an image as others list it: whose bootstrap is no longer in it, and who knows its id.
+ * A blob of an image as other images list it: without the mark that it holds the bootstrap, and
+ * with the digest of its metadata file if that file is named by it.
  */
 export const blobElsewhere = (blob: BlobRecord): BlobInfo => {
   if (!(blob.features & BlobFeature.INLINED_FS_META)) return blob;
@@ -22,7 +23,7 @@ export const blobElsewhere = (blob: BlobRecord): BlobInfo => {
 };
 
 export class BlobTable {
-  readonly #blobs: (BlobInfo | undefined)[] = []; // undefined is the one that is being made
+  readonly #blobs: (BlobInfo | undefined)[] = []; // undefined for the one that is being made
   readonly #indexes = new Map<string, number>();
   #ownIndex = -1;
 
@@ -31,7 +32,7 @@ export class BlobTable {
     for (const blob of lower) this.indexOf(blob);
   }
 
-  /** Index of a blob, which is added when it is first asked for. LIMIT for more than 256. */
+  /** Index of a blob, which is added if it is new. LIMIT for more than 256. */
   indexOf(blob: BlobInfo): number {
     let index = this.#indexes.get(blob.id);
     if (index === undefined) {
@@ -48,9 +49,9 @@ export class BlobTable {
   }
 
   /**
-   * All blobs; the one that was made takes the place kept for it. A layer may make again a blob
-   * that an image below has, of chunks that nothing there refers to: the table has it once, and
-   * `chunks` are moved to it.
+   * All blobs; the one that was made takes the place reserved for it. A layer may make a blob again
+   * that an image below lists but no longer refers to: the table then has it once, and `chunks` are
+   * moved to it.
    */
   finish(own: BlobInfo | undefined, chunks?: ChunkTable): BlobInfo[] {
     const twin = own && this.#indexes.get(own.id);

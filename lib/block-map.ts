@@ -1,10 +1,10 @@
-/** The address space of an image's block device: the bootstrap, then each blob where it is mapped. */
+/** The address space of an image's block device: the bootstrap, then the blobs where mapped. */
 import type { BlobRecord, Bootstrap } from './bootstrap.js';
 import type { ChunkInfo } from './ci-table.js';
 import { RafsError } from './errors.js';
 import { BlobFeature } from './layout/blob.js';
 
-/** Builders leave less than 512 KiB between blobs; what asks for zeros without end is refused. */
+/** Builders leave less than 512 KiB between blobs; images with endless gaps are refused. */
 const GAP_LIMIT = 2 ** 30;
 
 export interface MappedBlob {
@@ -27,7 +27,7 @@ export interface BlockMap {
 /**
  * Lays out the device.
  *
- * UNSUPPORTED for v5; CORRUPT where blobs overlap or have no address; LIMIT for gaps over 1 GiB.
+ * UNSUPPORTED for v5; CORRUPT if blobs overlap or have no address; LIMIT for gaps over 1 GiB.
  */
 export const blockMap = (bootstrap: Bootstrap, bootstrapSize: number): BlockMap => {
   const { blockSize, tarfs } = bootstrap;
@@ -62,7 +62,7 @@ export const blockMap = (bootstrap: Bootstrap, bootstrapSize: number): BlockMap 
   return { blockSize, bootstrapSize, blobs, size: end };
 };
 
-/** Builders leave less than a block between chunks; here is room for the largest chunk there is. */
+/** Builders leave less than a block between chunks; this allows as much as the largest chunk. */
 const MOST_UNUSED = 0x1000000;
 
 /** CORRUPT for more bytes without a chunk than a blob can need. */
@@ -71,8 +71,8 @@ export const requireGap = (size: number): void => {
 };
 
 /**
- * Where a chunk ends. CORRUPT unless it lies behind the one before, which ends at `end`, and within
- * the blob.
+ * Where a chunk ends. CORRUPT unless it lies after the previous one, which ends at `end`, and
+ * within the `size` bytes of the blob.
  */
 export const endOfChunk = (
   { uncompressedOffset, uncompressedSize }: ChunkInfo,

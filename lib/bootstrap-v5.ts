@@ -2,9 +2,9 @@
  * Writer of RAFS v5 bootstraps. `planV5` numbers the inodes, makes their digests and decides every
  * offset; `emitV5` then makes the bytes front to back.
  *
- * The layout is that of nydus-image to the byte. The inode table is in the order of the numbers:
- * the children of a directory, then those of each directory in it. The records are in another: each
- * directory is followed by all that is below it.
+ * The layout matches nydus-image's to the byte. The inode table is in the order of the numbers: the
+ * children of a directory, then those of each directory in it. The records are in another order:
+ * each directory is followed by all that is below it.
  */
 import { alignUp } from './bytes.js';
 import type { ChunkTable } from './chunk-table.js';
@@ -18,13 +18,13 @@ import type { Tree } from './tree.js';
 import { encodeXattrsV5 } from './xattrs-v5.js';
 
 const DIGEST_SIZE = 32;
-const DIRENT_SIZE = 8; // what a name adds to the size of its directory, beside its length
+const DIRENT_SIZE = 8; // what a name adds to the size of its directory, besides its length
 const DIRECTORY_UNIT = 4096;
 const NOTHING = Buffer.alloc(0);
 
 export interface PlanOptionsV5 {
   chunkSize: number;
-  /** SuperFlag bits of compressor, digester and owners; the rest is found here */
+  /** SuperFlag bits of compressor, digester and owners; the others are added here */
   flags: number;
   /** paths whose inodes go to the prefetch table, in order */
   prefetch?: readonly string[];
@@ -34,12 +34,12 @@ export interface PlanOptionsV5 {
 interface Numbered {
   /** row of the tree at each place */
   readonly rows: Uint32Array;
-  /** number that the name shows: of a file with several names the index of the first */
+  /** inode number of the name: for a file with several names, the index of the first */
   readonly ino: Uint32Array;
   /** `ino` of the directory, 0 for the root */
   readonly parent: Uint32Array;
   readonly nlink: Uint32Array;
-  /** index of a directory's first child, and how many children it has; 0 for all else */
+  /** index of a directory's first child, and how many children it has; 0 for everything else */
   readonly childIndex: Uint32Array;
   readonly childCount: Uint32Array;
   /** how many different inodes there are */
@@ -82,7 +82,7 @@ export const headSize = (plan: Pick<PlanV5, 'tree' | 'xattrAreas'>, row: number)
   );
 };
 
-/** Chunks of a file; 0 for all else. */
+/** How many chunks a file has; 0 for everything else. */
 export const chunksOf = (tree: Tree, row: number): number =>
   tree.isType(row, 'file') ? tree.chunkCount.get(row) : 0;
 
@@ -130,8 +130,8 @@ export const planV5 = (
 };
 
 /**
- * Gives directories their size, where they have none yet: of a layer that is laid over others the
- * size counts the names of that layer alone, so it is to be found before.
+ * Sets the size of directories that have none yet. In a layer that is laid over others, the size
+ * counts only the names of that layer, so this must be called before that.
  */
 export const sizeDirectories = (tree: Tree): void => {
   const stack = [tree.root];
@@ -161,8 +161,8 @@ const number = (tree: Tree): Numbered => {
   const nlink = new Uint32Array(tree.count);
   const childIndex = new Uint32Array(tree.count);
   const childCount = new Uint32Array(tree.count);
-  const names = new Uint32Array(tree.sourceCount); // of regular files, by source number
-  const first = new Uint32Array(tree.sourceCount); // and the place of the first of them
+  const names = new Uint32Array(tree.sourceCount); // how many a regular file has, by source number
+  const first = new Uint32Array(tree.sourceCount); // the place of the first of them
   let repeated = 0;
 
   rows[0] = tree.root;
@@ -172,7 +172,7 @@ const number = (tree: Tree): Numbered => {
   for (let directory = stack.pop(); directory !== undefined; directory = stack.pop()) {
     const row = rows[directory]!;
     const start = next;
-    childIndex[directory] = start + 1; // also where there are none
+    childIndex[directory] = start + 1; // even without children
     childCount[directory] = countOf[row]!;
     nlink[directory] = 2;
     for (let i = 0; i < countOf[row]!; i++) {
@@ -210,7 +210,7 @@ const number = (tree: Tree): Numbered => {
   };
 };
 
-/** Numbers of the inodes at these paths, as far as there are any. Empty files are left out. */
+/** Numbers of the inodes at those of the paths that exist. Empty files are left out. */
 const findPrefetch = (
   tree: Tree,
   { rows, ino }: Numbered,
@@ -226,7 +226,7 @@ const findPrefetch = (
   return found.map(row => inoOf.get(row)!);
 };
 
-/** The ids with what is to be read ahead; the last id has no NUL behind it. */
+/** Each id with the range that is to be read ahead; no NUL follows the last id. */
 const encodeBlobTable = (blobs: readonly BlobInfo[]): Buffer => {
   const pieces = blobs.flatMap(({ id, readaheadOffset = 0, readaheadSize = 0 }, i) => {
     if (id === '' || id.includes('\0')) {
@@ -268,7 +268,7 @@ const layOut = (
 
 /**
  * Digests of all inodes: of a file over the digests of its chunks, of a symlink over its target, of
- * a directory over the digests of its children, of all else over nothing.
+ * a directory over the digests of its children, of everything else over nothing.
  */
 const digestInodes = (
   tree: Tree,

@@ -1,8 +1,8 @@
 /**
  * Writer of RAFS v6 bootstraps. `planV6` decides every offset; `emitV6` then makes the bytes front
- * to back, in pieces, so that an image of any size goes to a pipe in bounded memory.
+ * to back, in pieces, so that an image of any size can go to a pipe in bounded memory.
  *
- * The layout is that of nydus-image to the byte: order of inodes, use of block tails, tables.
+ * The layout matches nydus-image's to the byte: order of inodes, use of block tails, tables.
  */
 import { alignDown, alignUp } from './bytes.js';
 import type { ChunkTable } from './chunk-table.js';
@@ -30,7 +30,7 @@ const NOT_PLACED = 0;
 
 export interface PlanOptions {
   chunkSize: number;
-  /** SuperFlag bits of compressor, digester, owners and encryption; the rest is found here */
+  /** SuperFlag bits of compressor, digester, owners and encryption; the others are added here */
   flags: number;
   /** 512-byte blocks, no chunk digests */
   tarfs?: boolean;
@@ -47,7 +47,7 @@ export interface PlanV6 extends SortedChildren {
   readonly chunkSize: number;
   readonly flags: number;
   readonly inodeCount: number;
-  /** rows in the order in which nydus-image writes them: later ones win */
+  /** rows in the order in which nydus-image writes them; of a file's names, the last one wins */
   readonly order: Uint32Array;
   readonly offset: Float64Array;
   readonly dataOffset: Float64Array;
@@ -138,7 +138,7 @@ type Laid = Pick<
   'order' | 'offset' | 'dataOffset' | 'layout' | 'ino' | 'nlink' | 'inodeCount'
 > & { end: number; hasXattrs: boolean };
 
-/** Gives every inode its number and its place: a directory's children, then each child directory. */
+/** Gives every inode its number and place: a directory's children, then each directory in it. */
 const layOut = (
   tree: Tree,
   { children, childStart, childCount }: SortedChildren,
@@ -152,7 +152,7 @@ const layOut = (
   const ino = new Uint32Array(tree.count);
   const nlink = new Uint32Array(tree.count);
   const order = new Column(Uint32Array, tree.count);
-  const names = new Uint32Array(tree.sourceCount); // of regular files, by source number
+  const names = new Uint32Array(tree.sourceCount); // how many a regular file has, by source number
   const firstName = new Uint32Array(tree.sourceCount);
   const space = new Space(blockSize);
   let hasXattrs = false;
@@ -163,7 +163,7 @@ const layOut = (
     end = Math.max(end, at + size);
   };
 
-  /** A directory or symlink: its last partial block goes behind the inode where one block has both. */
+  /** A directory or symlink: a partial last block follows the inode if one block fits both. */
   const placeWithTail = (row: number, isize: number, dataSize: number): void => {
     const tail = dataSize % blockSize;
     if (
@@ -264,9 +264,9 @@ const layOut = (
 };
 
 /**
- * Records of the chunk table: every chunk that a file refers to, in the order of digest and blob.
- * Of chunks with one key the last in the order of the walk stays, with its file offset. Those of
- * external blobs have no digest: their key has the index too.
+ * Records of the chunk table: every chunk that a file refers to, sorted by digest, then blob. Of
+ * chunks with the same key, the last one in the order of the walk stays, with its file offset.
+ * Chunks of external blobs have no digest, so their key includes the index.
  */
 const chunkTable = (
   tree: Tree,
@@ -285,7 +285,7 @@ const chunkTable = (
       const chunk = chunks.lists.get(first + i);
       if (seen[chunk] === 0) used++;
       seen[chunk] = ++now;
-      // an image's own records are taken over as they are
+      // chunks of files that come from an image keep the offset recorded there
       chunkFileOffset[chunk] =
         row < tree.loadedCount ? chunks.recordedOffset.get(chunk) : i * chunkSize;
     }
@@ -311,9 +311,9 @@ const chunkTable = (
 };
 
 /**
- * Sorts rows by an order that begins with that of their digests. Numbers are sorted ten times as fast
- * as by a function: these are the first bits of a digest, with the place of its row below them. The
- * function is for what has those bits in common.
+ * Sorts rows by `compare`, which must compare digests first. Numbers sort ten times as fast as with
+ * a function, so this sorts numbers: the first bits of a digest, with the place of its row below
+ * them. `compare` then sorts only rows that have those bits in common.
  */
 const sortByDigest = (
   rows: Uint32Array,
@@ -329,7 +329,7 @@ const sortByDigest = (
   }
   keys.sort();
   const before = rows.slice();
-  let from = 0; // where those of one start begin
+  let from = 0; // first row with the same bits
   for (let i = 0; i < rows.length; i++) {
     rows[i] = before[keys[i]! % places]!;
     const isLast = i + 1 === rows.length;
@@ -339,7 +339,7 @@ const sortByDigest = (
   }
 };
 
-/** The key of a chunk without a digest is its blob alone. */
+/** The last chunk of each blob: without a digest, the key of a chunk is its blob alone. */
 const lastOfBlobs = (chunks: ChunkTable, seen: Uint32Array): Uint32Array => {
   const last = new Map<number, number>();
   for (let chunk = 0; chunk < chunks.count; chunk++) {
@@ -351,7 +351,7 @@ const lastOfBlobs = (chunks: ChunkTable, seen: Uint32Array): Uint32Array => {
   return Uint32Array.from([...last].sort(([a], [b]) => a - b).map(([, chunk]) => chunk));
 };
 
-/** Block address of every blob behind the bootstrap, in one address space. */
+/** Block address of every blob, in one address space that begins with the bootstrap. */
 const mapDevices = (blobs: readonly BlobInfo[], size: number, blockSize: number): number[] => {
   let end = size;
   return blobs.map(({ id, uncompressedSize }) => {

@@ -1,8 +1,8 @@
 /**
- * What a bootstrap says, whichever version of RAFS it is: the view that every reader uses.
+ * The view of a bootstrap that every reader uses, whichever version of RAFS it is.
  *
- * An image is one Buffer; inodes are decoded when they are asked for and not kept, so a walk over a
- * million of them holds the image and a few bits per inode.
+ * An image is one Buffer. Inodes are decoded on demand and not kept, so a walk over a million of
+ * them holds the image and a few bits per inode.
  */
 import type { Compressor } from './compress.js';
 import type { Digester } from './digest.js';
@@ -11,20 +11,20 @@ import type { BlobInfo, Chunk, EntryType } from './parts.js';
 
 export type InodeType = Exclude<EntryType, 'hardlink'>;
 
-/** A blob as the bootstrap knows it, at its place in the blob table. */
+/** A blob as the bootstrap describes it; `index` is its place in the blob table. */
 export interface BlobRecord extends BlobInfo {
   index: number;
   /** the id in the table; `id` may have been replaced by one taken from a file's name */
   storedId: string;
   cipher: number;
-  /** the file with bootstrap and metadata, where the blob is a layer that they only refer to */
+  /** if the blob is a layer that the image only refers to: the file with bootstrap and metadata */
   metaFile?: string;
   /** first block of the blob in the address space of the block device; v6 only, else 0 */
   mappedBlkaddr: number;
-  /** where the bytes of this blob to be read ahead lie; v5 only, else 0 */
+  /** the range of the blob that is to be read ahead; v5 only, else 0 */
   readaheadOffset: number;
   readaheadSize: number;
-  /** the image does not say how large the blob is and how many chunks it has; old v5 only */
+  /** the image states neither the blob's size nor its number of chunks; old v5 only */
   uncounted?: boolean;
 }
 
@@ -42,22 +42,22 @@ export interface Inode {
   nlink: number;
   /** units of 512 bytes */
   blocks: number;
-  /** of a device; else 0, or in v5 what the source had */
+  /** of a device; otherwise 0, or in v5 whatever the source had */
   rdev: number;
   hasXattr: boolean;
-  /** a tar made it a hardlink, or one to it; v5 only */
+  /** a tar has this name as a hardlink, or as the target of one; v5 only */
   hardlink?: boolean;
-  /** what the format counts for an inode that is no directory: chunks, for a file */
+  /** for a file, its chunks; for other types except directories, whatever the format counts */
   chunkCount: number;
   /** position of a directory's first child in v5, else 0 */
   childIndex: number;
-  /** the length of a symlink's target, as far as the format has room for it */
+  /** the length of a symlink's target, cut to 16 bits */
   symlinkSize: number;
 }
 
 export interface Child {
   name: string;
-  /** where `inode` finds what the name stands for. In v5 further names of a file have their own */
+  /** what to give to `inode`; in v5 each further name of a file has an id of its own */
   id: number;
 }
 
@@ -74,19 +74,19 @@ export interface StoredChunk extends Chunk {
   encrypted: boolean;
   /** CRC-32C of the uncompressed bytes */
   crc32?: number;
-  /** the file offset in the chunk table: of some use of the chunk, or 0; v6 only */
+  /** file offset in the chunk table: that of one of the chunk's uses, or 0; v6 only */
   recordedOffset?: number;
 }
 
-/** A table of the image, for people to look at: position and size in bytes. */
+/** Position and size of a table of the image, in bytes. */
 export interface TablePlace {
   offset: number;
   size: number;
 }
 
 /**
- * An image. Whatever is asked of it is checked against the bytes first: any method fails with
- * CORRUPT where they make no sense.
+ * An image. Nothing is returned unchecked: any method fails with CORRUPT if the bytes that it reads
+ * make no sense.
  */
 export interface Bootstrap {
   readonly version: 5 | 6;
@@ -98,12 +98,12 @@ export interface Bootstrap {
   readonly digester: Digester;
   readonly tarfs: boolean;
   readonly blobs: readonly BlobRecord[];
-  /** as the superblock has it */
+  /** as the superblock states it */
   readonly inodeCount: number;
   readonly rootId: number;
   /** every id is below this */
   readonly idLimit: number;
-  /** what an image of this size can hold, if nothing in it is used twice */
+  /** the most that an image of this size can hold if nothing in it is used twice */
   readonly limits: { names: number; chunks: number };
   /** inodes to read ahead, in the order of their patterns */
   readonly prefetch: readonly number[];
@@ -113,14 +113,14 @@ export interface Bootstrap {
   children(dir: Inode, parentId: number): Iterable<Child>;
   /** The chunks of a file, in order and without gaps. */
   chunks(file: Inode): Iterable<StoredChunk>;
-  /** By full name, in their order on disk. */
+  /** Values by full name, in their order on disk. */
   xattrs(inode: Inode): ReadonlyMap<string, Buffer>;
   symlinkTarget(symlink: Inode): string;
-  /** names of one file have an inode each, which should say the same; v5 only */
+  /** every name of a file has an inode of its own, and these should agree; v5 only */
   readonly recordPerName?: boolean;
-  /** Fails with MISMATCH where an inode has a digest that is not its own; needs `prepareDigests`. */
+  /** Fails with MISMATCH if the digest of an inode is wrong; needs `prepareDigests`. */
   verifyRecord?(inode: Inode): void;
-  /** All chunks of the image, each once, where it has a table of them; without file offsets. */
+  /** All records of the chunk table, without file offsets; absent where the format has no table. */
   chunkRecords?(): Iterable<StoredChunk>;
 }
 
@@ -129,7 +129,7 @@ export interface Visit {
   /** components joined by '/', without a leading one; '' is the root */
   path: string;
   name: string;
-  /** of the child; the inode has another one only where it is a further name of a v5 file */
+  /** of the child; `inode` has another id only if this is a further name of a v5 file */
   id: number;
   inode: Inode;
   parentId: number;
@@ -137,7 +137,7 @@ export interface Visit {
   repeated: boolean;
 }
 
-/** Longer paths are refused: a chain of a million directories would need them. */
+/** Longer paths are refused: only something like a chain of a million directories has them. */
 const MAX_PATH = 0x10000;
 
 /** A set of ids. */
@@ -152,7 +152,7 @@ export class IdSet {
     return (this.#bits[Math.floor(id / 8)]! & (1 << (id % 8))) !== 0;
   }
 
-  /** False when it was there already. */
+  /** Returns false if the id was there already. */
   add(id: number): boolean {
     if (this.has(id)) return false;
     this.#bits[Math.floor(id / 8)]! |= 1 << (id % 8);
@@ -163,9 +163,9 @@ export class IdSet {
 /**
  * Every name of the tree, parents before children, children in byte order.
  *
- * CORRUPT where a directory has two names or lies within itself, where an inode has more names
- * than links, and where directories or files share their tables: that can make of a small image
- * one that is never walked to its end.
+ * CORRUPT if a directory has two names or lies within itself, if an inode with one link has two
+ * names, or if directories or files share their tables so often that even a small image would
+ * never be walked to its end.
  */
 export function* walk(bootstrap: Bootstrap): Iterable<Visit> {
   const { limits } = bootstrap;
@@ -222,7 +222,7 @@ export function* walk(bootstrap: Bootstrap): Iterable<Visit> {
   }
 }
 
-/** Runs `work`; an error from it gets the path. */
+/** Runs `work` and adds the path to an error that it throws. */
 export const atPath = <T>(path: string, work: () => T): T => {
   try {
     return work();

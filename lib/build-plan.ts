@@ -1,8 +1,8 @@
 /**
  * From the options of `create` to a build: which of them contradict each other, and what follows.
  *
- * Checks are in the order of nydus-image, since only the first failure is seen, and so are their
- * messages: clients and their tests look for them word by word.
+ * Checks are in nydus-image's order, because only the first failure is reported, and have its
+ * messages, because clients and their tests match them word for word.
  */
 import { parseSize } from './bytes.js';
 import type { Compressor } from './compress.js';
@@ -22,14 +22,14 @@ import {
 } from './modes.js';
 import type { WhiteoutSpec } from './whiteout.js';
 
-/** A build, decided: after this no stage looks at an option of the command line. */
+/** A build with everything decided: no stage looks at options of the command line. */
 export interface BuildOptions {
   mode: Mode;
   source: SourceKind;
   type: ConversionType;
   fsVersion: 5 | 6;
   chunkSize: number;
-  /** 0 where chunks are not batched */
+  /** 0 if chunks are not batched */
   batchSize: number;
   /** the one in effect */
   compressor: Compressor;
@@ -70,7 +70,7 @@ export type PathKind = 'directory' | 'file' | 'fifo' | 'char' | 'other';
 
 export interface BuildRequest {
   values: BuildValues;
-  /** names of the options that were really given */
+  /** names of the options that were actually given */
   explicit: ReadonlySet<string>;
   /** SOURCE */
   source: string;
@@ -90,9 +90,9 @@ const fitsChunk = (size: number): boolean =>
   size >= CHUNK_LOW && size <= CHUNK_HIGH && Number.isInteger(Math.log2(size));
 
 /**
- * Checks the options of `create` against each other and against their type, first failure first,
- * and gives the build they ask for. Throws RafsError; also what `kindOf` throws for SOURCE, as
- * the cause of an Error that names the path.
+ * Checks the options of `create` against each other and against their type, and returns the build
+ * that they ask for. Throws a RafsError for the first failure. What `kindOf` throws for SOURCE
+ * becomes the cause of an Error that names the path.
  */
 export const planBuild = ({ values, explicit, source, kindOf }: BuildRequest): BuildOptions => {
   const type = conversionType(values.type);
@@ -118,7 +118,7 @@ export const planBuild = ({ values, explicit, source, kindOf }: BuildRequest): B
   const refusal = refusalOf(values);
   if (refusal) throw refuse(refusal);
   if (values.features === 'blob-toc' && fsVersion === 5) {
-    // nydus-image ends this one with a blank
+    // nydus-image ends this message with a blank
     throw refuse("`--features blob-toc` can't be used with `--version 5` ");
   }
   if (values.encrypt && fsVersion === 5) {
@@ -127,7 +127,7 @@ export const planBuild = ({ values, explicit, source, kindOf }: BuildRequest): B
   }
   checkBootstrapTarget(values, isDirectory);
 
-  // a blob cache holds what nydusd would have cached: chunks as they are when uncompressed
+  // a blob cache holds what nydusd would have cached: uncompressed chunks
   const cached = values['blob-cache-dir'] !== undefined ? 'none' : undefined;
   return {
     mode: conversion.mode,
@@ -217,7 +217,7 @@ const checkBlobTarget = (
     }
     return;
   }
-  if (CONVERSIONS[type].source === 'toc') return; // the data are where they are
+  if (CONVERSIONS[type].source === 'toc') return; // the data stay where they are
   if (blob !== undefined) {
     if (CONVERSIONS[type].mode === 'tarfs') {
       throw refuse(`conversion type \`${type}\` conflicts with \`--blob\``);

@@ -1,6 +1,6 @@
 /**
- * Chunk dictionary: the chunks of an image that others are stored without. In columns, about 90
- * bytes a chunk: a dictionary may have millions of them.
+ * Chunk dictionary: chunks of an image that other images refer to instead of storing them. Kept in
+ * columns, about 90 bytes per chunk, because a dictionary may have millions.
  */
 import { blobElsewhere } from './blob-table.js';
 import { walk, type Bootstrap, type StoredChunk } from './bootstrap.js';
@@ -14,9 +14,9 @@ import { checkChunk } from './load-tree.js';
 import type { BlobInfo } from './parts.js';
 
 export class ChunkDict {
-  /** blobs that chunks may be in; an image lists those that it uses */
+  /** blobs that chunks may be in; an image lists only those that it uses */
   readonly blobs: readonly BlobInfo[];
-  /** the chunks, of which each digest is there once; `blobIndex` counts in `blobs` */
+  /** the chunks, one per digest; `blobIndex` is an index in `blobs` */
   readonly chunks = new ChunkTable();
   readonly #index = new RowIndex();
 
@@ -28,14 +28,14 @@ export class ChunkDict {
     return this.chunks.count;
   }
 
-  /** Adds a chunk unless there is one of that digest. */
+  /** Adds a chunk unless there is one with that digest. */
   add(chunk: StoredChunk): void {
     if (this.#find(chunk.digest) >= 0) return;
     const row = this.chunks.addStored(chunk, chunk.blobIndex);
     this.#index.add(hashOfDigest(chunk.digest), row);
   }
 
-  /** The row of a chunk, or -1: both digest and size have to be equal. */
+  /** The row of a chunk, or -1; both digest and size must match. */
   find(digest: Buffer, size: number): number {
     const row = this.#find(digest);
     return row >= 0 && this.chunks.uncompressedSize.get(row) === size ? row : -1;
@@ -47,10 +47,10 @@ export class ChunkDict {
 }
 
 /**
- * Reads the chunks that a build with this digest algorithm can use; that may be none. Where chunks
- * have no table, or blobs carry the digests too, those that files refer to count, each by the
- * algorithm of its blob. Otherwise it is all in the table, if the image as a whole has that
- * algorithm. CORRUPT where a chunk makes no sense.
+ * Reads the chunks that a build with this digest algorithm can use; there may be none. If the image
+ * has no chunk table, or its blobs carry the digests too, these are the chunks that files refer to
+ * in blobs with that algorithm. Otherwise they are all chunks in the table, provided that the image
+ * as a whole has that algorithm. CORRUPT if a chunk makes no sense.
  */
 export const loadChunkDict = (bootstrap: Bootstrap, digester: Digester): ChunkDict => {
   const dict = new ChunkDict(bootstrap.blobs.map(blobElsewhere));
@@ -73,7 +73,7 @@ export const loadChunkDict = (bootstrap: Bootstrap, digester: Digester): ChunkDi
 };
 
 /**
- * The path in what `--chunk-dict` was given: a path, or 'bootstrap=' and a path. UNSUPPORTED for
+ * The path in the value of `--chunk-dict`: a path, or 'bootstrap=' and a path. UNSUPPORTED for
  * another kind of dictionary.
  */
 export const chunkDictPath = (given: string): string => {

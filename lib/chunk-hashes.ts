@@ -1,4 +1,4 @@
-/** Digests and checksums of chunks, as threads hand them over. */
+/** Digests and checksums of chunks, in the form in which threads hand them over. */
 import { crc32c, digestInto, type Digester } from './digest.js';
 
 const DIGEST_SIZE = 32;
@@ -8,7 +8,7 @@ export class ChunkHashes {
   readonly digests: Buffer;
   readonly checksums: Uint32Array;
 
-  /** @param bytes the digest of each chunk, then the CRC-32C of each, 4 bytes in this machine's order */
+  /** @param bytes the digests of all chunks, then their CRC-32Cs in this machine's byte order */
   constructor(bytes: Uint8Array) {
     const count = bytes.length / (DIGEST_SIZE + CHECKSUM_SIZE);
     this.digests = Buffer.from(bytes.buffer, bytes.byteOffset, count * DIGEST_SIZE);
@@ -20,18 +20,18 @@ export class ChunkHashes {
     return this.digests.subarray(index * DIGEST_SIZE, (index + 1) * DIGEST_SIZE);
   }
 
-  /** Makes the hashes of a chunk. Needs `prepareDigests` for blake3. */
+  /** Computes the hashes of a chunk. Needs `prepareDigests` for blake3. */
   make(index: number, digester: Digester, chunk: Uint8Array): void {
     digestInto(digester, chunk, this.digests, index * DIGEST_SIZE);
     this.checksums[index] = crc32c(chunk);
   }
 }
 
-/** Memory for the hashes of so many chunks. */
+/** Memory for the hashes of `count` chunks. */
 export const roomForHashes = (count: number): Uint8Array<ArrayBuffer> =>
   new Uint8Array(count * (DIGEST_SIZE + CHECKSUM_SIZE));
 
-/** sha256 and CRC-32C of chunks that lie one behind another, as ChunkHashes reads them. */
+/** sha256 and CRC-32C of chunks that lie one after another, as ChunkHashes reads them. */
 export const hashChunks = (bytes: Buffer, sizes: readonly number[]): Uint8Array<ArrayBuffer> => {
   const made = roomForHashes(sizes.length);
   const hashes = new ChunkHashes(made);

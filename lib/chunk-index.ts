@@ -1,4 +1,4 @@
-/** Finds records of a v6 chunk table, which is sorted by digest, by blob and index. */
+/** Finds records of a v6 chunk table by blob and index; the table itself is sorted by digest. */
 import type { BlobRecord, TablePlace } from './bootstrap.js';
 import { RafsError } from './errors.js';
 import { ChunkRecord } from './layout/v6.js';
@@ -17,7 +17,7 @@ export class ChunkIndex {
 
   /**
    * Reads the table once; 8 bytes are held per record.
-   * CORRUPT where a record names no blob, has an index over 24 bits or comes twice.
+   * CORRUPT if a record names no blob, has an index over 24 bits or comes twice.
    */
   constructor(image: Buffer, table: TablePlace, blobs: readonly BlobRecord[]) {
     this.#table = table;

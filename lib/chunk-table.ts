@@ -4,7 +4,7 @@ import { ByteArena, Column } from './columns.js';
 import { ChunkFlag, ChunkRecord } from './layout/v6.js';
 import type { PlacedChunk } from './parts.js';
 
-/** What both chunks of a build and those of an image have. */
+/** What chunks of a build and chunks of an image have in common. */
 type Place = Pick<
   PlacedChunk & StoredChunk,
   | 'digest'
@@ -19,7 +19,7 @@ const DIGEST_SIZE = 32;
 const ZERO_DIGEST = Buffer.alloc(DIGEST_SIZE);
 
 export class ChunkTable {
-  /** whether chunks have names: digest and CRC. Those of tars are only places in them. */
+  /** whether chunks have names: digest and CRC. Chunks of a tar are only places in it. */
   readonly named: boolean;
   readonly blobIndex = new Column(Uint16Array);
   readonly index = new Column(Uint32Array);
@@ -29,7 +29,7 @@ export class ChunkTable {
   readonly uncompressedOffset = new Column(Float64Array);
   readonly uncompressedSize = new Column(Uint32Array);
   readonly crc32 = new Column(Uint32Array);
-  /** file offsets as the images say that the first rows are from; later rows have none */
+  /** file offsets as recorded in the images that the first rows come from; later rows have none */
   readonly recordedOffset = new Column(Float64Array);
   /** chunk lists of all files, one after another: rows of this table */
   readonly lists = new Column(Uint32Array);
@@ -49,12 +49,12 @@ export class ChunkTable {
       ChunkFlag.HAS_CRC32 |
       (chunk.compressed ? ChunkFlag.COMPRESSED : 0) |
       (chunk.encrypted ? ChunkFlag.ENCRYPTED : 0);
-    // where a batch lies only its blob tells
+    // only the blob says where a batch lies
     const place = chunk.batch ? { ...chunk, compressedOffset: 0 } : chunk;
     return this.#push(place, blobIndex, flags, chunk.crc32);
   }
 
-  /** Adds a chunk that an image has, whose blob has this index here. */
+  /** Adds a chunk of an image; `blobIndex` is the index that its blob has here. */
   addStored(chunk: StoredChunk, blobIndex: number): number {
     const flags =
       (chunk.compressed ? ChunkFlag.COMPRESSED : 0) |
@@ -63,7 +63,7 @@ export class ChunkTable {
     return this.#push(chunk, blobIndex, flags, chunk.crc32 ?? 0);
   }
 
-  /** Adds a copy of a row of another table, whose blob has this index here. */
+  /** Adds a copy of a row of another table; `blobIndex` is the index that its blob has here. */
   addFrom(other: ChunkTable, row: number, blobIndex: number): number {
     const chunk = {
       digest: other.digest(row),
@@ -76,7 +76,7 @@ export class ChunkTable {
     return this.#push(chunk, blobIndex, other.flags.get(row), other.crc32.get(row));
   }
 
-  /** Gives every chunk's blob another index. */
+  /** Replaces the blob index of every chunk. */
   mapBlobs(map: (index: number) => number): void {
     for (let row = 0; row < this.count; row++) {
       this.blobIndex.data[row] = map(this.blobIndex.get(row));
@@ -103,7 +103,7 @@ export class ChunkTable {
     return this.#digests.view(row * DIGEST_SIZE, DIGEST_SIZE);
   }
 
-  /** The first 32 bits of a chunk's digest: a smaller digest has no larger ones. */
+  /** The first 32 bits of a chunk's digest, as a number that sorts like the digests. */
   digestStart(row: number): number {
     return this.#digests.start(row * DIGEST_SIZE);
   }

@@ -1,10 +1,10 @@
 /**
- * Clusters of images that have much in common, and what nearly all images of a cluster share: half
- * of the choice that lib/chunkdict-select.ts makes.
+ * Clusters of images that have much in common, and the chunks that nearly all images of a cluster
+ * share: half of the choice that lib/chunkdict-select.ts makes.
  */
 import type { ChunkRows } from './chunkdict-rows.js';
 
-/** Rows of one image, by their place in the database. */
+/** Rows of one image, as row numbers of the database. */
 export interface ImageRows {
   image: number;
   rows: readonly number[];
@@ -12,17 +12,17 @@ export interface ImageRows {
 
 export interface Cluster {
   images: ReadonlySet<number>;
-  /** rows that are shared, one of each digest */
+  /** rows that are shared, one per digest */
   rows: readonly number[];
 }
 
-/** Images around one that make it the core of a cluster, itself included. */
+/** How many images, itself included, must be near an image to make it the core of a cluster. */
 const MIN_POINTS = 10;
-/** Part of a cluster's images that must have a chunk. */
+/** The fraction of a cluster's images that must have a chunk to share it. */
 const SHARED_BY = 0.9;
 const NOT_CLUSTERED = -1;
 
-/** An image: its distinct digests in order, and for each the size where it first comes. */
+/** An image: its distinct digests in order, and for each the size in the first row that has it. */
 interface Point {
   digests: Uint32Array;
   sizes: Float64Array;
@@ -32,8 +32,8 @@ interface Point {
 }
 
 /**
- * DBSCAN over images, for one radius after another. What a smaller radius has put into a cluster
- * stays there.
+ * DBSCAN over images, for one radius after another. Images that a smaller radius has put into a
+ * cluster stay there.
  */
 export class ImageClusters {
   readonly #rows: ChunkRows;
@@ -60,7 +60,7 @@ export class ImageClusters {
     return this.#clusterOf.filter(cluster => cluster !== NOT_CLUSTERED).length;
   }
 
-  /** Adds the clusters that there are with this radius. */
+  /** Adds the clusters that are found with this radius. */
   cluster(radius: number): void {
     for (let i = 0; i < this.#images.length; i++) {
       if (this.#visited[i] || this.#clusterOf[i] !== NOT_CLUSTERED) continue;
@@ -81,7 +81,7 @@ export class ImageClusters {
     }));
   }
 
-  /** Images that are near to one, itself included. */
+  /** Images within the radius of one, itself included. */
   #neighbours(i: number, radius: number): number[] {
     const found: number[] = [];
     for (let j = 0; j < this.#images.length; j++) {
@@ -141,8 +141,8 @@ const pointOf = (rows: ChunkRows, own: readonly number[]): Point => {
 };
 
 /**
- * One less the part of both images, one behind the other, that repeats what came before in them.
- * Not a number where both are empty: nothing is near to that.
+ * The fraction of the bytes of both images, one after the other, that do not repeat earlier ones.
+ * NaN if both are empty, so that nothing is near.
  */
 const distance = (a: Point, b: Point): number => {
   let both = 0; // bytes of b's digests that a has too

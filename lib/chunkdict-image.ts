@@ -1,9 +1,10 @@
 /**
- * The image that is a chunk dictionary: blobs, with all that is known of their chunks, and files
- * that refer to these, since a reader may look for chunks there and not in the chunk table.
+ * The image that serves as a chunk dictionary: blobs, with all that is known of their chunks, and
+ * files that refer to these chunks, because a reader may look for them there and not in the chunk
+ * table.
  *
- * Files are as large as their chunks allow: all chunks of a file but its last have the full size.
- * So every reader finds every chunk, and the image is one like any other.
+ * A file goes on until a chunk has less than the full size, as only its last chunk may. So every
+ * reader finds every chunk, and the image is like any other.
  */
 import { alignUp } from './bytes.js';
 import { ChunkTable } from './chunk-table.js';
@@ -17,7 +18,7 @@ import { ChunkFlag, V6 } from './layout/v6.js';
 import type { BlobInfo } from './parts.js';
 import { MODE_OF_TYPE, Tree } from './tree.js';
 
-/** What a dictionary has in common with the images that it is for. */
+/** Settings that a dictionary shares with the images that it is for. */
 export interface DictSettings {
   version: 5 | 6;
   compressor: Compressor;
@@ -35,7 +36,7 @@ export interface DictBlob {
   ciCompressedSize: number;
   ciUncompressedSize: number;
   ciOffset: number;
-  /** all that its image says: not known of what nydus-image has put there */
+  /** all that its image says; unknown if nydus-image made the entry */
   info?: BlobInfo;
 }
 
@@ -52,7 +53,7 @@ const DIRECTORY = 'chunkdict';
 const NAME_DIGITS = 8;
 
 /**
- * @param wanted ids of the blobs to take: with all of their chunks that the rows know
+ * @param wanted ids of the blobs to take, with all of their chunks that are in `rows`
  * @param blobs by id
  */
 export const planChunkDict = (
@@ -88,14 +89,14 @@ export const planChunkDict = (
   return { blobs: infos, bootstrap, chunkCount: chunks.count, warnings };
 };
 
-/** The rows of each wanted blob, one for each chunk, in the order of their place in the blob. */
+/** The rows of each wanted blob, one per chunk, in the order in which chunks lie in the blob. */
 const chunksOf = (rows: ChunkRows, wanted: ReadonlySet<string>): [string, number[]][] => {
   const { blob, compressedOffset, uncompressedOffset, index } = rows;
   const found = rows.blobs.list.map(id => (wanted.has(id) ? new Map<number, number>() : undefined));
   for (let row = 0; row < rows.count; row++) {
     const own = found[blob.get(row)];
     if (!own) continue;
-    // an image has a chunk many times, and so has the database; what knows more counts
+    // images use a chunk many times, each a row of the database: the row that knows more counts
     const offset = uncompressedOffset.get(row);
     const before = own.get(offset);
     if (before === undefined || (index.get(before) === 0 && index.get(row) > 0)) {
@@ -113,9 +114,9 @@ const chunksOf = (rows: ChunkRows, wanted: ReadonlySet<string>): [string, number
 };
 
 /**
- * The blob as a blob table has it; undefined where that cannot be told. Without the blob's own words
- * it can only be one with a CI table of format 1, which has one record for each of these chunks:
- * then their order gives the indexes.
+ * The blob as a blob table has it; undefined if too little is known. Without `blob.info`, the order
+ * of the chunks gives their indexes; in v6 the blob must then have a CI table of format 1 with one
+ * record for each of these chunks.
  */
 const infoOf = (
   blob: DictBlob,
@@ -200,7 +201,7 @@ const addChunks = (
 const flagsOf = (compressor: Compressor, compressed: number, uncompressed: number): number =>
   compressor !== 'none' && compressed !== uncompressed ? ChunkFlag.COMPRESSED : 0;
 
-/** A directory of files that have the chunks, in the order of the table. */
+/** A directory of files that together have all chunks, in the order of the table. */
 const treeOf = (chunks: ChunkTable, chunkSize: number): Tree => {
   const tree = new Tree();
   const facts = { mtime: 0, mtimeNsec: 0, rdev: 0, size: 0 };

@@ -1,7 +1,7 @@
 /**
  * What a database of chunk dictionaries knows of chunks: a row for each time that an image has one.
- * In columns of numbers, about 60 bytes a row and as much for each distinct digest, since there may
- * be millions of rows.
+ * Kept in columns of numbers, about 60 bytes per row and as much per distinct digest, because there
+ * may be millions of rows.
  */
 import { ByteArena, Column, RowIndex } from './columns.js';
 import { hashOfDigest } from './digest-index.js';
@@ -19,12 +19,12 @@ export interface ChunkRow {
   uncompressedSize: number;
   compressedOffset: number;
   uncompressedOffset: number;
-  /** index in the blob and ChunkFlag bits: not known of what nydus-image has put there */
+  /** index in the blob and ChunkFlag bits: unknown if nydus-image wrote the row */
   index?: number;
   flags?: number;
 }
 
-/** Strings by number, in the order in which they came. */
+/** Numbers strings in the order in which they come. */
 export class Names {
   readonly list: string[] = [];
   readonly #numbers = new Map<string, number>();
@@ -50,14 +50,14 @@ export class ChunkRows {
   readonly image = new Column(Uint32Array);
   readonly version = new Column(Uint32Array);
   readonly blob = new Column(Uint32Array);
-  /** equal where digests are */
+  /** number of the digest: equal digests have equal numbers */
   readonly digest = new Column(Uint32Array);
   readonly compressedSize = new Column(Uint32Array);
   readonly uncompressedSize = new Column(Uint32Array);
   readonly crc32 = new Column(Uint32Array);
   readonly compressedOffset = new Column(Float64Array);
   readonly uncompressedOffset = new Column(Float64Array);
-  /** one more than the number, or 0 where it is not known */
+  /** `index` and `flags`: one more than the value, or 0 if it is unknown */
   readonly index = new Column(Uint32Array);
   readonly flags = new Column(Uint32Array);
   readonly #digests = new ByteArena();

@@ -1,20 +1,20 @@
 /**
- * Chooses the chunks that are worth a dictionary: those that nearly all images of a cluster share,
- * and those that an image keeps from version to version. The older versions of each image are what
- * is learned from; the newer ones tell how well a choice would have done, and so decide among radii
- * and thresholds.
+ * Chooses the chunks that are worth having in a dictionary: those that nearly all images of a
+ * cluster share, and those that an image keeps from version to version. A choice is learned from
+ * the older versions of each image; the newer ones show how well it would have done, and so decide
+ * among radii and thresholds.
  */
 import { ImageClusters, type Cluster, type ImageRows } from './chunkdict-clusters.js';
 import type { ChunkRows } from './chunkdict-rows.js';
 
-/** Part of an image's versions that is learned from. */
+/** The fraction of an image's versions that is learned from. */
 const TRAIN = 0.7;
 const MAX_ROUNDS = 7;
 const RADII = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85];
 const THRESHOLDS = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75];
-/** Rounds end when fewer than this part of the images is in a cluster. */
+/** Rounds end when less than this fraction of the images is in a cluster. */
 const MIN_CLUSTERED = 0.2;
-/** Weight of what the version before says, against all versions before that. */
+/** Weight of the previous version, as against all versions before that. */
 const ALPHA = 0.5;
 
 export interface Selection {
@@ -38,7 +38,7 @@ interface Sets {
   test: readonly number[];
 }
 
-/** The rows of the older and of the newer versions, image by image, each version after the other. */
+/** The rows of the older and of the newer versions, image by image and version by version. */
 const divide = (rows: ChunkRows): Sets => {
   const train: number[] = [];
   const test: number[] = [];
@@ -109,7 +109,7 @@ const bytesBeside = (
   return size;
 };
 
-/** Of what `make` gives for each setting, the one that costs least: the later one of equal ones. */
+/** Of the results of `make` for all settings, the one that costs least; among equals, the last. */
 const cheapest = <S, T>(
   settings: readonly S[],
   make: (setting: S) => { made: T; cost: number },
@@ -122,7 +122,7 @@ const cheapest = <S, T>(
   return best!.made; // there are settings
 };
 
-/** Round after round, each over the chunks that the one before has left. */
+/** Chooses in rounds, each over the chunks that the one before has left. */
 const chooseClusters = (rows: ChunkRows, { train, test }: Sets): Cluster[] => {
   const chosen: Cluster[] = [];
   for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -147,7 +147,7 @@ const chooseClusters = (rows: ChunkRows, { train, test }: Sets): Cluster[] => {
   return chosen;
 };
 
-/** Rows that their image keeps from version to version, beside what its clusters have. */
+/** Rows that their image keeps from version to version, without those that its clusters have. */
 const chooseVersions = (
   rows: ChunkRows,
   { train, test }: Sets,
@@ -182,8 +182,8 @@ const chooseVersions = (
 };
 
 /**
- * Exponential smoothing along the rows of one image: what the version before has too counts one,
- * what it has not counts nothing, and each row's score has half of the one before.
+ * Exponential smoothing along the rows of one image: a row counts 1 if the previous version has its
+ * digest too, else 0, and its score is half of that plus half of the score of the row before.
  */
 const scoresOf = (rows: ChunkRows, own: readonly number[]): Float64Array => {
   const scores = new Float64Array(own.length);

@@ -1,6 +1,6 @@
 /**
  * Reads the CI table of a blob: a header of 4096 bytes that says what the stored table is, and one
- * entry per chunk, of format 1 or 2, with batch or zran contexts behind them.
+ * entry per chunk, of format 1 or 2, followed by batch or zran contexts.
  */
 import type { BlobRecord } from './bootstrap.js';
 import { alignUp } from './bytes.js';
@@ -24,12 +24,12 @@ import { expand } from './toc.js';
 
 const CONTEXT_SIZE = 40; // of both kinds
 
-/** A chunk as its blob has it. */
+/** A chunk as the CI table of its blob describes it. */
 export interface ChunkInfo {
   uncompressedOffset: number;
   uncompressedSize: number;
   compressedOffset: number;
-  /** 0 for a member of a batch; what a zran chunk consumed of the gzip stream */
+  /** 0 for a member of a batch; for a zran chunk, what it consumed of the gzip stream */
   compressedSize: number;
   compressed: boolean;
   encrypted: boolean;
@@ -39,7 +39,7 @@ export interface ChunkInfo {
   zran?: { context: number; offset: number };
 }
 
-/** One stored unit of a batch. */
+/** A batch, which is stored as one unit. */
 export interface BatchUnit {
   compressedSize: number;
   uncompressedSize: number;
@@ -47,7 +47,7 @@ export interface BatchUnit {
 
 /** Where inflating a gzip layer starts. */
 export interface ZranStart extends ZranContextFacts {
-  /** up to 32 KiB that come before in the output: a view of the table */
+  /** up to 32 KiB of output that come before: a view of the table */
   dictionary: Buffer;
 }
 
@@ -65,8 +65,8 @@ const corrupt = (message: string, at: Record<string, string | number>): RafsErro
   new RafsError('CORRUPT', message, at);
 
 /**
- * Whether the blob is an eStargz layer, whose chunks are gzip members: the image was made of its
- * table of contents alone, and counts a CI table that is nowhere.
+ * Whether the blob is an eStargz layer, whose chunks are gzip members: the image was made from its
+ * table of contents alone, and states the size of a CI table that does not exist.
  */
 export const isLegacyStargz = ({ compressor, features }: BlobRecord): boolean =>
   compressor === COMPRESSORS.gzip && (features & BlobFeature.CHUNK_INFO_V2) === 0;
@@ -80,7 +80,7 @@ export const hasChunkInfo = (blob: BlobRecord): boolean =>
 /**
  * Reads the header and compares it with the blob table.
  *
- * @param stored the 4096 bytes behind the stored table
+ * @param stored the 4096 bytes after the stored table
  */
 export const parseChunkInfoHeader = (
   stored: Buffer,
@@ -122,7 +122,7 @@ export const parseChunkInfo = (
   return new Table(expand(compressor, packed, size, at), header, blob);
 };
 
-/** A stored section of a blob's tables, decrypted where the blob is encrypted. */
+/** A stored section of a blob's tables, decrypted if the blob is encrypted. */
 export const unsealed = (stored: Buffer, blob: BlobRecord, size?: number): Buffer => {
   const secret = secretOf(blob);
   return secret ? decrypt(secret, stored, size) : stored;

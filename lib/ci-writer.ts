@@ -10,22 +10,22 @@ import { ChunkInfoFlag, ChunkInfoHeader, ChunkInfoV1, ChunkInfoV2 } from './layo
 import { V6 } from './layout/v6.js';
 import type { PlacedChunk } from './parts.js';
 
-/** Format 1 holds sizes less one, cut at this bit. */
+/** Format 1 stores sizes minus one, split at this bit. */
 const SIZE_CUT = 2 ** 20;
 const OFFSET_UNIT = 0x1000;
 
-/** What format 2 says of a chunk beside its place. */
+/** What format 2 says of a chunk in addition to its place. */
 export interface ChunkInfoExtra {
   /** ChunkInfoFlag bits */
   flags: number;
-  /** context and the offset in its output; or the CRC-32C as the offset */
+  /** context and offset in its output; or, as the offset, the CRC-32C */
   data: { index: number; offset: number };
 }
 
 export interface StoredCi {
-  /** everything as it was made */
+  /** the table as it was made */
   plain: Buffer;
-  /** the same as it is stored */
+  /** the table as it is stored */
   stored: Buffer;
   compressor: Compressor;
   header: Buffer;
@@ -47,7 +47,7 @@ export class CiWriter {
     return this.#records.length / this.#scratch.length;
   }
 
-  /** @param extra for format 2; that of a chunk stored alone, or in a batch, unless given */
+  /** @param extra for format 2; by default, that of a chunk stored alone or in a batch */
   add(chunk: PlacedChunk, extra: ChunkInfoExtra = extraOf(chunk)): void {
     if (chunk.index > V6.MAX_CHUNK_INDEX) {
       throw new RafsError('LIMIT', `more than ${chunk.index} chunks in one blob`);
@@ -57,22 +57,22 @@ export class CiWriter {
     this.#records.add(this.#scratch);
   }
 
-  /** Gives chunks the contexts that `numbers` has for those that they have; format 2. */
+  /** Replaces the context of every chunk by what `numbers` has for it; format 2. */
   renumber(numbers: Uint32Array): void {
     for (let at = 0; at < this.#records.length; at += ChunkInfoV2.size) {
       const record = this.#records.view(at, ChunkInfoV2.size);
       const { data, ...rest } = ChunkInfoV2.decode(record);
-      const index = numbers[data.index]!; // what was added with a context has one
+      const index = numbers[data.index]!; // every context in use has one
       ChunkInfoV2.encodeInto(record, 0, { ...rest, data: { ...data, index } });
     }
   }
 
   /**
    * @param options.ciOffset where the stored table will lie in the blob
-   * @param options.contexts contexts one after another, then their dictionaries; where given, their
-   *   place is noted even if there are none
-   * @param options.whole the table with the records and the contexts in it, where that is there
-   * @param options.secret encrypts the stored table, and leaves it to the caller for the header
+   * @param options.contexts contexts one after another, then their dictionaries; if given, the
+   *   header states their place even if there are none
+   * @param options.whole records and contexts together, if the caller has the whole table
+   * @param options.secret encrypts the stored table; the caller encrypts the header
    */
   finish({
     compressor,
@@ -113,7 +113,7 @@ export class CiWriter {
     return this.#records.view(0, this.#records.length);
   }
 
-  /** @param contextCount how many contexts follow the records; none unless there is a place for them */
+  /** @param contextCount how many contexts follow the records; undefined without a part for them */
   header({
     features,
     compressor,
@@ -177,7 +177,7 @@ const extraOf = ({ batch, compressed, encrypted, crc32 }: PlacedChunk): ChunkInf
   const cipher = encrypted ? ChunkInfoFlag.ENCRYPTED : 0;
   if (batch) {
     return {
-      // compressed in any case: whether the batch is, its own sizes say
+      // always COMPRESSED: whether the batch really is follows from its own sizes
       flags: ChunkInfoFlag.BATCH | ChunkInfoFlag.COMPRESSED | cipher,
       data: { index: batch.context, offset: batch.offset },
     };

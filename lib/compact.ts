@@ -1,9 +1,10 @@
 /**
- * Which blobs of an image are rewritten without what no file uses, and which are joined.
+ * Decides which blobs of an image are rewritten without the chunks that no file uses, and which are
+ * joined.
  *
- * The rules are those that nydus-image documents. It rebuilds nothing itself, so these hold beside
- * them: only blobs are rebuilt whose chunks can be copied as they are stored, blobs are only joined
- * with their like, and of chunks with one digest a new blob has one.
+ * The rules are those that nydus-image documents. It rebuilds nothing itself, so these are added: a
+ * blob is only rebuilt if its chunks can be copied as they are stored, blobs are only joined with
+ * their like, and a new blob has only one chunk of each digest.
  */
 import { BlobTable } from './blob-table.js';
 import { walk, type Bootstrap } from './bootstrap.js';
@@ -19,7 +20,7 @@ import type { LowerImage } from './load-tree.js';
 import type { BlobInfo } from './parts.js';
 
 export interface CompactOptions {
-  /** blobs of which less is used, in percent, are rebuilt */
+  /** blobs of which a smaller percentage is used are rebuilt */
   minUsedRatio: number;
   /** blobs smaller than this are joined */
   compactBlobSize: number;
@@ -27,7 +28,7 @@ export interface CompactOptions {
   maxCompactSize: number;
   /** with fewer blobs nothing is done */
   layersToCompact: number;
-  /** ids of the blobs of a chunk dictionary, which others rely on: they stay */
+  /** ids of the blobs of a chunk dictionary: they stay, because other images rely on them */
   dictBlobs?: ReadonlySet<string>;
 }
 
@@ -35,19 +36,19 @@ export interface CompactOptions {
 export interface Usage {
   /** distinct chunks */
   chunks: number;
-  /** bytes of them, as they are stored */
+  /** their bytes, as stored */
   size: number;
 }
 
-/** A blob to be made of those of the image, whose indexes are given in rising order. */
+/** A blob to be made from blobs of the image, whose indexes are in ascending order. */
 export interface Rebuilding {
   from: readonly number[];
 }
 
-/** The blobs of the new image in their order: the index of one that stays, or what is made. */
+/** The blobs of the new image in their order: the index of one that stays, or one to be made. */
 export type Compaction = readonly (number | Rebuilding)[];
 
-/** Whose stored chunks mean the same in a blob of another kind: those of no kind of their own. */
+/** Features of special kinds of blobs, whose stored chunks make no sense in other kinds. */
 const OWN_KINDS =
   BlobFeature.ZRAN |
   BlobFeature.SEPARATE |
@@ -77,7 +78,7 @@ export const usageOf = (chunks: ChunkTable, blobCount: number): Usage[] => {
 };
 
 /**
- * Decides what becomes of the blobs; undefined where there is nothing to do, or nothing to keep.
+ * Decides what becomes of the blobs; undefined if there is nothing to do, or nothing to keep.
  * `sizes` are those of their files.
  */
 export const planCompaction = (
@@ -96,7 +97,7 @@ export const planCompaction = (
     const { chunks: count, size } = usage[i]!;
     if (count === 0 && !options.dictBlobs?.has(blob.id)) return;
     const ratio = sizes[i]! > 0 ? Math.floor((size * 100) / sizes[i]!) : 100;
-    // one that is used to its last chunk would be made anew as it is
+    // a blob of which every chunk is used would be made again as it is
     const isWhole = blob.chunkCount > 0 && count >= blob.chunkCount;
     if (copyable[i] && ratio < options.minUsedRatio && !isWhole) rebuilt.set(i, [i]);
     else kept.add(i);
@@ -110,7 +111,7 @@ export const planCompaction = (
   });
 };
 
-/** Which blobs can be rebuilt: not those with a chunk that format 1 of a CI table cannot describe. */
+/** Which blobs can be rebuilt: none with a chunk that format 1 of a CI table cannot describe. */
 const copyableBlobs = (
   blobs: readonly BlobInfo[],
   chunks: ChunkTable,
@@ -128,7 +129,7 @@ const copyableBlobs = (
   return copyable;
 };
 
-/** Indexes of the blobs that can be one, in groups. */
+/** Indexes of the blobs that can be joined, in groups. */
 const likes = (blobs: readonly BlobInfo[], copyable: readonly boolean[]): number[][] => {
   const groups = new Map<string, number[]>();
   blobs.forEach(({ compressor, digester, chunkSize, features }, i) => {
@@ -176,8 +177,8 @@ const join = (
 };
 
 /**
- * The rows of the chunks of a new blob, in the order in which they lie in the old ones: each digest
- * once. The lists of files are made to refer to these.
+ * The rows of the chunks of a new blob, in the order in which they lie in the old ones, one per
+ * digest. The chunk lists of files are changed to refer to these.
  */
 export const chunksToCopy = (chunks: ChunkTable, { from }: Rebuilding): Uint32Array => {
   const wanted = new Set(from);
@@ -194,7 +195,7 @@ export const chunksToCopy = (chunks: ChunkTable, { from }: Rebuilding): Uint32Ar
   return distinct(chunks, rows);
 };
 
-/** The first row of each digest; lists refer to that instead of the others. */
+/** The first row of each digest; chunk lists are changed to refer to it instead of the others. */
 const distinct = (chunks: ChunkTable, rows: Uint32Array): Uint32Array => {
   const seen = new DigestIndex();
   const kept = new Uint32Array(rows.length); // by ordinal
@@ -215,7 +216,7 @@ const distinct = (chunks: ChunkTable, rows: Uint32Array): Uint32Array => {
   return kept.subarray(0, seen.count);
 };
 
-/** Whether chunks of a new v5 blob lie where a kernel could map them: if all of the image do. */
+/** Whether all chunks lie where a kernel could map them; if so, those of a new blob should, too. */
 export const hasAlignedChunks = ({ bootstrap, chunks }: LowerImage): boolean => {
   if (bootstrap.version === 6) return true;
   for (let row = 0; row < chunks.count; row++) {
@@ -224,7 +225,7 @@ export const hasAlignedChunks = ({ bootstrap, chunks }: LowerImage): boolean => 
   return true;
 };
 
-/** Numbers the blobs of all chunks anew; `made` are the new blobs in their order. */
+/** Renumbers the blobs of all chunks; returns the blob table. `made` are the new blobs in order. */
 export const renumberBlobs = (
   chunks: ChunkTable,
   compaction: Compaction,
@@ -248,7 +249,7 @@ export const renumberBlobs = (
   return blobs;
 };
 
-/** The bootstrap of an image whose blobs are others now; what else it says stays. */
+/** The bootstrap of an image whose blobs have changed; everything else stays as it is. */
 export const planAgain = (
   { bootstrap, tree, chunks }: LowerImage,
   blobs: readonly BlobInfo[],
@@ -267,7 +268,7 @@ export const planAgain = (
 
 const isSaid = ({ flags }: Bootstrap, flag: number): boolean => Math.floor(flags / flag) % 2 === 1;
 
-/** Names of the inodes that are to be read ahead, in their order. */
+/** Paths of the inodes that are to be read ahead, in their order. */
 const prefetchPaths = (bootstrap: Bootstrap): string[] => {
   const wanted = new Set(bootstrap.prefetch);
   if (wanted.size === 0) return [];

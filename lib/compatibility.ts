@@ -1,9 +1,9 @@
-/** Which images can be one: what has to be equal in all of them. */
+/** Which images can be combined: the settings that must be equal in all of them. */
 import type { Bootstrap } from './bootstrap.js';
 import type { Digester } from './digest.js';
 import { SuperFlag } from './layout/v6.js';
 
-/** What an image or a build has settled. */
+/** The settings of an image or a build. */
 export interface Settings {
   chunkSize: number;
   explicitUidGid: boolean;
@@ -26,8 +26,8 @@ export const hasExplicitOwners = (flags: number): boolean =>
 const NAMES: Readonly<Record<Digester, string>> = { blake3: 'Blake3', sha256: 'Sha256' };
 
 /**
- * Why an image does not go with what is settled, in the words of nydus-image; undefined if it does.
- * Compressors may differ, and digest algorithms where inodes have no digests.
+ * Why an image does not fit the settings `due`, in the words of nydus-image; undefined if it does.
+ * Compressors may differ, and so may digest algorithms if inodes have no digests.
  */
 export const inconsistency = (due: Settings, bootstrap: Bootstrap): string | undefined => {
   const got = settingsOf(bootstrap);

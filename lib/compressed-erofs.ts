@@ -1,9 +1,9 @@
 /**
- * The metadata of EROFS images that are compressed by EROFS's own means, so that the kernel alone
- * reads them: superblock, then inodes and directories. The data follow.
+ * The metadata of EROFS images with EROFS's own compression, which the kernel can read by itself:
+ * superblock, then inodes and directories. The data follow.
  *
- * A file with a compressed piece has a map: an index entry for every block of it, with which a
- * reader finds the blocks of the image that the piece lies in.
+ * A file with a compressed piece has a map: an index entry for every block of the file. With it, a
+ * reader finds the blocks of the image that hold the piece.
  */
 import { alignDown } from './bytes.js';
 import { mapAt, mapCount, type CompressedPlan } from './compressed-plan.js';
@@ -26,20 +26,20 @@ import { BLOCK_SIZE } from './pieces.js';
 import type { Tree } from './tree.js';
 import { windows } from './windows.js';
 
-/** An offset of LZ4 is less than this. */
+/** The largest offset of an LZ4 match. */
 const LZ4_DISTANCE = 0xffff;
 const ENTRY_SIZE = HeadEntry.size;
-/** Entries of a map that are made at a time. */
+/** How many entries of a map are made at a time. */
 const RUN = 0x1000;
 
-/** Bytes of the metadata, but for the tails of files, which belong where `tails` says. */
+/** Bytes of the metadata without the tails of files, which belong where `tails` says. */
 export interface MetadataPiece {
   bytes: Buffer;
   /** in the order of the files */
   tails: readonly { at: number; size: number }[];
 }
 
-// what an item of a row is: its inode, its blocks, or from MAP on, runs of its map
+// kinds of items that a row has: its inode, its blocks and, from MAP on, the runs of its map
 const INODE = 0;
 const BLOCKS = 1;
 const MAP = 2;
@@ -86,7 +86,7 @@ export function* emitMetadata(plan: CompressedPlan): Iterable<MetadataPiece> {
   }
 }
 
-/** The superblock, and the block that it is in. */
+/** The block with the superblock in it. */
 const head = ({ tree, offset, size, algorithm, pieces, inodeCount }: CompressedPlan): Buffer => {
   const image = Buffer.alloc(V6.META_ALIGN);
   SuperBlock.encodeInto(image, V6.SUPER_OFFSET, {
@@ -119,7 +119,7 @@ const head = ({ tree, offset, size, algorithm, pieces, inodeCount }: CompressedP
   return image;
 };
 
-/** An inode with its xattrs, and what lies behind it: the head of its map, or the tail of its data. */
+/** An inode with its xattrs, and what follows it: the head of its map, or the tail of its data. */
 const encodeInode = (plan: CompressedPlan, row: number): Buffer => {
   const { tree, pieces, layout } = plan;
   const area = pieces.xattrArea(row);
@@ -155,7 +155,7 @@ const encodeInode = (plan: CompressedPlan, row: number): Buffer => {
   return bytes;
 };
 
-/** What has its data in the metadata. */
+/** Whether the data of an inode are part of the metadata. */
 const isFlat = (tree: Tree, row: number): boolean =>
   tree.isType(row, 'directory') || tree.isType(row, 'symlink');
 
@@ -174,7 +174,7 @@ const blocks = (plan: CompressedPlan, row: number): Buffer => {
   return data.subarray(0, alignDown(data.length, BLOCK_SIZE));
 };
 
-/** Blocks of a compressed file; else its first block; of a device its number. */
+/** The number of blocks of a compressed file; else the first block; for a device, its number. */
 const union1 = (plan: CompressedPlan, row: number): number => {
   const { tree, pieces, metaSize } = plan;
   if (tree.isType(row, 'file')) {
@@ -190,7 +190,7 @@ const union1 = (plan: CompressedPlan, row: number): number => {
 const entriesAt = ({ offset, pieces }: CompressedPlan, row: number): number =>
   offset[row]! + mapAt(pieces.inodeSize(row)) + MapHeader.size;
 
-/** A run of entries of a map, from one on. */
+/** A run of entries of a map, from `first` on. */
 const encodeEntries = (plan: CompressedPlan, row: number, first: number): Buffer => {
   const count = Math.min(RUN, mapCount(plan.tree, row) - first);
   const bytes = Buffer.alloc(count * ENTRY_SIZE);
@@ -228,7 +228,7 @@ const encodeEntry = (
     NonheadEntry.encodeInto(bytes, at, { back, on: whole - i });
     return;
   }
-  // one without data of its own says where those of the last piece end
+  // the entry of a partial last block begins no data, but says where those of the piece end
   const clusterOffset = size % BLOCK_SIZE;
   HeadEntry.encodeInto(bytes, at, { type: ClusterType.PLAIN, clusterOffset, blkaddr: 0 });
 };

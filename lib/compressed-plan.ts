@@ -1,4 +1,4 @@
-/** Decides where everything lies in an image that EROFS's own means compress. */
+/** Decides where everything lies in an image that uses EROFS's own compression. */
 import { alignUp } from './bytes.js';
 import { direntsSize } from './dirents-v6.js';
 import { RafsError } from './errors.js';
@@ -21,7 +21,7 @@ export interface CompressedPlan {
   /** of the image, whole blocks */
   readonly size: number;
   readonly inodeCount: number;
-  /** by row: where inodes lie, and whole blocks of directories and symlinks */
+  /** by row: offsets of inodes, and of the whole blocks of directories and symlinks */
   readonly offset: Float64Array;
   readonly dataOffset: Float64Array;
   readonly layout: Uint8Array;
@@ -31,19 +31,19 @@ export interface CompressedPlan {
   readonly childrenOf: (row: number) => Uint32Array;
 }
 
-/** Where behind an inode of that size its map is. */
+/** Where the map lies, counted from the start of an inode of that size. */
 export const mapAt = (inodeSize: number): number => alignUp(inodeSize, MAP_ALIGN);
 
-/** Entries of the map of a file. */
+/** How many entries the map of a file has. */
 export const mapCount = (tree: Tree, row: number): number =>
   Math.ceil(tree.size.get(row) / BLOCK_SIZE);
 
 /**
- * Plans an image of which all pieces are placed. The sizes of directories become those they have in
- * the image. LIMIT over 16 TiB.
+ * Plans an image once all its pieces are placed. Sets the sizes of directories to those that they
+ * have in the image. LIMIT over 16 TiB.
  *
- * Inodes with a file's tail behind them lie in the order of the rows, so that the tails can be read
- * in the order in which they came.
+ * Inodes that are followed by a file's tail lie in row order, so that the tails can be read in the
+ * order in which they came.
  */
 export const planCompressed = (tree: Tree, pieces: Pieces, algorithm: number): CompressedPlan => {
   const { children, childStart, childCount } = sortChildren(tree);
@@ -54,11 +54,11 @@ export const planCompressed = (tree: Tree, pieces: Pieces, algorithm: number): C
   const layout = new Uint8Array(tree.count);
   const nlink = new Uint32Array(tree.count).fill(1);
   const firstName = Uint32Array.from({ length: tree.count }, (_, row) => row);
-  const firstOf = new Uint32Array(tree.sourceCount); // of files; the root is none
+  const firstOf = new Uint32Array(tree.sourceCount); // a file's first row; 0 (the root) for none
   const space = new Space(BLOCK_SIZE);
   let inodeCount = 0;
 
-  /** Takes space at the cursor, in one block. */
+  /** Takes space at the cursor, all of it in one block. */
   const appendWhole = (size: number): number => {
     if (space.room < size) space.leaveBlock();
     return space.append(size);
@@ -89,7 +89,7 @@ export const planCompressed = (tree: Tree, pieces: Pieces, algorithm: number): C
     }
   };
 
-  /** The last part of the data lies behind the inode where one block has room for both. */
+  /** A partial last block of data follows the inode if one block has room for both. */
   const placeFlat = (row: number): void => {
     inodeCount += 1;
     const inodeSize = pieces.inodeSize(row);

@@ -10,7 +10,7 @@ export type Compression = 'none' | 'gzip' | 'zstd';
 /** How many bytes `sniff` looks at. */
 export const SNIFFED_SIZE = 4;
 
-/** Tells by the first bytes of a source; fewer than SNIFFED_SIZE only where it has no more. */
+/** Decides by the first SNIFFED_SIZE bytes of a source, or fewer if it has no more. */
 export const sniff = (head: Buffer): Compression => {
   if (head.length >= 3 && head[0] === 0x1f && head[1] === 0x8b && head[2] === DEFLATE) {
     return 'gzip';
@@ -31,20 +31,20 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-/** The checksum in plain JavaScript, for a Node and a machine that have no other. */
+/** CRC-32 in plain JavaScript, for where neither Node nor a native package has it. */
 export const crc32Plain: Crc32 = (bytes, before = 0) => {
   let c = ~before;
   for (let i = 0; i < bytes.length; i++) c = CRC_TABLE[(c ^ bytes[i]!) & 0xff]! ^ (c >>> 8);
   return ~c >>> 0;
 };
 
-/** CRC-32 as in gzip, going on from that of what came `before`; of "123456789" it is 0xcbf43926. */
+/** CRC-32 as in gzip, continued from the CRC `before`; of "123456789" it is 0xcbf43926. */
 export const crc32: Crc32 = (() => {
   try {
     const made = (require('@node-rs/crc32') as typeof import('@node-rs/crc32')).crc32;
     return (bytes: Uint8Array, before = 0) => made(bytes, before);
   } catch {
-    // node:zlib has it from 20.15 and 22.2 on, which its types do not tell; it is slower
+    // node:zlib has it since 20.15 and 22.2, but its types do not say so; it is slower
     return (zlib as { crc32?: Crc32 }).crc32 ?? crc32Plain;
   }
 })();
@@ -60,7 +60,7 @@ const STEPS = ['fixed', 'extraSize', 'extra', 'name', 'comment', 'crc', 'done'] 
 type Step = (typeof STEPS)[number];
 
 /**
- * Reads the header of one gzip member from bytes that come in any pieces, and holds none of them.
+ * Reads the header of one gzip member from bytes that come in pieces of any size, and holds none.
  */
 export class GzipHeader {
   #start: number;
@@ -82,8 +82,8 @@ export class GzipHeader {
   }
 
   /**
-   * Reads the next bytes and returns how many belong to the header; `complete` says if it is over.
-   * CORRUPT for a wrong magic, method or checksum, and for flags that have no meaning.
+   * Reads the next bytes; returns how many belong to the header. `complete` says if it has ended.
+   * CORRUPT for a wrong magic, method or checksum, and for reserved flags.
    */
   push(bytes: Uint8Array): number {
     let at = 0;
@@ -134,7 +134,7 @@ export class GzipHeader {
         throw this.#corrupt(`gzip header: reserved flags in 0x${byte.toString(16)}`);
       }
       this.#flags = byte;
-      // what came before the flags said that there is a checksum is known
+      // the checksum, if there is one, also covers the constant bytes before the flags
       this.#crc = crc32(Uint8Array.of(...MAGIC, DEFLATE));
     }
   }

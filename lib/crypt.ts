@@ -1,15 +1,15 @@
 /**
  * Encryption of blobs: AES-128-XTS (IEEE 1619) with ciphertext stealing. Each stored unit (a chunk,
- * a batch, the CI table, its header) is one data unit, and all of a blob have one key and one IV.
+ * a batch, the CI table, its header) is one data unit, and all of a blob share one key and one IV.
  *
- * The cipher has no form of fewer than 16 bytes: such units are padded to 18, and the padding is
- * told by its last two bytes. So a unit of 18 bytes that has that end by itself cannot be told from
- * a padded one; whoever writes has to avoid it (`isMistakable`).
+ * The cipher cannot encrypt fewer than 16 bytes: such units are padded to 18, and the padding is
+ * recognised by its last two bytes. So a unit of 18 bytes that happens to end like that cannot be
+ * told from a padded one; writers have to avoid it (`isMistakable`).
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { RafsError } from './errors.js';
 
-/** Key and IV of one blob, both kept in its bootstrap in clear. */
+/** Key and IV of one blob; both are in its bootstrap, unencrypted. */
 export interface Secret {
   /** 32 bytes: two keys of AES-128, which must differ */
   readonly key: Buffer;
@@ -32,7 +32,7 @@ export const newSecret = (): Secret => ({
   iv: randomBytes(AES_BLOCK),
 });
 
-/** The key, its first half replaced where both halves are equal. */
+/** The key, with its first half replaced if both halves are equal. */
 export const distinctHalves = (key: Buffer): Buffer => {
   const second = key.subarray(KEY_HALF);
   if (!key.subarray(0, KEY_HALF).equals(second)) return key;
@@ -46,8 +46,8 @@ export const secretOf = (blob: {
 }): Secret | undefined => blob.cipherIv && { key: blob.metaDigest, iv: blob.cipherIv };
 
 /**
- * A batch must not be smaller: readers want it stored in no more bytes than it has, and in exactly
- * as many only if it is not compressed.
+ * A batch must not be smaller: readers require it to be stored in no more bytes than it has, and in
+ * exactly as many only if it is not compressed.
  */
 export const LEAST_SEALED_BATCH = PADDED + 1;
 
@@ -55,7 +55,7 @@ export const LEAST_SEALED_BATCH = PADDED + 1;
 export const isMistakable = (bytes: Buffer): boolean =>
   bytes.length === PADDED && bytes.subarray(AES_BLOCK).equals(PADDING_END);
 
-/** As many bytes, but never fewer than 18. LIMIT for more than one data unit holds. */
+/** As many bytes, or 18 if there are fewer than 16. LIMIT for more than one data unit holds. */
 export const encrypt = ({ key, iv }: Secret, plain: Buffer): Buffer => {
   if (plain.length > MAX_UNIT) {
     throw new RafsError('LIMIT', `${plain.length} bytes to encrypt, over ${MAX_UNIT}`);
@@ -64,7 +64,7 @@ export const encrypt = ({ key, iv }: Secret, plain: Buffer): Buffer => {
   return cipher.update(plain.length < AES_BLOCK ? pad(plain) : plain); // one data unit, one call
 };
 
-/** Bytes that an encrypted unit of so many takes. */
+/** The size of a unit of `size` bytes once it is encrypted. */
 export const sealedSize = (size: number): number => (size < AES_BLOCK ? PADDED : size);
 
 const pad = (plain: Buffer): Buffer => {
@@ -73,10 +73,10 @@ const pad = (plain: Buffer): Buffer => {
 };
 
 /**
- * The bytes that were encrypted. CORRUPT for what is no data unit. With another key it is any bytes;
- * MISMATCH where it is seen that there are not `size` of them.
+ * The bytes that were encrypted. CORRUPT for anything that is not a data unit. A wrong key gives
+ * arbitrary bytes; MISMATCH if there are not `size` of them.
  *
- * @param size how many there must be, where that is known: tells what could be taken for padding
+ * @param size how many there must be, if that is known: it tells padding from what looks like it
  */
 export const decrypt = ({ key, iv }: Secret, stored: Buffer, size?: number): Buffer => {
   if (stored.length < AES_BLOCK || stored.length > MAX_UNIT) {
@@ -97,5 +97,5 @@ const unpad = (padded: Buffer): Buffer => {
     const plain = padded.subarray(0, AES_BLOCK - missing);
     if (pad(plain).equals(padded)) return plain;
   }
-  return padded; // they end so by chance
+  return padded; // they end like that by chance
 };

@@ -1,9 +1,9 @@
 /**
- * Which digests were seen, for threads that ask before whoever knows could answer: a table of a
- * fixed size in shared memory. It forgets, and it may take one digest for another (one time in four
- * thousand million), so its answer saves work and decides nothing.
+ * Which digests have been seen, for threads that cannot wait for the exact answer: a table of fixed
+ * size in shared memory. It forgets digests, and may take one for another (one time in four
+ * billion), so its answer may save work but decides nothing.
  *
- * One thread adds, and others ask at the same time: each digest is one number, so that it is there
+ * One thread adds digests while others look them up. Each digest is a single number, so it is there
  * or it is not.
  */
 import { hashOfDigest } from './digest-index.js';
@@ -15,7 +15,7 @@ export class DigestFilter {
   readonly memory: SharedArrayBuffer;
   readonly #slots: Uint32Array;
 
-  /** @param count of digests that are to be held at least, for most of them */
+  /** @param count how many digests to make room for; it will hold most of them */
   static for(count: number): DigestFilter {
     const slots = 2 ** Math.ceil(Math.log2(Math.max(LEAST_SLOTS, 2 * count)));
     return new DigestFilter(new SharedArrayBuffer(slots * 4));
@@ -26,12 +26,12 @@ export class DigestFilter {
     this.#slots = new Uint32Array(memory);
   }
 
-  /** Adds a digest, in the place of another if need be. */
+  /** Adds a digest, replacing another if need be. */
   add(digest: Uint8Array): void {
     this.#slots[this.#slotOf(digest)] = tagOf(digest);
   }
 
-  /** Whether the digest was added: most likely, when true. */
+  /** Whether the digest was added: almost certain if true, but false may mean forgotten. */
   mayHave(digest: Uint8Array): boolean {
     return this.#slots[this.#slotOf(digest)] === tagOf(digest);
   }
@@ -41,6 +41,6 @@ export class DigestFilter {
   }
 }
 
-/** Four bytes of the digest that do not choose the slot; never 0, which is a slot that is free. */
+/** Four bytes of the digest that do not choose the slot; never 0, which marks a free slot. */
 const tagOf = (digest: Uint8Array): number =>
   (digest[4]! | (digest[5]! << 8) | (digest[6]! << 16) | (digest[7]! << 24)) >>> 0 || 1;

@@ -13,8 +13,8 @@ export class DigestIndex {
   }
 
   /**
-   * The ordinal of a chunk, and whether it was there before. A chunk of equal digest and other size
-   * gets an ordinal of its own every time, as nydus-image does: the first stays the known one.
+   * The ordinal of a chunk, and whether it was there before. A chunk with a known digest but
+   * another size gets a new ordinal every time, as in nydus-image: the first stays the known one.
    */
   add(digest: Buffer, size: number): { ordinal: number; known: boolean } {
     const found = this.#find(digest);
@@ -29,14 +29,14 @@ export class DigestIndex {
     return this.#digests.view(ordinal * DIGEST_SIZE, DIGEST_SIZE);
   }
 
-  /** Gives a chunk the next ordinal, under which `add` does not find it. */
+  /** Gives a chunk the next ordinal, without letting `add` find it. */
   append(digest: Buffer, size: number): number {
     this.#digests.add(digest);
     this.#sizes.push(size);
     return this.count - 1;
   }
 
-  /** Lets `add` find what was appended, unless it finds another chunk of that digest. */
+  /** Lets `add` find an appended chunk, unless it finds another with that digest. */
   offer(ordinal: number): void {
     const digest = this.digest(ordinal);
     if (this.#find(digest) < 0) this.#index.add(hashOfDigest(digest), ordinal);

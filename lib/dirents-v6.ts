@@ -23,7 +23,7 @@ const entries = (tree: Tree, children: Uint32Array): Int32Array => {
   return rows;
 };
 
-/** Whether a name is above '.' or '..'. */
+/** Whether a name comes after '.' or '..' in byte order. */
 const above = (name: Buffer, dots: number): boolean => {
   for (let i = 0; i < -dots; i++) {
     if (i === name.length) return false;
@@ -60,7 +60,7 @@ const FILE_TYPES: Readonly<Record<number, number>> = {
   0o12: FileType.SYMLINK,
 };
 
-/** The data, of the size that `direntsSize` gives. */
+/** The data of a directory; `size` is what `direntsSize` gives. */
 export const encodeDirents = (
   tree: Tree,
   directory: number,
@@ -71,7 +71,7 @@ export const encodeDirents = (
 ): Buffer => {
   const data = Buffer.alloc(size);
   const rows = entries(tree, children);
-  /** Writes the block at `start` that has these entries. */
+  /** Writes the block at `start`, with the entries from `from` to before `to`. */
   const block = (start: number, from: number, to: number): void => {
     let nameOffset = (to - from) * Dirent.size;
     for (let i = from; i < to; i++) {
@@ -81,7 +81,7 @@ export const encodeDirents = (
       Dirent.encodeInto(data, start + (i - from) * Dirent.size, {
         nid: nidOf(row),
         nameOffset,
-        fileType: FILE_TYPES[tree.mode.get(row) >> 12]!, // a mode has one of them
+        fileType: FILE_TYPES[tree.mode.get(row) >> 12]!, // every mode has one of these
       });
       if (entry < 0) data.fill('.', start + nameOffset, start + nameOffset - entry);
       else tree.copyName(entry, data, start + nameOffset);

@@ -10,7 +10,7 @@ import { xattrSpace } from './xattrs-v5.js';
 /** Bytes are made in pieces of about this size. */
 const WINDOW = 0x40000;
 
-/** Pieces of a bootstrap, none of them much larger than 256 KiB but where an inode's xattrs are. */
+/** Pieces of a bootstrap, none much larger than 256 KiB unless the xattrs of an inode are. */
 export function* emitV5(plan: PlanV5): Iterable<Buffer> {
   yield superBlock(plan);
   yield* numbers(plan.offset8);
@@ -34,7 +34,7 @@ const superBlock = (plan: PlanV5): Buffer =>
     extendedBlobTableOffset: plan.extendedBlobOffset,
   });
 
-/** A table of numbers of 32 bits, padded to the format's unit. */
+/** A table of 32-bit numbers, padded to the format's unit. */
 function* numbers(table: ArrayLike<number>): Iterable<Buffer> {
   const perPiece = WINDOW / u32.size;
   for (let from = 0; from < table.length; from += perPiece) {
@@ -52,7 +52,7 @@ const extendedBlobTable = ({ blobs }: PlanV5): Buffer =>
     ),
   );
 
-/** Every inode with its name, target and xattrs, and behind it the chunks of a file. */
+/** Every inode with its name, target and xattrs, followed by the chunks of a file. */
 function* records(plan: PlanV5): Iterable<Buffer> {
   const { tree, rows, order } = plan;
   let piece = Buffer.alloc(WINDOW);

@@ -1,4 +1,4 @@
-/** Why a command fails on purpose, and the exit status that goes with it. */
+/** Why a command may fail on purpose, and the exit status that goes with it. */
 export const EXIT = {
   USAGE: 2, // the command line is wrong
   INCONSISTENT: 2, // bootstraps that cannot be merged
@@ -34,7 +34,7 @@ export const located = (error: unknown, at: Place): Error => {
 /** The place an error carries, if any: `located` gives one to foreign errors too. */
 export const placeOf = (error: unknown): Place => (error as { at?: Place } | null)?.at ?? {};
 
-/** Control characters, also those above 127: a name in a layer must not steer a terminal. */
+/** Control characters, including those above 127: a name in a layer must not control a terminal. */
 const CONTROLS = /[\x00-\x1f\x7f-\x9f]/g; // eslint-disable-line no-control-regex
 
 const visible = (c: string): string =>
@@ -53,7 +53,7 @@ export const describe = (error: unknown): string => {
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Paths from a source are bytes: shown as UTF-8 where they are. */
+/** Paths from a source are bytes: shown as UTF-8 if that is what they are. */
 const shown = (value: string | number): string => {
   const text = String(value);
   if (/[^\x00-\xff]/.test(text)) return text; // eslint-disable-line no-control-regex

@@ -1,32 +1,34 @@
-/** Which of the entries of a directory are in its image, and which in that of external files. */
+/** Which entries of a directory are in its own image, and which in the image of external files. */
 import type { Attributes } from './attributes.js';
 import type { Entry, ExternalPart } from './parts.js';
 
 /** An entry for one of the images, or for both. */
 export interface Divided<T> {
   object: T;
-  /** what it is in the image of external files, if it is there */
+  /** its part in the image of external files, if it is there */
   external?: ExternalPart;
-  /** it is in the image of the directory too */
+  /** it is in the directory's own image */
   own: boolean;
 }
 
 /**
- * Divides entries, whose order stays but for directories that are marked as external.
+ * Divides entries between the two images. Their order stays, except that directories that turn out
+ * to be in both images come a second time.
  *
- * A path that is external is in the image of external files, and only there; so are directories
- * that lead to it, and what they are marked by. If such a directory has something in it that is
- * not external, it is in both images: nydus-image leaves out what is in it. The root is in both.
+ * An external path is only in the image of external files, and so are directories that lead to it.
+ * If such a directory contains something that is not external, or is listed as not external, it is
+ * in both images (nydus-image leaves out such contents). The root is in both.
  *
- * CORRUPT where it is not said where an external file lies. `found` is told of each listed path.
+ * CORRUPT if it is not stated where an external file lies. `found` is called for every path in the
+ * image of external files.
  */
 export function* divideExternal<T extends { entry: Entry }>(
   objects: Iterable<T>,
   attributes: Attributes,
   found: (path: string) => void,
 ): Generator<Divided<T>> {
-  const waiting = new Map<string, T>(); // external directories, until something in them is not
-  const needed = new Set<string>(); // such directories that come after what is in them
+  const waiting = new Map<string, T>(); // external directories with nothing else in them so far
+  const needed = new Set<string>(); // those with something else in them, even if that came first
 
   function* parents(path: string): Generator<Divided<T>> {
     for (let at = path.indexOf('/'); at >= 0; at = path.indexOf('/', at + 1)) {

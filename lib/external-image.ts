@@ -1,11 +1,11 @@
 /**
- * The image of external files that every build of a directory makes beside that of the directory:
- * the root and, where attributes say so, files whose content lies in blobs that others have made.
+ * The image of external files, which every build of a directory makes besides the directory's own:
+ * the root and, if attributes say so, files whose content lies in blobs that already exist.
  *
- * Unlike that of nydus-image it always loads. Readers find the chunk of an offset by the chunk size
- * of the image, and v6 wants it of each blob: so files are cut by one size, whatever each is listed
- * with. In v6 a blob is said to be aligned, and its chunks lie in blocks: where they do not do so in
- * the blob itself, its uncompressed offsets are other than the compressed ones.
+ * Unlike nydus-image's, it always loads. Readers find the chunk at an offset by the chunk size of
+ * the image, and v6 requires that size of each blob, so all files are cut by one size, whatever
+ * they are listed with. In v6 a blob is marked as aligned, and its chunks lie in blocks; if they
+ * do not in the blob itself, their uncompressed offsets differ from the compressed ones.
  */
 import { alignUp } from './bytes.js';
 import { sizeDirectories } from './bootstrap-v5.js';
@@ -28,7 +28,7 @@ export interface ExternalImageOptions {
   /** of the build */
   chunkSize: number;
   explicitUidGid: boolean;
-  /** the image that the layer is laid over, as it was loaded; it is loaded once more */
+  /** the image that the layer is laid over; it is loaded once more from this bootstrap */
   lower?: Pick<LowerImage, 'bootstrap'> | undefined;
   whiteoutSpec: WhiteoutSpec;
 }
@@ -80,7 +80,7 @@ interface ExternalFile {
   place: ExternalPlace;
 }
 
-/** The files in the order in which images list them; no file is there that was whited out. */
+/** The files in the order in which images list them, without those that were whited out. */
 const filesOf = (tree: Tree, places: ReadonlyMap<number, ExternalPlace>): ExternalFile[] => {
   const placed = new Map<number, ExternalPlace>(); // by source number
   for (const [row, place] of places) placed.set(tree.source.get(row), place);
@@ -96,7 +96,7 @@ const filesOf = (tree: Tree, places: ReadonlyMap<number, ExternalPlace>): Extern
   return [...files.values()];
 };
 
-/** The smallest of the sizes that files are listed with, so that most of their checksums are kept. */
+/** The smallest chunk size that files are listed with, so that most of their checksums are kept. */
 const commonChunkSize = (files: readonly ExternalFile[], otherwise: number): number => {
   const sizes = files.map(({ place: { chunkSize } }) => {
     if (chunkSize > MOST_CHUNK_SIZE && chunkSize % MOST_CHUNK_SIZE === 0) return MOST_CHUNK_SIZE;
@@ -109,7 +109,7 @@ const commonChunkSize = (files: readonly ExternalFile[], otherwise: number): num
 /** A blob while chunks are placed in it. */
 interface OpenBlob {
   place: ExternalPlace;
-  /** chunks lie where they lie in the blob */
+  /** the uncompressed offsets of chunks are their offsets in the blob */
   direct: boolean;
   uncompressedSize: number;
   chunkCount: number;
@@ -167,7 +167,7 @@ const checkSame = (a: ExternalPlace, b: ExternalPlace): void => {
   throw new RafsError('CORRUPT', `external blob ${a.blobIndex} is both ${blob(a)} and ${blob(b)}`);
 };
 
-/** The checksum of a chunk, if the file is listed with one of just these bytes. */
+/** The checksum of a chunk, if the file is listed with one of exactly these bytes. */
 const checksumOf = (
   { chunkSize, crcs }: ExternalPlace,
   size: number,
@@ -178,7 +178,7 @@ const checksumOf = (
   return size <= Math.min(chunkSize, cut) ? crcs[0] : undefined;
 };
 
-/** Indexes are as listed: clients know the blobs by them too. They follow those of the image below. */
+/** Blobs keep their listed indexes, which clients use too; they follow those of the image below. */
 const blobTable = (
   lower: readonly BlobInfo[],
   open: ReadonlyMap<number, OpenBlob>,
@@ -217,7 +217,7 @@ const blobTable = (
       ciCompressor: COMPRESSORS.none,
       ciOffset: 0,
       ciCompressedSize: 0,
-      // there is no such table, but readers of v6 expect its size
+      // there is no such table, but v6 readers expect its size
       ciUncompressedSize: aligned ? blob.chunkCount * ChunkInfoV1.size : 0,
       metaDigest: NO_DIGEST,
       metaSize: 0,

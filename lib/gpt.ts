@@ -5,18 +5,18 @@ import { BASIC_DATA, GptEntry, GptHeader, SECTOR_SIZE } from './layout/gpt.js';
 import type { ValueOf } from './struct.js';
 
 export interface Partition {
-  /** the name, and the GUID without dashes unless the partition is one of basic data */
+  /** the name, followed by the GUID without dashes unless this is a basic data partition */
   id: string;
-  /** only the first 32 characters of a blob's id count */
+  /** `id` has only the first 32 characters of a blob's id */
   shortened: boolean;
   offset: number;
   size: number;
 }
 
-/** Of entries; disks have 128. */
+/** In practice, disks have 128. */
 const MOST_ENTRIES = 0x1000;
 const MOST_ENTRY_SIZE = 0x1000;
-/** Offsets of bytes are still exact numbers. */
+/** Up to here, byte offsets are exact numbers. */
 const MOST_SECTORS = 2 ** 43;
 
 /** @param bytes sector 1 @throws CORRUPT where it is no header */
@@ -85,7 +85,7 @@ const guidText = (guid: Buffer): string =>
     .map(field => Buffer.from(field).reverse().toString('hex'))
     .join('') + guid.toString('hex', 8);
 
-/** The partition that is a blob. */
+/** The partition that holds the blob with this id. */
 export const findPartition = (
   partitions: readonly Partition[],
   id: string,

@@ -1,7 +1,7 @@
-/** Bytes that are gathered and then needed as one run. */
+/** Bytes that are collected and then needed in one run. */
 import { RafsError } from './errors.js';
 
-// Node has WebAssembly, but its types only come with those of the browser
+// Node has WebAssembly, but only the types for browsers declare it
 declare const WebAssembly: {
   Memory: new (pages: { initial: number; maximum: number }) => {
     readonly buffer: ArrayBuffer;
@@ -14,8 +14,8 @@ const MOST_PAGES = 0x10000;
 const STEP = 0x40;
 
 /**
- * Bytes appended one after another, in memory that grows where it is. A buffer would have to be
- * copied to a larger one: for a moment there would be twice as many bytes. Up to 4 GiB.
+ * Bytes appended one after another, up to 4 GiB, in memory that grows in place. A buffer would have
+ * to be copied to a larger one, which for a moment takes twice the memory.
  */
 export class GrowingMemory {
   #memory = new WebAssembly.Memory({ initial: 0, maximum: MOST_PAGES });
@@ -32,12 +32,12 @@ export class GrowingMemory {
     this.#size += bytes.length;
   }
 
-  /** A view, void after the next addition. */
+  /** A view, valid until the next addition. */
   view(at: number, size: number): Buffer {
     return this.#bytes.subarray(at, at + size);
   }
 
-  /** Everything behind `head`, which becomes part of it: a view, void after the next addition. */
+  /** Inserts `head` before everything; returns a view of it all, valid until the next addition. */
   behind(head: Uint8Array): Buffer {
     this.#reserve(head.length);
     this.#bytes.copyWithin(head.length, 0, this.#size);

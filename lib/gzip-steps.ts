@@ -9,24 +9,24 @@ import type { GzipBoundary, GzipPosition } from './zran.js';
 const TRAILER_SIZE = 8;
 
 /**
- * Input is taken in pieces that end at multiples of this. nydus-image reads as much at a time, and
- * inflates what it has before it reads on: where it stands then depends on where a piece ends.
+ * Input is taken in pieces that end at multiples of this. nydus-image reads that much at a time and
+ * inflates it all before it reads on, so its position at a stop depends on where a piece ends.
  */
 const INPUT_PIECE = 0x10000;
 
-/** Where in the source it stands; `padding` are zeros after the last member. */
+/** The part of the source that comes next; `padding` is the zeros after the last member. */
 type Place = 'header' | 'body' | 'trailer' | 'between' | 'padding';
 
 export interface GzipStepsOptions {
-  /** keep the last boundary and its window; no unless given */
+  /** keep the last boundary and its window; false by default */
   boundaries?: boolean;
 }
 
 /**
- * What a gzip source inflates to, a step at a time, from bytes that come in any pieces.
+ * Inflates a gzip source step by step, from bytes that come in pieces of any size.
  *
- * Zeros may follow the last member, since tapes and tools pad with them; other bytes are CORRUPT,
- * like all that breaks the format, and the error has the offset in the compressed source.
+ * Zeros may follow the last member, because tapes and tools pad with them. Other bytes there are
+ * CORRUPT, like all violations of the format; the error has the offset in the compressed source.
  *
  * Holds 1.5 MiB, and the bytes fed last until they are used up.
  */
@@ -39,7 +39,7 @@ export class GzipSteps {
   #crc = 0; // of the member's content before #summed
   #summed = 0; // offset in the output
 
-  #input: Uint8Array = NOTHING; // not all taken yet
+  #input: Uint8Array = NOTHING; // taken up to #inputAt
   #inputAt = 0;
   #fed = 0; // bytes of the source that the inflater was fed
   #before = 0; // the last byte before #input
@@ -53,7 +53,7 @@ export class GzipSteps {
     if (boundaries) this.#window = Buffer.alloc(WINDOW_SIZE);
   }
 
-  /** The next bytes of the source; to be called when `next` has none left. */
+  /** Feeds the next bytes of the source; to be called when `next` has used up the last ones. */
   feed(bytes: Uint8Array): void {
     if (this.#inputAt < this.#input.length) throw new Error('there is input left');
     if (this.#input.length > 0) this.#before = this.#input.at(-1)!;
@@ -62,15 +62,15 @@ export class GzipSteps {
   }
 
   /**
-   * Makes up to `most` bytes more: a view of them, void at the next call; undefined if more input
-   * is needed first. They may be fewer than `most` for any reason.
+   * Makes up to `most` more bytes; returns a view of them, valid until the next call, or undefined
+   * if more input is needed first. There may be fewer than `most` for any reason.
    */
   next(most: number): Buffer | undefined {
     const inflater = this.#inflater;
     const target = this.#given + most;
     for (;;) {
       if (this.#place !== 'body') {
-        // a new member makes its output where the old one's is
+        // a new member would put its output where that of the old one still is
         if (inflater.outputOffset > this.#given) return this.#give();
         if (this.#between()) continue;
         if (this.#feedInflater()) continue;
@@ -95,14 +95,14 @@ export class GzipSteps {
   }
 
   /**
-   * Where it stands after `next` gave the last byte of what was asked for: behind one symbol more
+   * The position once `next` has returned the last byte that was asked for: after one symbol more
    * than was needed, if there was input for it.
    */
   get position(): GzipPosition {
     return this.#position;
   }
 
-  /** The last boundary up to there, if they are kept; its window is void at the next one. */
+  /** The last boundary up to there, if boundaries are kept; its window is valid until the next. */
   get boundary(): GzipBoundary | undefined {
     return this.#boundary;
   }
@@ -115,7 +115,7 @@ export class GzipSteps {
     });
   }
 
-  /** Whether the inflater would stand where it does with more input, too. */
+  /** Whether the inflater's position is final, so that more input would not change it. */
   #settled(stop: Stop): boolean {
     return stop !== 'input' || this.#fed % INPUT_PIECE === 0;
   }
@@ -126,7 +126,7 @@ export class GzipSteps {
     return this.#inflater.output.subarray(from, this.#given - this.#base);
   }
 
-  /** Makes room where there is none: all was given out. */
+  /** Makes room if there is none; all output must have been given out. */
   #dropIfFull(): void {
     if (!this.#inflater.full) return;
     this.#sum();
@@ -140,7 +140,7 @@ export class GzipSteps {
     this.#summed = this.#inflater.outputOffset;
   }
 
-  /** Gives the inflater what it can take of the input; false if there is none. */
+  /** Gives the inflater as much of the input as it can take; false if there is none. */
   #feedInflater(): boolean {
     const left = this.#input.length - this.#inputAt;
     if (left === 0) return false;
@@ -163,14 +163,14 @@ export class GzipSteps {
   #keepBoundary(): void {
     if (!this.#window) return;
     const { inputOffset: inOffset, outputOffset: outOffset, unusedBits: bits } = this.#inflater;
-    // a byte that has bits left was there when the boundary was read: it is not older than #before
+    // a byte with unread bits was read just now: it is in #input, or is #before
     const at = inOffset - 1 - (this.#fed - this.#inputAt);
     const byte = bits === 0 ? 0 : (this.#input[at] ?? this.#before);
     const window = this.#window.subarray(0, this.#inflater.copyWindow(this.#window));
     this.#boundary = { inOffset, outOffset, bits, byte, window };
   }
 
-  /** Goes a step between two bodies; false if it needs more input. */
+  /** Takes a step between two bodies; false if it needs more input. */
   #between(): boolean {
     const inflater = this.#inflater;
     const unused = inflater.unused;

@@ -1,4 +1,4 @@
-/** The fixed places of a v5 bootstrap: superblock, inode table, prefetch table, blob tables. */
+/** Reads the superblock, inode table, prefetch table and blob tables of a v5 bootstrap. */
 import type { BlobRecord, Bootstrap, TablePlace } from './bootstrap.js';
 import { alignUp } from './bytes.js';
 import { COMPRESSORS, type Compressor } from './compress.js';
@@ -15,7 +15,7 @@ export interface TablesV5 {
   compressor: Compressor;
   digester: Digester;
   inodeCount: number;
-  /** offset of every inode's record in units of 8 bytes, by its index less 1 */
+  /** offset of every inode's record in units of 8 bytes, by its index minus 1 */
   offsets8: Uint32Array;
   blobs: BlobRecord[];
   prefetch: number[];
@@ -28,7 +28,7 @@ const MAX_CHUNK_COUNT = 2 ** 24;
 const KNOWN_FEATURES = Object.values(BlobFeature).reduce((sum, bit) => sum + bit, 0);
 const NO_DIGEST = Buffer.alloc(32);
 
-// the first whose flag is set counts; without any the first of those that there were once
+// at most one flag of each table is set; old images have none: they use lz4_block and blake3
 const COMPRESSION_FLAGS: readonly (readonly [number, Compressor])[] = [
   [SuperFlag.COMPRESSION_NONE, 'none'],
   [SuperFlag.COMPRESSION_LZ4, 'lz4_block'],
@@ -122,7 +122,7 @@ const tablePlaces = (image: Buffer, base: ValueOf<typeof SuperBlockV5>): Places 
   const used: [string, TablePlace][] = [];
   for (const [name, place] of Object.entries(places)) {
     const { offset, size } = place;
-    // where it is empty, old images have no place for it
+    // old images have no valid offset for an empty table
     if (size === 0 && name !== 'blob') continue;
     const what = `the ${name} table, ${size} bytes at ${offset},`;
     check(offset >= V5.SUPER_SIZE && offset % V5.ALIGN === 0, `${what} starts where none can`);
@@ -136,7 +136,7 @@ const tablePlaces = (image: Buffer, base: ValueOf<typeof SuperBlockV5>): Places 
   return places;
 };
 
-/** Offsets of all records; there is one for every index. */
+/** Offsets of all records; every index has one. */
 const readInodeTable = (image: Buffer, offset: number, entries: number): Uint32Array => {
   const offsets8 = new Uint32Array(entries);
   const last = image.length - InodeV5.size;
@@ -150,7 +150,7 @@ const readInodeTable = (image: Buffer, offset: number, entries: number): Uint32A
   return offsets8;
 };
 
-/** Ends at the first 0. */
+/** Numbers of the inodes to prefetch; the first 0 ends them. */
 const readPrefetch = (image: Buffer, { offset, size }: TablePlace, entries: number): number[] => {
   const inos: number[] = [];
   for (let at = offset; at < offset + size; at += u32.size) {
@@ -197,7 +197,7 @@ const readBlobs = (
       storedId: id,
       ...shared,
       ...more,
-      // nydus-image drops what it does not know, so that new images can be read
+      // like nydus-image, drops unknown features, so that newer images can be read
       features: (more.features & KNOWN_FEATURES) >>> 0,
       uncounted: !hasExtended,
       tocSize: 0,

@@ -1,9 +1,9 @@
 /**
- * Reads RAFS v5 bootstraps. The rules checked are those of the format, whether or not other
- * readers look at them; a bootstrap that opens can still fail where it is looked into.
+ * Reads RAFS v5 bootstraps. It checks the rules of the format, including those that other readers
+ * ignore; a bootstrap that opens can still fail when more of it is read.
  *
- * Every name has a record of its own, at its index in the inode table. A child's `id` is that
- * index. An inode's `id` is its number: for further names of a file the index of the first.
+ * Every name has a record of its own, found by its index in the inode table. A child's `id` is that
+ * index. An inode's `id` is its number: for a further name of a file, the index of the first name.
  */
 import type { BlobRecord, Bootstrap, Child, Inode, InodeType, StoredChunk } from './bootstrap.js';
 import { alignUp } from './bytes.js';
@@ -177,7 +177,7 @@ class ImageV5 implements Bootstrap {
     let last = '';
     for (let index = childIndex; index < childIndex + childCount; index++) {
       const at = this.#recordAt(index);
-      // each name is in the directory that it names, so no two directories share one
+      // each record says which directory it is in, so no two directories can share one
       const owner = u64.read(image, at + InodeV5.offsets.parent);
       if (owner !== id) throw corrupt(`inode ${index} lies in ${owner}, not ${id}`);
       const nameOffset = at + InodeV5.size;
@@ -235,8 +235,8 @@ class ImageV5 implements Bootstrap {
   }
 
   /**
-   * Compares the digest of an inode with what it is made of, and a further name of a file with the
-   * first. Digests of children are taken as they are: they are verified with the children.
+   * Compares the digest of an inode with that of the data it covers, and a further name of a file
+   * with the first. Digests of children are taken as they are: they are verified with the children.
    */
   verifyRecord(inode: Inode): void {
     const own = this.#own(inode);
@@ -274,9 +274,9 @@ class ImageV5 implements Bootstrap {
     return joined;
   }
 
-  /** The inode as this image made it; ones that come from elsewhere are read again. */
+  /** The inode as this image decoded it; one from elsewhere is read again. */
   #own(inode: Inode): InodeOfV5 {
-    return 'chunksOffset' in inode ? (inode as InodeOfV5) : this.inode(inode.id); // the tag is ours
+    return 'chunksOffset' in inode ? (inode as InodeOfV5) : this.inode(inode.id); // set only here
   }
 
   #recordAt(index: number): number {
@@ -285,7 +285,7 @@ class ImageV5 implements Bootstrap {
     return offset8 * V5.ALIGN;
   }
 
-  /** Where the record that starts at `at` has to end: so all of them together fit in the image. */
+  /** Where the record at `at` must end: no later than the next one starts, or the image ends. */
   #recordEnd(at: number): number {
     const sorted = this.#sorted8;
     const at8 = at / V5.ALIGN;
@@ -336,7 +336,7 @@ class ImageV5 implements Bootstrap {
   }
 }
 
-/** Reads a v5 bootstrap: the whole file. Fails with CORRUPT, UNSUPPORTED or LIMIT. */
+/** Reads a v5 bootstrap; `image` is the whole file. Fails with CORRUPT, UNSUPPORTED or LIMIT. */
 export const parseV5 = (image: Buffer): Bootstrap => {
   const bootstrap = new ImageV5(image, readTablesV5(image));
   const root = bootstrap.inode(V5.ROOT);

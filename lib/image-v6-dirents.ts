@@ -1,4 +1,4 @@
-/** Reads a block of v6 directory entries: all heads, then all names, the last one without an end. */
+/** Reads a block of v6 directory entries: all heads, then all names; the last has no stated end. */
 import { RafsError } from './errors.js';
 import { Dirent } from './layout/v6.js';
 import { u16, u64, u8 } from './struct.js';
@@ -14,8 +14,8 @@ export interface DirentV6 {
 }
 
 /**
- * The entries of the block from `start` to `end`, '.' and '..' among them; both bounds lie in the
- * image. Names are of 1 to 255 bytes, without '/' and NUL.
+ * The entries of the block from `start` to `end`, including '.' and '..'; both bounds must lie in
+ * the image. Names have 1 to 255 bytes, without '/' and NUL.
  */
 export function* readDirents(image: Buffer, start: number, end: number): Iterable<DirentV6> {
   const blockSize = end - start;

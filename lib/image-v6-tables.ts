@@ -1,4 +1,4 @@
-/** The fixed places of a v6 bootstrap: superblocks, device slots, blob table, prefetch table. */
+/** Reads the superblocks, device slots, blob table and prefetch table of a v6 bootstrap. */
 import { blobOfEntry } from './blob-entry.js';
 import type { BlobRecord, Bootstrap, TablePlace } from './bootstrap.js';
 import { compressorName, type Compressor } from './compress.js';
@@ -58,7 +58,7 @@ const check = (holds: boolean, message: string, at: Record<string, string | numb
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
 
-/** The one name whose flag is set. */
+/** The name whose flag is set; there must be exactly one. */
 const oneOf = <T>(flags: number, table: readonly (readonly [number, T])[], what: string): T => {
   const set = table.filter(([flag]) => flags & flag);
   const only = set[0];
@@ -71,7 +71,7 @@ const oneOf = <T>(flags: number, table: readonly (readonly [number, T])[], what:
 const chunkSizeFits = (size: number): boolean =>
   size >= MIN_CHUNK_SIZE && size <= MAX_CHUNK_SIZE && Number.isInteger(Math.log2(size));
 
-/** Whether the bytes start like a v6 bootstrap: at least its magic number is there. */
+/** Whether the bytes start like a v6 bootstrap; only the magic number is checked. */
 export const isV6 = (image: Buffer): boolean =>
   image.length >= V6.SUPER_OFFSET + SuperBlock.size &&
   u32.read(image, V6.SUPER_OFFSET) === u32.read(SUPER_MAGIC, 0);
@@ -160,7 +160,7 @@ const tablePlaces = (
 ): Bootstrap['tables'] => {
   const blob = { offset: extended.blobTableOffset, size: extended.blobTableSize };
   const chunk = { offset: extended.chunkTableOffset, size: extended.chunkTableSize };
-  // old images have a size without an offset where there is no table
+  // old images without a table have a size but no offset
   const hasPrefetch = extended.prefetchTableSize > 0 && extended.prefetchTableOffset > 0;
   const prefetch = hasPrefetch
     ? { offset: extended.prefetchTableOffset, size: extended.prefetchTableSize }
@@ -272,7 +272,7 @@ const checkBlob = (
   checkChunkInfo(entry, at);
 };
 
-/** Sizes of the CI table against the number of chunks. */
+/** Checks the sizes of the CI table against the number of chunks. */
 const checkChunkInfo = (
   entry: ValueOf<typeof BlobEntry>,
   at: Record<string, string | number>,
@@ -298,7 +298,7 @@ const checkChunkInfo = (
   check(ciUncompressedSize === chunkCount * ChunkInfoV1.size, what, at);
 };
 
-/** Device slot i is blob i: same id, and where the blob is mapped. */
+/** Device slot i belongs to blob i: it has the same id, and says where the blob is mapped. */
 const readDevices = (image: Buffer, blobs: BlobRecord[]): void => {
   const ids = new Set<string>();
   for (const blob of blobs) {
@@ -312,7 +312,7 @@ const readDevices = (image: Buffer, blobs: BlobRecord[]): void => {
   }
 };
 
-/** Ends at the first 0. */
+/** Nids of the inodes to prefetch; the first 0 ends them. */
 const readPrefetch = (image: Buffer, { offset, size }: TablePlace): number[] => {
   const nids: number[] = [];
   for (let at = offset; at < offset + size; at += u32.size) {

@@ -1,6 +1,6 @@
 /**
- * Reads RAFS v6 bootstraps. The rules checked are those of the format, whether or not other
- * readers look at them; a bootstrap that opens can still fail where it is looked into.
+ * Reads RAFS v6 bootstraps. It checks the rules of the format, including those that other readers
+ * ignore; a bootstrap that opens can still fail when more of it is read.
  */
 import type { BlobRecord, Bootstrap, Child, Inode, InodeType, StoredChunk } from './bootstrap.js';
 import { alignUp } from './bytes.js';
@@ -53,10 +53,10 @@ const DIRENT_TYPES: Readonly<Record<number, InodeType>> = {
   [FileType.SYMLINK]: 'symlink',
 };
 
-/** An inode, and where the bytes that follow it lie. */
+/** An inode, and where the data that belong to it lie. */
 interface InodeV6 extends Inode {
   layout: number;
-  /** behind inode and xattrs: inline tail, or (aligned to 8) the chunk index */
+  /** after inode and xattrs: the inline tail, or (aligned to 8) the chunk index */
   bodyOffset: number;
   xattrOffset: number;
   xattrSize: number;
@@ -237,12 +237,12 @@ class ImageV6 implements Bootstrap {
     return target;
   }
 
-  /** The inode as this image made it; ones that come from elsewhere are read again. */
+  /** The inode as this image decoded it; one from elsewhere is read again. */
   #own(inode: Inode): InodeV6 {
-    return 'bodyOffset' in inode ? (inode as InodeV6) : this.inode(inode.id); // the tag is ours
+    return 'bodyOffset' in inode ? (inode as InodeV6) : this.inode(inode.id); // set only here
   }
 
-  /** Where the data of a directory or symlink lie, block by block; all inside the image. */
+  /** Where the data of a directory or symlink lie, block by block; checked to be in the image. */
   *#dataBlocks(inode: InodeV6): Iterable<[start: number, end: number]> {
     const { id, size, layout, blkaddr, bodyOffset } = inode;
     const inline = layout === InodeLayout.FLAT_INLINE;
@@ -261,7 +261,7 @@ class ImageV6 implements Bootstrap {
     }
     if (tailSize === 0) return;
     const start = inline ? bodyOffset : dataOffset + fullSize;
-    // an inline tail lies in the block in which it starts
+    // an inline tail must end in the block in which it starts
     if (
       inline &&
       Math.floor(start / this.blockSize) !== Math.floor((start + tailSize - 1) / this.blockSize)
@@ -366,7 +366,7 @@ const storedChunk = (
   ...(flags & ChunkFlag.HAS_CRC32 ? { crc32 } : {}),
 });
 
-/** Reads a v6 bootstrap: the whole file. Fails with CORRUPT, UNSUPPORTED or LIMIT. */
+/** Reads a v6 bootstrap; `image` is the whole file. Fails with CORRUPT, UNSUPPORTED or LIMIT. */
 export const parseV6 = (image: Buffer): Bootstrap => {
   const bootstrap = new ImageV6(image, readTables(image));
   const root = bootstrap.inode(bootstrap.rootId);

@@ -1,7 +1,7 @@
 /**
- * Inflates raw deflate streams piece by piece, knowing at every stop the exact bit it stands at.
+ * Inflates raw deflate streams piece by piece, and knows at every stop at which bit it stands.
  *
- * The work is done in assembly/inflate.ts, in a memory of 1.5 MiB whatever the stream.
+ * The work is done by assembly/inflate.ts, in 1.5 MiB of memory whatever the stream.
  */
 import { copyOf } from './allocate.js';
 import { RafsError } from './errors.js';
@@ -32,11 +32,11 @@ const STOPS = ['input', 'output', 'block', 'end'] as const;
  * - `input`: all input is used up and the stream goes on
  * - `output`: there is as much output as was allowed, or as there is room for
  * - `block`: a deflate block ended
- * - `end`: the last block of the stream ended; what follows is the caller's, from a whole byte on
+ * - `end`: the last block of the stream ended; from the next whole byte on, the caller takes over
  */
 export type Stop = (typeof STOPS)[number];
 
-/** By the core's number for them, from -1 down. */
+/** In the order of the core's numbers for them, from -1 down. */
 const FAULTS = [
   'invalid block type',
   'stored block with lengths that do not agree',
@@ -51,13 +51,13 @@ const FAULTS = [
   'distance reaches back beyond the start',
 ] as const;
 
-/** A place where inflating can start: a bit of the input, and what was made before it. */
+/** A place where inflating can start: a bit of the input, and the output before it. */
 export interface InflateStart {
-  /** up to 32 KiB that come before in the output; none unless given */
+  /** up to 32 KiB of output that come before; none by default */
   window?: Uint8Array;
-  /** how many bits of `byte`, from its top, are still to be read: 0 to 7; 0 unless given */
+  /** how many bits of `byte`, from its top, are still to be read: 0 to 7; 0 by default */
   bits?: number;
-  /** the byte before the input, where `bits` is not 0 */
+  /** the byte before the input, if `bits` is not 0 */
   byte?: number;
 }
 
@@ -86,8 +86,8 @@ export class Inflater {
   }
 
   /**
-   * Starts a stream with the next byte of input, or in the middle of one, `start.bits` before that
-   * byte. Output that was not taken is lost; the offsets of input and output go on.
+   * Starts a stream at the next byte of input or, in the middle of a stream, `bits` bits before it.
+   * Output that was not taken is lost; the offsets of input and output go on.
    */
   begin({ window = EMPTY, bits = 0, byte = 0 }: InflateStart = {}): void {
     const last = window.subarray(Math.max(0, window.length - WINDOW_SIZE));
@@ -111,12 +111,12 @@ export class Inflater {
     return count;
   }
 
-  /** A view of the input that is not used, from the first whole byte; void after `feed`. */
+  /** A view of the unused input, from the first whole byte; valid until `feed`. */
   get unused(): Buffer {
     return this.#memory.subarray(this.#core.returnBytes(), this.#inputEnd);
   }
 
-  /** Uses up `count` bytes of the input, which are not deflate, and the rest of a byte before. */
+  /** Skips `count` bytes of input that are not deflate, and the rest of a byte before them. */
   skip(count: number): void {
     this.#core.dropBits();
     const unused = this.#core.returnBytes();
@@ -139,12 +139,12 @@ export class Inflater {
     return this.#made + this.#core.outputEnd() - this.#taken;
   }
 
-  /** A copy of the last 32 KiB of output; less where the stream has not made as much. */
+  /** A copy of the last 32 KiB of output; less if the stream has not made as much. */
   window(): Buffer {
     return Buffer.from(this.#window);
   }
 
-  /** Copies the same into `to`, which has room for 32 KiB; returns how much it is. */
+  /** Copies the same into `to`, which must have room for 32 KiB; returns how much it is. */
   copyWindow(to: Buffer): number {
     return this.#window.copy(to);
   }
@@ -154,17 +154,17 @@ export class Inflater {
     return this.#memory.subarray(end - this.#core.windowSize(), end);
   }
 
-  /** Lets `run` make at most `count` bytes more before it stops; any number unless called. */
+  /** Lets `run` make at most `count` more bytes before it stops; unlimited unless called. */
   allow(count: number): void {
     this.#limit = this.outputOffset + count;
   }
 
   /**
    * Inflates until there is a reason to stop; CORRUPT, with the offset in the input, if the stream
-   * is invalid: the inflater is of no use then until `begin`.
+   * is invalid: the inflater is then unusable until `begin`.
    *
-   * At a stop for `output` one symbol more has been read where input was there for it, as zlib
-   * does; `inputOffset` is behind that symbol. Output must be taken before it can go on.
+   * At a stop for `output`, one more symbol has been read if there was input for it, as in zlib;
+   * `inputOffset` is after that symbol. Output must be taken before it can go on.
    */
   run(): Stop {
     if (this.#taken === this.#outputFull) {
@@ -180,12 +180,12 @@ export class Inflater {
     });
   }
 
-  /** A view of the output that was not taken; void once it is taken. */
+  /** A view of the output that was not taken; valid until it is taken. */
   get output(): Buffer {
     return this.#memory.subarray(this.#taken, this.#core.outputEnd());
   }
 
-  /** The output that was not taken: a copy that is the caller's. */
+  /** Takes the output: a copy, which belongs to the caller. */
   take(): Buffer {
     const copy = copyOf(this.output);
     this.drop();
@@ -197,7 +197,7 @@ export class Inflater {
     return this.#core.outputEnd() === this.#outputFull;
   }
 
-  /** Gives up the output that was not taken. */
+  /** Discards the output that was not taken. */
   drop(): void {
     const size = this.#core.outputEnd() - this.#taken;
     this.#made += size;

@@ -1,4 +1,4 @@
-/** The blocks of text that `check` and `inspect` print; their shape is nydus-image's. */
+/** The blocks of text that `check` and `inspect` print, in the format of nydus-image. */
 import type { BlobRecord, Bootstrap, Inode, StoredChunk, Visit } from './bootstrap.js';
 import { compressedDataSize } from './ci-table.js';
 import { compressorName } from './compress.js';
@@ -32,9 +32,9 @@ const escape = (char: string): string => {
   return short ? `\\${short}` : `\\u{${char.codePointAt(0)!.toString(16)}}`;
 };
 
-/** Length of the longest start of `bytes` that is UTF-8. */
+/** Length of the longest prefix of `bytes` that is UTF-8. */
 const utf8Prefix = (bytes: Buffer): number => {
-  // a replaced byte shows as U+FFFD, which may also stand there itself
+  // fatal, because U+FFFD in the text could be a replaced byte or part of the text
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   try {
     decoder.decode(bytes);
@@ -47,13 +47,13 @@ const utf8Prefix = (bytes: Buffer): number => {
       if (startsWell(bytes.subarray(0, middle))) low = middle;
       else high = middle - 1;
     }
-    // what was left open at the end is no character
+    // drops an incomplete character at the end
     while (low > 0 && !isUtf8(bytes.subarray(0, low))) low -= 1;
     return low;
   }
 };
 
-/** Whether bytes are UTF-8, but for a character that may go on. */
+/** Whether bytes are UTF-8, except that the last character may be incomplete. */
 const startsWell = (bytes: Buffer): boolean => {
   try {
     new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
@@ -126,7 +126,7 @@ const FEATURE_WORDS: readonly (readonly [number, string])[] = [
   [BlobFeature.EXTERNAL, 'external'], // nydus-image has no word for it
 ];
 
-/** What `check` says of a good image. */
+/** What `check` says of a valid image. */
 export const validText = ({ blobs }: Bootstrap): string => {
   const lines = blobs.map(blob => {
     const words = FEATURE_WORDS.filter(([flag]) => blob.features & flag).map(([, word]) => word);
@@ -139,7 +139,7 @@ export const validText = ({ blobs }: Bootstrap): string => {
   return `RAFS filesystem metadata is valid, referenced data blobs: \n${lines.join('')}`;
 };
 
-/** Labels, blanks up to column 21, values. */
+/** Labels, padded to `width` columns, and values. */
 const table = (width: number, rows: readonly (readonly [string, string | number])[]): string =>
   rows.map(([label, value]) => `${`${label}:`.padEnd(width)}${value}\n`).join('');
 
@@ -194,11 +194,11 @@ export const flagNames = (flags: number): string =>
   Object.entries(SuperFlag)
     .filter(([, bit]) => Math.floor(flags / bit) % 2 === 1)
     .map(([name]) => (name === 'ENCRYPTION_AES_128_XTS' ? 'ENCRYPTION_ASE_128_XTS' : name))
-    .join(' | '); // a client knows the name by its misspelling
+    .join(' | '); // a client expects the misspelled name
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
 
-/** What loading an image logs of it. */
+/** What is logged about an image when it is loaded. */
 export const loadedText = ({ flags, version }: Bootstrap): string =>
   `${version === 5 ? 'RAFS v5 super block features' : 'RAFS features'}: ${flagNames(flags)}`;
 
@@ -221,7 +221,7 @@ export const statsText = (bootstrap: Bootstrap): string => {
 
 export const blobText = (bootstrap: Bootstrap, blob: BlobRecord): string => {
   const features = Object.entries(BlobFeature).filter(([, bit]) => blob.features & bit);
-  // of old images the table has no other
+  // the blob table of old images has no other size
   const known = blob.features & (BlobFeature.CAP_TAR_TOC | BlobFeature.SEPARATE);
   const dataSize = known ? compressedDataSize(blob) : blob.compressedSize;
   const capital = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1);

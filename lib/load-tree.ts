@@ -1,4 +1,4 @@
-/** An image as what a writer of images works on: tree, chunk table and blob table. */
+/** Loads an image into what a writer of images works on: tree, chunk table and blob table. */
 import { BlobTable, blobElsewhere } from './blob-table.js';
 import { atPath, walk, type Bootstrap, type Inode, type StoredChunk } from './bootstrap.js';
 import { ChunkTable } from './chunk-table.js';
@@ -27,9 +27,9 @@ export const loadImage = (bootstrap: Bootstrap): LowerImage => {
 
 /**
  * Adds all inodes of an image below a root that has no children yet, and their chunks, each once.
- * `blobIndexes` are what the blobs of the image are called here. To be called before anything is
- * inserted or built. Holds four bytes for every inode
- * the image may have. CORRUPT where the image makes no sense.
+ * `blobIndexes` has the index here of each blob of the image. To be called before anything is
+ * inserted or built. Holds four bytes for every inode that the image may have. CORRUPT if the image
+ * makes no sense.
  */
 export const loadTree = (
   bootstrap: Bootstrap,
@@ -91,7 +91,7 @@ class DistinctChunks {
   readonly #bootstrap: Bootstrap;
   readonly #chunks: ChunkTable;
   readonly #rows = new Column(Uint32Array);
-  readonly #blobs = new Column(Uint16Array); // by the image's own count
+  readonly #blobs = new Column(Uint16Array); // index in the image
   readonly #index = new RowIndex();
 
   constructor(bootstrap: Bootstrap, chunks: ChunkTable) {
@@ -133,7 +133,7 @@ const hashOf = (blobIndex: number, index: number): number => {
   return (h ^ (h >>> 15)) >>> 0;
 };
 
-/** What a writer relies on; CORRUPT where it does not hold. */
+/** Checks what writers rely on; CORRUPT if it does not hold. */
 export const checkChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
   const { index, uncompressedOffset } = chunk;
   const blob = bootstrap.blobs[chunk.blobIndex]!.id;

@@ -18,7 +18,7 @@ interface Coder {
 /** Room after input and output, because both coders read and write whole words. */
 const SLACK = 64;
 const PAGE = 0x10000;
-/** More memory is released after use. Input and output of 16 MiB, the largest chunk, fit. */
+/** Memory beyond this is released after use. Input and output of the largest chunk, 16 MiB, fit. */
 const KEPT_SIZE = 0x2200000;
 /** Fits into a 32-bit memory twice, and is below LZ4's own limit of 0x7e000000. */
 const MAX_SIZE = 0x70000000;
@@ -64,13 +64,13 @@ const copyOf = (memory: Buffer, at: number, size: number): Buffer =>
 /** The most bytes that a block of `size` bytes of content takes. */
 const boundOf = (size: number): number => size + Math.ceil(size / 255) + 16;
 
-/** Compresses `bytes` to a block, which may be longer than they are; of no bytes, to one byte. */
+/** Compresses `bytes` to a block, which may be longer than they are: one byte for no bytes. */
 export const lz4Compress = (bytes: Buffer): Buffer =>
   withCoder(bytes, boundOf(bytes.length), (coder, output, memory) =>
     copyOf(memory, output, coder.compress(bytes.length, output)),
   );
 
-/** Writes the block to `out` at `at` if it is shorter than `bytes`: its size, or 0 if it is not. */
+/** Writes the block to `out` at `at` if it is shorter than `bytes`; returns its size, or else 0. */
 export const lz4CompressInto = (bytes: Buffer, out: Buffer, at: number): number =>
   withCoder(bytes, boundOf(bytes.length), (coder, output, memory) => {
     const size = coder.compress(bytes.length, output);

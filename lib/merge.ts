@@ -13,15 +13,15 @@ import type { BlobInfo } from './parts.js';
 import { inOrder } from './sorted-children.js';
 import { Tree } from './tree.js';
 
-/** What the caller knows better of a layer's own blob than the layer's bootstrap. */
+/** What the caller knows about a layer's own blob better than the layer's bootstrap does. */
 export interface OwnBlob {
-  /** unless `keepsId`: instead of the id in the bootstrap */
+  /** replaces the id in the bootstrap unless `keepsId` */
   id: string;
   /** the id in the bootstrap is right */
   keepsId: boolean;
-  /** of a blob that only refers to a layer: of the file with its metadata; else the blob's id */
+  /** for a blob that only refers to a layer: of the file with its metadata; else the blob's id */
   digest?: Buffer;
-  /** of that file; else of the blob */
+  /** of that file, or else of the blob */
   size?: number;
   tocDigest?: Buffer;
   tocSize?: number;
@@ -29,7 +29,7 @@ export interface OwnBlob {
 
 export interface Layer {
   bootstrap: Bootstrap;
-  /** its blobs as an image other than this one lists them */
+  /** its blobs, as another image would list them */
   blobs: readonly BlobInfo[];
   own: OwnBlob;
   /** for errors */
@@ -42,12 +42,12 @@ export interface Merged {
 }
 
 const DEFAULT_CHUNK_SIZE = 0x100000;
-/** Blobs that layers name, used or not. */
+/** Limit on the blobs that layers name, used or not. */
 const MAX_BLOBS = 0xffff;
 
 /**
  * Takes layers one after another, the lowest first, and holds the tree and the chunks of all: about
- * 100 bytes per inode and 80 per chunk. Fails with INCONSISTENT where layers cannot be one image.
+ * 100 bytes per inode and 80 per chunk. Fails with INCONSISTENT if layers cannot form one image.
  */
 export class Merger {
   readonly #tree: Tree;
@@ -85,7 +85,7 @@ export class Merger {
     this.#encrypted ||= encrypted;
   }
 
-  /** Plans the merged bootstrap. Compressor, digester and owners are said as in the last layer. */
+  /** Plans the merged bootstrap, with compressor, digester and owner flag as in the last layer. */
   finish({ prefetch }: { prefetch: readonly string[] }): Merged {
     const last = this.#last;
     const chunks = this.#chunks;
@@ -95,7 +95,7 @@ export class Merger {
       fsVersion: last.version,
       compressor: last.compressor,
       digester: last.digester,
-      // a parent may have lost the blobs that it has its chunk size from
+      // a parent may no longer have the blobs that its chunk size comes from
       chunkSize: this.#chunkSize ?? this.#parent?.chunkSize ?? DEFAULT_CHUNK_SIZE,
       explicitUidGid: hasExplicitOwners(last.flags),
       encrypted: this.#encrypted,
@@ -120,13 +120,13 @@ export class Merger {
   #checkParent(settings: Settings, file: string): void {
     const parent = this.#parent;
     if (!parent) return;
-    // an image without chunks has the size that nobody asked for
+    // the chunk size of an image without blobs means nothing
     const chunkSize = parent.blobs.length === 0 ? parent.chunkSize : settings.chunkSize;
     const why = inconsistency({ ...settings, chunkSize }, parent);
     if (why) throw new RafsError('INCONSISTENT', why, { file });
   }
 
-  /** Gives the blobs of a layer their indexes here. */
+  /** Assigns indexes to the blobs of a layer. */
   #takeBlobs(
     bootstrap: Bootstrap,
     blobs: readonly BlobInfo[],
@@ -134,7 +134,7 @@ export class Merger {
     path: string,
   ): number[] {
     let owned = false;
-    // the layers of a tarfs image are files of one name in a directory each
+    // the layers of a Tarfs image are files of the same name, each in a directory of its own
     const known = { ...own, keepsId: own.keepsId || bootstrap.tarfs };
     return bootstrap.blobs.map((record, i) => {
       this.#checkChunkSize(record.chunkSize, path);
@@ -176,8 +176,8 @@ export class Merger {
   }
 
   /**
-   * The blobs that some file still refers to, and chunks renumbered after them: in the order in
-   * which files first use them, or, where clients attach the layers as devices, of the layers.
+   * The blobs that some file still refers to; renumbers the chunks to match. Blobs are in the order
+   * in which files first use them or, where clients attach the layers as devices, in layer order.
    */
   #usedBlobs(chunks: ChunkTable, inLayerOrder: boolean): BlobInfo[] {
     const used = new Set<number>();

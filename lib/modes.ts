@@ -1,7 +1,7 @@
 /**
  * Conversion types: what `--type` means, and what each type forces and forbids.
  *
- * The messages are those of nydus-image: clients and their tests look for them word by word.
+ * The messages are those of nydus-image, because clients and their tests match them word for word.
  */
 import type { Compressor } from './compress.js';
 import type { Digester } from './digest.js';
@@ -66,7 +66,7 @@ export interface BuildValues {
 
 type Rule = (values: BuildValues, type: ConversionType) => string | false;
 
-/** Rules that a type may have, by name; each gives its message when it is broken. */
+/** Rules that a type may have, by name; a broken rule returns its message. */
 const RULES = {
   'no prefetch policy blob': (v, t) =>
     v['prefetch-policy'] === 'blob' &&
@@ -90,9 +90,9 @@ const conflict = (type: ConversionType, option: string): string =>
 export interface Conversion {
   /** what SOURCE is: a directory, a tar (gzipped or not), or the TOC of an eStargz layer */
   readonly source: SourceKind;
-  /** for 'toc', 'zran' only says that the data stay in the gzip they are in */
+  /** with source 'toc', 'zran' only means that the data stay in their gzip */
   readonly mode: Mode;
-  /** where given, whatever the command line says */
+  /** if set, this and `digester` override the command line */
   readonly compressor?: Compressor;
   readonly digester?: Digester;
   /** default of `--chunk-size` */
@@ -123,7 +123,7 @@ const REFERENCE = {
   rules: ['no prefetch policy blob', 'v6 only', 'no blob id', 'no encryption'],
 } as const satisfies Conversion;
 
-/** What a type is. The only place that knows. */
+/** What each type means; it is defined nowhere else. */
 export const CONVERSIONS: Readonly<Record<ConversionType, Conversion>> = {
   'dir-rafs': { ...NATIVE, source: 'dir' },
   'tar-rafs': { ...NATIVE, source: 'tar' },
@@ -163,7 +163,7 @@ export const CONVERSIONS: Readonly<Record<ConversionType, Conversion>> = {
 export const conversionType = (name: TypeName): ConversionType =>
   name === 'directory' || name === 'stargz_index' ? TYPE_ALIASES[name] : name;
 
-/** What breaks the first broken rule of a type, or undefined. */
+/** The message of the first broken rule of a type, or undefined. */
 export const refusalOf = (values: BuildValues): string | undefined => {
   const type = conversionType(values.type);
   for (const name of CONVERSIONS[type].rules) {
@@ -174,7 +174,7 @@ export const refusalOf = (values: BuildValues): string | undefined => {
   return undefined;
 };
 
-/** Says where a type overrules what was asked for; a default is overruled in silence. */
+/** A notice for each explicit option that the type overrides; defaults are overridden silently. */
 export const noticesOf = (values: BuildValues, explicit: ReadonlySet<string>): string[] => {
   const type = conversionType(values.type);
   const { compressor, digester } = CONVERSIONS[type];

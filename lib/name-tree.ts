@@ -1,7 +1,7 @@
 /**
- * Names and who is in which directory, as columns: the part of a tree that knows of no inodes.
+ * Names, and which directory each is in, as columns: a tree without its inodes.
  *
- * The columns may hold more trees than one. A root is its own parent and has no name.
+ * The columns may hold several trees. A root is its own parent and has no name.
  */
 import { ByteArena, Column, RowIndex } from './columns.js';
 import { RafsError } from './errors.js';
@@ -13,13 +13,13 @@ export class NameTree {
   readonly #arena = new ByteArena();
   readonly #nameAt = new Column(Float64Array);
   readonly #nameSize = new Column(Uint16Array);
-  // row 0 is a root and so nobody's child: 0 stands for none
+  // 0 stands for none: row 0 is a root, so it is never a child
   readonly #firstChild = new Column(Uint32Array);
   readonly #nextSibling = new Column(Uint32Array);
   readonly #index = new RowIndex();
   #root = 0;
 
-  /** How many rows there are, also those that are no longer reachable. */
+  /** How many rows there are, including those that are no longer reachable. */
   get count(): number {
     return this.parent.length;
   }
@@ -105,7 +105,7 @@ export class NameTree {
     return row;
   }
 
-  /** Adds a child, which is not there yet; returns its row. LIMIT for a name over 255 bytes. */
+  /** Adds a child that is not there yet; returns its row. LIMIT for a name over 255 bytes. */
   protected addName(parent: number, name: string): number {
     if (name.length > NAME_LIMIT) {
       throw new RafsError('LIMIT', `a name of ${name.length} bytes is over ${NAME_LIMIT}`, {
@@ -128,11 +128,11 @@ export class NameTree {
   }
 
   /**
-   * Moves children of `from`, which keep what is below them, to `to`, which has none of their
-   * names. The other children of `from` are lost.
+   * Moves children of `from`, with all below them, to `to`, which must have none of their names.
+   * The other children of `from` are lost.
    */
   moveChildren(from: number, rows: readonly number[], to: number): void {
-    // all of them: one that is lost would be found in place of a new one of its name
+    // all of them: else one that is lost would be found instead of a new one with its name
     for (let row = this.#firstChild.get(from); row !== 0; row = this.#nextSibling.get(row)) {
       this.#index.remove(this.#hash(from, this.name(row)), row);
     }
@@ -147,7 +147,7 @@ export class NameTree {
     this.enter(this.#root);
   }
 
-  /** Takes children out of a directory, with all below them, in one go over its list. */
+  /** Removes children from a directory, with all below them, in one pass over its list. */
   dropChildren(parent: number, gone: ReadonlySet<number>): void {
     if (gone.size === 0) return;
     let last = 0;
@@ -165,7 +165,7 @@ export class NameTree {
     this.enter(this.#root);
   }
 
-  /** Takes a row and all below it out of the tree. */
+  /** Removes a row and all below it from the tree. */
   remove(row: number): void {
     this.dropChildren(this.parent.get(row), new Set([row]));
     this.clear(row);

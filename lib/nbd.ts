@@ -1,4 +1,4 @@
-/** What a server of one NBD export answers: bytes of replies, and what requests say. */
+/** Makes the replies of a server of one NBD export, and reads what clients ask for. */
 import { RafsError } from './errors.js';
 import {
   DataPlace,
@@ -19,19 +19,19 @@ import {
   TransmissionFlag,
 } from './layout/nbd.js';
 
-/** The one name that an export has: the default one. */
+/** The only name that the export has: the default one. */
 export const EXPORT_NAME = '';
 
-/** The most that a read may ask for: what clients may count on without being told. */
+/** The most that a read may ask for: what clients may assume unless they are told otherwise. */
 export const MOST_READ = 0x2000000;
 
-/** What is served: it can be read, and from several connections with the same result. */
+/** The export is read-only, and several connections see the same. */
 const FLAGS =
   TransmissionFlag.HAS_FLAGS | TransmissionFlag.READ_ONLY | TransmissionFlag.CAN_MULTI_CONN;
 
 const NOTHING = Buffer.alloc(0);
 
-/** An answer to an option of the handshake. */
+/** A reply to an option of the handshake. */
 export const optionReply = (option: number, reply: number, data: Buffer = NOTHING): Buffer =>
   Buffer.concat([OptionReply.encode({ option, reply, length: data.length }), data]);
 
@@ -41,7 +41,7 @@ export const serverName = (name: string): Buffer => {
   return Buffer.concat([ServerName.encode({ nameSize: bytes.length }), bytes]);
 };
 
-/** The name that INFO or GO asks for; CORRUPT unless the data are that and nothing more. */
+/** The name that INFO or GO asks for; CORRUPT unless the data are exactly such a request. */
 export const requestedName = (data: Buffer): string => {
   const { nameSize } = InfoRequest.decode(data);
   const { count } = InfoCount.decode(data, InfoRequest.size + nameSize);
@@ -50,7 +50,7 @@ export const requestedName = (data: Buffer): string => {
   return data.toString('utf8', InfoRequest.size, InfoRequest.size + nameSize);
 };
 
-/** Data of the replies that say what the export is. */
+/** Data of the replies that describe the export. */
 export const exportInfos = (size: number, blockSize: number): Buffer[] => [
   InfoExport.encode({ size, flags: FLAGS }),
   InfoBlockSize.encode({ minimum: 1, preferred: blockSize, maximum: MOST_READ }),
@@ -66,7 +66,7 @@ export const exportFacts = (size: number, zeroes: boolean): Buffer =>
 export const simpleReply = (cookie: Buffer, error: number): Buffer =>
   SimpleReply.encode({ cookie, error });
 
-/** What comes before `size` bytes of a structured reply. */
+/** What precedes `size` bytes of data in a structured reply. */
 export const dataChunk = (cookie: Buffer, offset: number, size: number, done: boolean): Buffer =>
   Buffer.concat([
     ReplyChunk.encode({
@@ -78,7 +78,7 @@ export const dataChunk = (cookie: Buffer, offset: number, size: number, done: bo
     DataPlace.encode({ offset }),
   ]);
 
-/** The end of a structured reply that failed, or fails from the start. */
+/** The end of a structured reply that failed, whether or not data came before. */
 export const errorChunk = (cookie: Buffer, error: number, message: string): Buffer => {
   const text = Buffer.from(message).subarray(0, MOST_TEXT);
   return Buffer.concat([
@@ -93,5 +93,5 @@ export const errorChunk = (cookie: Buffer, error: number, message: string): Buff
   ]);
 };
 
-/** Strings of the protocol have at most so many bytes. */
+/** The most bytes that a string of the protocol may have. */
 const MOST_TEXT = 4096;

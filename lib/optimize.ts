@@ -1,4 +1,4 @@
-/** Which chunks an image is to have once more, in a blob that is read ahead. */
+/** Which chunks an image is to have a second time, in a blob that is read ahead. */
 import type { ChunkTable } from './chunk-table.js';
 import { isCopyable } from './compact.js';
 import { COMPRESSORS } from './compress.js';
@@ -13,15 +13,15 @@ import type { BlobInfo } from './parts.js';
 export interface PrefetchFile {
   /** from the root, as bytes */
   path: string;
-  /** offset and size each */
+  /** offset and size of each */
   ranges?: readonly (readonly [offset: number, size: number])[];
 }
 
 const VERSION = 'v1';
 
 /**
- * Reads a list of files to read ahead: JSON, or nothing at all. UNSUPPORTED where it is something
- * else. Paths that do not begin at the root are left out, with a warning.
+ * Reads a list of files to read ahead: JSON, or nothing at all. UNSUPPORTED for anything else.
+ * Paths that do not begin at the root are left out, with a warning.
  */
 export const parsePrefetchFiles = (
   text: string,
@@ -76,9 +76,9 @@ const isCount = (value: unknown): value is number =>
   Number.isSafeInteger(value) && Number(value) >= 0;
 
 /**
- * Gives the chunks of the files that are to be read ahead rows of their own, once for each digest,
- * and the files, with all their names, these chunks. Returns the rows; until their blob is made
- * they say where the bytes are to be had.
+ * Gives the chunks that are to be read ahead new rows, one per digest, and makes the files refer to
+ * these, under all their names. Returns the rows; until their blob is made, they say where to read
+ * the bytes from.
  */
 export const redirectChunks = (
   { tree, chunks, bootstrap }: LowerImage,
@@ -116,7 +116,7 @@ export const redirectChunks = (
   return Uint32Array.from({ length: chunks.count - first }, (_, i) => first + i);
 };
 
-/** What is encrypted stays so, and what is elsewhere stays there. */
+/** Chunks of encrypted and of external blobs stay where they are. */
 const isMovable = ({ features, cipherIv }: BlobInfo): boolean =>
   (features & (BlobFeature.ENCRYPTED | BlobFeature.EXTERNAL)) === 0 && cipherIv === undefined;
 
@@ -131,7 +131,7 @@ const copyOf = (chunks: ChunkTable, row: number, copies: Map<string, number>): n
   return copy;
 };
 
-/** What the new blob has of the others: of the first whose chunks can be copied as they are. */
+/** What the new blob is like. Its compressor is that of the first blob with copyable chunks. */
 export const likeOf = (
   { chunks, bootstrap }: LowerImage,
   blobs: readonly BlobInfo[],
@@ -141,7 +141,7 @@ export const likeOf = (
   const blob = row === undefined ? undefined : blobs[chunks.blobIndex.get(row)];
   const compressor =
     bootstrap.version === 5
-      ? COMPRESSORS[bootstrap.compressor] // it has one for all blobs
+      ? COMPRESSORS[bootstrap.compressor] // v5 has one for all blobs
       : (blob?.compressor ?? COMPRESSORS.none);
   return {
     compressor,
@@ -150,7 +150,7 @@ export const likeOf = (
   };
 };
 
-/** Whether a chunk can lie in a blob like that as it is stored; else it is unpacked. */
+/** Whether a chunk can go into such a blob as it is stored; otherwise it is unpacked first. */
 export const isStoredAlike = (
   chunks: ChunkTable,
   row: number,
@@ -162,7 +162,7 @@ export const isStoredAlike = (
   return isTakeable(blob) && blob.compressor === like.compressor && isPlain === saysPlain;
 };
 
-/** A blob that was made here is like those that it was made of. */
+/** As `isCopyable`, but a blob that was made here counts as one of those it was made from. */
 const isTakeable = (blob: BlobInfo): boolean =>
   isCopyable({
     ...blob,

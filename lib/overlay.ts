@@ -2,8 +2,8 @@
  * Lays the tree of an upper layer over that of the layers below. Both are in the same columns, each
  * with a root of its own; rows are moved, not copied.
  *
- * Whiteouts act on what is below, whatever else the upper layer has of that name, and are not in
- * the result, not even where there was nothing to delete.
+ * Whiteouts act on the layers below, whatever else the upper layer has under that name. They are
+ * never in the result, even if there was nothing to delete.
  */
 import type { EntryType } from './parts.js';
 import { MODE_OF_TYPE, S_IFMT, type Tree } from './tree.js';
@@ -11,8 +11,8 @@ import { OVERLAYFS_OPAQUE, whiteoutOf, whiteoutTarget, type Whiteout } from './w
 import type { WhiteoutSpec } from './whiteout.js';
 
 /**
- * After this the tree at `lower` is the result, and the one paths begin at; nothing is left at
- * `upper`. Directories that both have keep the children of both and get the upper's attributes.
+ * Afterwards the tree at `lower` is the result, and paths begin there; nothing is left at `upper`.
+ * Directories that both have keep the children of both and get the attributes of the upper one.
  */
 export const layOver = (tree: Tree, lower: number, upper: number, spec: WhiteoutSpec): void => {
   const pending: [lower: number, upper: number][] = [[lower, upper]];
@@ -22,7 +22,7 @@ export const layOver = (tree: Tree, lower: number, upper: number, spec: Whiteout
   tree.enter(lower);
 };
 
-/** Lays one directory over another; returns the pairs of directories in them that are both there. */
+/** Lays one directory over another; returns the pairs of subdirectories that both of them have. */
 const layDirectory = (
   tree: Tree,
   lower: number,
@@ -61,11 +61,11 @@ const layDirectory = (
 };
 
 interface Sifted {
-  /** children that are no whiteouts; an opaque directory hides what is below it */
+  /** children that are not whiteouts; an opaque one hides the directory below it */
   kept: { row: number; opaque: boolean }[];
   /** names that whiteouts delete */
   removed: string[];
-  /** all of the directory below is hidden */
+  /** everything in the directory below is hidden */
   opaque: boolean;
 }
 
@@ -90,7 +90,7 @@ const sift = (tree: Tree, directory: number, spec: WhiteoutSpec): Sifted => {
   return sifted;
 };
 
-/** Takes the whiteouts out of a directory that has nothing below it. */
+/** Removes all whiteouts from a directory that has no counterpart below. */
 const dropWhiteouts = (tree: Tree, directory: number, spec: WhiteoutSpec): void => {
   if (spec === 'none') return;
   const pending = [directory];

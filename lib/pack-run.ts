@@ -1,10 +1,10 @@
-/** Compresses runs of chunks, and hashes them on the way: what a thread does, or whoever has none. */
+/** Compresses runs of chunks and hashes them on the way, in a worker thread or without threads. */
 import { ChunkHashes, roomForHashes } from './chunk-hashes.js';
 import { compressInto, type Compressor } from './compress.js';
 import type { Digester } from './digest.js';
 import type { DigestFilter } from './digest-filter.js';
 
-/** Memory that a run lies in: its chunks one behind another, and room for what they become. */
+/** Memory of a run: its chunks one after another, and room for what they are compressed to. */
 export interface RunMemory {
   readonly plain: SharedArrayBuffer;
   /** `compressBound` of `plain` */
@@ -13,23 +13,23 @@ export interface RunMemory {
 
 export interface PackOptions {
   compressor: Compressor;
-  /** makes hashes of the chunks, where they come without */
+  /** given if the chunks are to be hashed too */
   hashing?: { digester: Digester; seen: DigestFilter };
 }
 
 export interface PackedRun {
-  /** by chunk: the stored size, 0 for one that stays as it is, or LEFT */
+  /** for each chunk, its stored size, 0 if it stays uncompressed, or LEFT */
   stored: readonly number[];
-  /** of `ChunkHashes`, where they were asked for */
+  /** for `ChunkHashes`, if the chunks were hashed */
   hashes?: Uint8Array<ArrayBuffer>;
 }
 
-/** A chunk that was not compressed since it seems to be known: it is for whoever can tell. */
+/** A chunk that was not compressed, because it seems to be known: the caller can tell for sure. */
 export const LEFT = -1;
 
 /**
- * Compresses chunks that lie one behind another, and lays what they become one behind another, as
- * `compressInto` does. Needs `prepareCompressors`, and `prepareDigests` where it hashes.
+ * Compresses chunks that lie one after another in `plain`, and puts the results one after another
+ * into `packed`, as `compressInto` does. Needs `prepareCompressors`, and `prepareDigests` to hash.
  */
 export const packRun = (
   { plain, packed }: RunMemory,

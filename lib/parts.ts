@@ -3,7 +3,7 @@ import type { BlobFile } from './blob-file.js';
 /**
  * The parts that flow between stages, and what they carry.
  *
- * Names and paths are bytes, held as latin1 strings: one character a byte, `<` is byte order.
+ * Names and paths are bytes, held as latin1 strings: one character per byte, and `<` is byte order.
  */
 
 /** Type of a file-system object. A hardlink is one more name of a regular file seen earlier. */
@@ -30,11 +30,11 @@ export interface Entry {
   rdev: number;
   /** by full name, such as 'user.x' */
   xattrs?: ReadonlyMap<string, Buffer>;
-  /** offset of the content in the (uncompressed) source, where it lies there in one run */
+  /** offset of the content in the (uncompressed) source, if it lies there in one run */
   dataOffset?: number;
 }
 
-/** A slice of a file, cut and not yet looked at. */
+/** A slice of a file, whose bytes have not been looked at yet. */
 export interface Chunk {
   fileOffset: number;
   uncompressedSize: number;
@@ -45,17 +45,17 @@ export interface LayerChunk extends Chunk {
   zran: ZranPlace;
 }
 
-/** Where a chunk lies in a gzip layer: what is read of it, and of which context's output it is. */
+/** Where a chunk lies in a gzip layer: what to read of the layer, and its place in a context. */
 export interface ZranPlace {
   inOffset: number;
   inSize: number;
   /** number of the context */
   context: number;
-  /** in its output */
+  /** in the output of the context */
   offset: number;
 }
 
-/** A place where inflating a gzip layer can start, and what there is from there on. */
+/** A place where inflating a gzip layer can start, and how much is inflated from there. */
 export interface ZranContextFacts {
   /** in the layer */
   inOffset: number;
@@ -68,7 +68,7 @@ export interface ZranContextFacts {
   byte: number;
 }
 
-/** A chunk whose bytes were looked at. */
+/** A chunk whose bytes have been hashed. */
 export interface HashedChunk extends Chunk {
   digest: Buffer;
   crc32: number; // CRC-32C
@@ -77,13 +77,13 @@ export interface HashedChunk extends Chunk {
 }
 
 export interface NamedChunk extends HashedChunk {
-  /** number among the distinct chunks of the image, from 0: a parent's, then by first use */
+  /** number among the distinct chunks of the image, from 0: first a parent's, then by first use */
   ordinal: number;
-  /** the image, or the chunk dictionary, has this chunk: nothing is stored for it */
+  /** the image or the chunk dictionary has this chunk already, so nothing is stored for it */
   known: boolean;
-  /** its row in the chunk dictionary, where it is the first of that ordinal */
+  /** its row in the chunk dictionary, if it is the first chunk with that ordinal */
   dictRow?: number;
-  /** where it lies in a batch: it is stored with that, and not by itself */
+  /** its place in a batch, if it is stored in one and not by itself */
   batch?: { context: number; offset: number };
 }
 
@@ -127,14 +127,14 @@ export interface BlobInfo {
   ciUncompressedSize: number;
   metaDigest: Buffer;
   metaSize: number;
-  /** 16 bytes, where the blob is encrypted: `metaDigest` is its key then */
+  /** 16 bytes, if the blob is encrypted; `metaDigest` is then its key */
   cipherIv?: Buffer;
-  /** bytes of this blob that are to be read ahead; v5 only */
+  /** the range of this blob that is to be read ahead; v5 only */
   readaheadOffset?: number;
   readaheadSize?: number;
 }
 
-/** Where a file lies whose content others have stored: in a run, in a blob as it is. */
+/** Where the content of an external file lies: in an existing blob, uncompressed and in one run. */
 export interface ExternalPlace {
   /** in the blob table of the image */
   blobIndex: number;
@@ -159,8 +159,8 @@ export interface EntryPart {
   entry: Entry;
 }
 /**
- * An entry of the image of external files, complete. `place` is that of a file with content, but
- * for further names of it.
+ * A complete entry of the image of external files. `place` is there for a file with content, but
+ * not for its further names.
  */
 export interface ExternalPart {
   kind: 'external';
@@ -181,35 +181,35 @@ export interface ChunkPart<C extends Chunk = Chunk> {
   chunk: C;
   bytes: Buffer;
 }
-/** The chunks that came before it with this number of a context, one after another. */
+/** A batch: the chunks that came before it with its context number, one after another. */
 export interface BatchPart {
   kind: 'batch';
   uncompressedSize: number;
   bytes: Buffer;
 }
-/** The data of the blob are complete; `blob` describes it, where the build has new chunks at all. */
+/** The data of the blob are complete; `blob` describes it, if the build has any new chunks. */
 export interface BlobPart {
   kind: 'blob';
   blob: BlobInfo | undefined;
   file: BlobFile;
-  /** the data that `blob` describes, where they are not in `file` but in a layer as it was */
+  /** the layer that holds the data, unchanged, if these are not in `file` */
   layer?: { id: string; size: number };
-  /** the id of `blob`, where it is not known yet */
+  /** the id of `blob`, if it is not known yet */
   lateId?: Promise<string>;
 }
-/** All of the source has come, where the image refers to it: as it is, or in Tarfs expanded. */
+/** All of a source that the image refers to has come: as it is or, in Tarfs, decompressed. */
 export interface LayerPart {
   kind: 'layer';
   size: number;
-  /** sha256 in hex; undefined where none was asked for, or it comes late */
+  /** sha256 in hex; undefined if none was asked for, or if it is in `late` */
   digest: string | undefined;
   late?: Promise<string>;
 }
-/** The next context of a gzip layer, complete; chunks that lie in it have come before. */
+/** The next context of a gzip layer, now complete; the chunks that lie in it have come before. */
 export interface ContextPart {
   kind: 'context';
   context: ZranContextFacts;
-  /** up to 32 KiB that come before its output */
+  /** up to 32 KiB of output that come before its own */
   dictionary: Buffer;
 }
 /** Bytes to append to an artifact. */
@@ -219,7 +219,7 @@ export interface SectionPart {
   bytes: Buffer;
 }
 /**
- * The artifact is complete; `name` is its file name where it is stored in a directory. Without one
+ * The artifact is complete; `name` is its file name if it is stored in a directory. Without a name,
  * nothing is stored there.
  */
 export interface FinishPart {
@@ -234,11 +234,11 @@ export interface ImagePart {
   image: BuiltImage;
 }
 export interface BuiltImage {
-  /** ids of all blobs of the table */
+  /** ids of all blobs in the table, and of one that has nothing but the inlined bootstrap */
   blobs: readonly string[];
   /** of the bootstrap of external files */
   externalBlobs?: readonly string[];
-  /** compressed size of the last of them, 0 without blobs */
+  /** compressed size of the last of `blobs`, 0 without blobs */
   blobSize: number;
   entryCount: number;
 }

@@ -11,16 +11,16 @@ export interface PaxRecord {
   value: Buffer;
 }
 
-/** What a list of records says of an entry. Keys that are not listed here are not looked at. */
+/** What a list of records says about an entry. Keys that are not listed here are ignored. */
 export interface PaxAttributes {
   path?: string;
   linkPath?: string;
   size?: number;
   uid?: number;
   gid?: number;
-  /** by full name, as records of SCHILY.xattr have them */
+  /** by full name, from SCHILY.xattr records */
   xattrs?: ReadonlyMap<string, Buffer>;
-  /** the same as bsdtar writes them; these count where there is no other of the same name */
+  /** the same in bsdtar's form; one of these counts only if `xattrs` does not have its name */
   encodedXattrs?: ReadonlyMap<string, Buffer>;
   sparse?: PaxSparse;
 }
@@ -31,7 +31,7 @@ export interface PaxSparse {
   minor?: number;
   name?: string;
   realSize?: number;
-  /** offset and size by turns */
+  /** offset and size, alternating */
   extents?: number[];
   extentCount?: number;
 }
@@ -98,8 +98,8 @@ const nameIn = ({ key, value }: PaxRecord): string => {
 };
 
 /**
- * What `records` say over the defaults `base`, which stay as they are. An empty value takes a
- * default back, but of an xattr it is the value: files do have empty ones.
+ * Applies `records` over the defaults `base`, which are not changed. An empty value cancels a
+ * default, except for an xattr, whose value may really be empty.
  * mtime is not among the attributes: nydus-image takes whole seconds from the header.
  */
 export const applyPax = (base: PaxAttributes, records: readonly PaxRecord[]): PaxAttributes => {
@@ -126,7 +126,7 @@ export const applyPax = (base: PaxAttributes, records: readonly PaxRecord[]): Pa
       default:
         if (key.startsWith(XATTR)) {
           xattrs ??= new Map(made.xattrs);
-          // copied: the records of an entry are let go, its xattrs are kept
+          // a copy, because the xattrs of an entry outlive its records
           xattrs.set(key.slice(XATTR.length), Buffer.from(value));
         } else if (key.startsWith(ENCODED_XATTR)) {
           encoded ??= new Map(made.encodedXattrs);
@@ -160,7 +160,7 @@ const applySparse = (sparse: PaxSparse, record: PaxRecord): PaxSparse => {
     case 'numblocks':
       sparse.extentCount = decimal(record);
       break;
-    case 'offset': // version 0.0: an offset and a size for each extent, in turns
+    case 'offset': // version 0.0: an offset and a size for each extent, alternating
       sparse.extents ??= [];
       if (sparse.extents.length % 2 !== 0) throw unpaired();
       sparse.extents.push(decimal(record));
@@ -185,11 +185,11 @@ const decimals = ({ key, value }: PaxRecord): number[] =>
         .split(',')
         .map(text => decimal({ key, value: Buffer.from(text, 'latin1') }));
 
-/** bsdtar escapes bytes as %XX; what is no escape stands for itself. */
+/** bsdtar escapes bytes as %XX; anything else stands for itself. */
 const decodeUrl = (text: string): string =>
   text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
 
-/** bsdtar leaves the padding out. */
+/** bsdtar omits the padding. */
 const decodeBase64 = ({ key, value }: PaxRecord): Buffer => {
   const text = value.toString('latin1');
   if (/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return Buffer.from(text, 'base64');
@@ -202,8 +202,8 @@ const hasKnownPrefix = (key: string): boolean =>
 /**
  * The xattrs of an entry by full name; undefined if it has none.
  *
- * LIMIT and UNSUPPORTED for what RAFS cannot hold. Of bsdtar's form such names are left out: macOS
- * has many that mean nothing elsewhere, and nydus-image does not read this form at all.
+ * LIMIT and UNSUPPORTED for what RAFS cannot hold. In bsdtar's form, names of no known namespace
+ * are skipped: macOS has many that mean nothing elsewhere, and nydus-image ignores this form.
  */
 export const xattrsOf = ({
   xattrs,

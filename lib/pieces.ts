@@ -1,8 +1,8 @@
 /**
- * How files are cut into pieces and where the pieces go, in an image that EROFS's own means
- * compress. A piece that needs no fewer blocks when it is compressed is stored as it is; the last,
- * short block of a file that is stored as it is goes behind the inode, if one block has room for
- * both.
+ * How files are cut into pieces and where the pieces go, in an image that uses EROFS's own
+ * compression. A piece that would not need fewer blocks when compressed is stored as it is. If no
+ * piece of a file is compressed, its partial last block follows the inode, if one block has room
+ * for both.
  */
 import { Column } from './columns.js';
 import { RafsError } from './errors.js';
@@ -20,7 +20,7 @@ export const PACKINGS = {
 } as const;
 export type PackingName = keyof typeof PACKINGS;
 
-/** What becomes of a piece: so many blocks, compressed or not, and so many bytes at the inode. */
+/** What becomes of a piece: its blocks, whether they are compressed, and its bytes at the inode. */
 export interface Placed {
   blocks: number;
   packed: boolean;
@@ -35,9 +35,9 @@ export class Pieces {
   /** the encoded sets of xattrs, by their number in the tree */
   readonly xattrAreas: readonly (XattrArea | undefined)[];
   readonly #tree: Tree;
-  /** by piece: its first block, from the first that has data */
+  /** by piece: its first block, counted from the first one with data */
   readonly #blkaddr = new Column(Uint32Array);
-  /** by piece: blocks where it is compressed; 0 where it is stored as it is */
+  /** by piece: its number of blocks if it is compressed; 0 if it is stored as it is */
   readonly #packedBlocks = new Column(Uint8Array);
   // by source number of the tree
   readonly #first: Uint32Array;
@@ -45,7 +45,7 @@ export class Pieces {
   readonly #packed: Uint8Array;
   readonly #tailSize: Uint16Array;
 
-  /** @param tree all of it: none is inserted later */
+  /** @param tree complete: nothing is inserted later */
   constructor(tree: Tree, packing: PackingName) {
     this.pieceSize = PACKINGS[packing].pieceSize;
     this.xattrAreas = tree.xattrSets.map(set => set && encodeXattrs(set));
@@ -72,10 +72,10 @@ export class Pieces {
   }
 
   /**
-   * Places the next piece: those of a file come one after another, in the order of rows. All have
-   * `pieceSize` bytes but the last of a file.
+   * Places the next piece. Those of a file come one after another, and files in the order of rows.
+   * All pieces but the last of a file have `pieceSize` bytes.
    *
-   * @param packedSize what it is compressed to; 0 where that was not tried, or is no shorter
+   * @param packedSize what it is compressed to; 0 if that was not tried, or is no shorter
    */
   add(row: number, size: number, packedSize: number): Placed {
     const source = this.#tree.source.get(row);
@@ -116,7 +116,7 @@ export class Pieces {
     return this.#packed[this.#tree.source.get(row)] === 1;
   }
 
-  /** Bytes of a file that lie behind its inode. */
+  /** Bytes of a file that follow its inode. */
   tailSize(row: number): number {
     return this.#tailSize[this.#tree.source.get(row)]!;
   }

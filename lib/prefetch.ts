@@ -1,5 +1,5 @@
 /**
- * Prefetch patterns: paths whose files are wanted first, and what lies below them.
+ * Prefetch patterns: paths that are wanted first, with everything below them.
  *
  * A pattern is a path as in an Entry: components joined by '/', '' for the root.
  */
@@ -12,14 +12,14 @@ export interface PrefetchPatterns {
 }
 
 /**
- * Reads patterns, one absolute path a line, blanks around it trimmed. Two paths are equal when
+ * Reads patterns: one absolute path per line, with surrounding blanks trimmed. Paths are equal if
  * their components are: '/a//b/.' is '/a/b'. '..' is kept as it is and so matches nothing.
  */
 export const parsePrefetchPatterns = (text: Buffer): PrefetchPatterns => {
   const patterns: string[] = [];
   const warnings: string[] = [];
   const lines = text.toString('latin1').split('\n');
-  if (lines.at(-1) === '') lines.pop(); // the end of the last line, not one more
+  if (lines.at(-1) === '') lines.pop(); // what follows the last newline is no line
   const known = new Set<string>();
   for (const line of lines) {
     const given = trim(line);
@@ -44,8 +44,8 @@ export const parsePrefetchPatterns = (text: Buffer): PrefetchPatterns => {
 };
 
 /**
- * Gives, for a path, the position of the pattern nearest to it: itself, else its closest parent
- * that is a pattern; undefined where none is.
+ * Returns a function that gives the position of the pattern nearest to a path: the path itself,
+ * else its closest parent that is a pattern; undefined if there is none.
  */
 export const prefetchMatcher = (
   patterns: readonly string[],
@@ -67,7 +67,7 @@ const nearest = (path: string, fits: (path: string) => boolean): string | undefi
   }
 };
 
-/** Not String.trim: of two bytes of UTF-8, such as c3 a0, that would take one for a blank. */
+/** Not String.trim, which would take a byte of UTF-8, such as the a0 of c3 a0, for a blank. */
 const trim = (line: string): string => {
   let from = 0;
   let to = line.length;

@@ -20,7 +20,7 @@ export const sortChildren = (tree: Tree): SortedChildren => {
     const directory = stack.pop()!;
     rows.length = 0;
     tree.childrenInto(rows, directory);
-    rows.reverse(); // the newest is first: most sources are nearly sorted the other way round
+    rows.reverse(); // oldest first: most sources come nearly sorted
     rows.sort((a, b) => tree.compareNames(a, b));
     childStart[directory] = children.length;
     childCount[directory] = rows.length;

@@ -10,9 +10,9 @@ const UNIT = V6.SLOT_SIZE;
 export class Space {
   cursor: number = V6.META_ALIGN;
   readonly #blockSize: number;
-  /** by the number of free units at their end: starts of blocks, first in, first out */
+  /** by number of free units at the end of a block: starts of such blocks, first in, first out */
   readonly #tails: { blocks: number[]; head: number }[];
-  /** which of them have blocks, 32 to a word: most files fit none, and are not to look at all */
+  /** which of these have blocks, 32 to a word: most files fit none, and need not look at each */
   readonly #filled: Uint32Array;
 
   constructor(blockSize: number) {
@@ -32,7 +32,7 @@ export class Space {
     return at;
   }
 
-  /** Takes `size` bytes from the best fitting tail, or 0 where none fits. */
+  /** Takes `size` bytes from the best fitting tail; returns their offset, or 0 if none fits. */
   take(size: number): number {
     if (size >= this.#blockSize) return 0;
     const units = Math.ceil(size / UNIT);
@@ -50,7 +50,7 @@ export class Space {
     return at;
   }
 
-  /** The smallest tail of at least so many units that there is, or -1. */
+  /** The size of the smallest tail of at least `units` units, or -1 if there is none. */
   #leastFilled(units: number): number {
     const filled = this.#filled;
     let word = units >>> 5;

@@ -1,20 +1,20 @@
 /**
  * Sparse files in a tar: the map of their stored extents, in GNU tar's forms, and their expansion.
  *
- * A map is a list of numbers, offset and size of each extent by turns.
+ * A map is a list of numbers: offset and size of each extent, alternating.
  */
 import { RafsError } from './errors.js';
 import { BLOCK_SIZE, GnuSparseHeader, SparseExtension, SparseExtent } from './layout/tar.js';
 import type { PaxSparse } from './pax.js';
 
-/** What a map in any form may take, in bytes or digits; as for other headers. */
+/** The most bytes or extents that a map in any form may have; the limit of other headers, too. */
 const SPARSE_MAP_LIMIT = 0x100000;
-/** Of a number in a map: more is over 2^53. */
+/** Digits of a number in a map: with more it is over 2^53. */
 const DIGITS_LIMIT = 16;
 
 /**
- * Checks a map against the sizes of the file: extents in order, apart, inside `realSize`, and
- * together `storedSize` long. CORRUPT where they are not.
+ * Checks a map against the sizes of the file: extents must be in order, not overlap, lie within
+ * `realSize`, and add up to `storedSize`. CORRUPT if they do not.
  */
 export const checkSparseMap = (
   extents: readonly number[],
@@ -41,7 +41,7 @@ export const checkSparseMap = (
 
 const corrupt = (message: string) => new RafsError('CORRUPT', message);
 
-/** Extents of a GNU header or extension: `bytes` is its list, which ends at the first blank one. */
+/** Adds the extents of a GNU header or extension: `bytes` is its list, up to a blank extent. */
 const readExtents = (bytes: Buffer, extents: number[]): void => {
   for (let at = 0; at < bytes.length; at += SparseExtent.size) {
     if (bytes[at + SparseExtent.offsets.size] === 0) return;
@@ -53,9 +53,9 @@ const readExtents = (bytes: Buffer, extents: number[]): void => {
 /** A map as it is being read. */
 export interface SparseMap {
   readonly extents: readonly number[];
-  /** bytes of the file, holes and all */
+  /** bytes of the file, including its holes */
   readonly realSize: number;
-  /** bytes of the file's stored size that the map took */
+  /** bytes that the map takes of the file's stored size */
   readonly size: number;
   /** whether all of it was read; if not, `push` wants the next block */
   readonly complete: boolean;
@@ -64,7 +64,7 @@ export interface SparseMap {
 
 const tooLong = () => new RafsError('LIMIT', `a sparse map has over ${SPARSE_MAP_LIMIT} bytes`);
 
-/** The map of a GNU header of type S, which goes on in extension blocks: no part of the size. */
+/** The map of a GNU header of type S. Its extension blocks do not count in the stored size. */
 export const gnuSparseMap = (header: Buffer, at: number): SparseMap => {
   const { sparse, extended, realSize } = GnuSparseHeader.decode(header, at);
   const extents: number[] = [];
@@ -88,7 +88,7 @@ export const gnuSparseMap = (header: Buffer, at: number): SparseMap => {
   };
 };
 
-/** The map that PAX records have (0.0, 0.1), or that they say is in front of the content (1.0). */
+/** The map that PAX records contain (0.0, 0.1), or that they announce before the content (1.0). */
 export const paxSparseMap = ({
   major = 0,
   minor = 0,
@@ -108,8 +108,8 @@ export const paxSparseMap = ({
 };
 
 /**
- * The map of PAX sparse 1.0: decimal numbers in front of the content, a line each, first their
- * count, padded to a block.
+ * The map of PAX sparse 1.0: decimal numbers before the content, one per line, beginning with the
+ * number of extents, and padded to a block.
  */
 class SparseMapText implements SparseMap {
   readonly extents: number[] = [];
@@ -156,7 +156,7 @@ class SparseMapText implements SparseMap {
   }
 }
 
-/** Shared by all holes; whoever receives it must not write to it. */
+/** Shared by all holes; receivers must not write to it. */
 const ZEROS = Buffer.alloc(0x10000);
 
 function* zeros(size: number): Iterable<Buffer> {
@@ -169,7 +169,7 @@ function* zeros(size: number): Iterable<Buffer> {
 export class SparseExpander {
   #extents: readonly number[];
   #realSize: number;
-  #next = 0; // index of the extent under way
+  #next = 0; // index of the current extent
   #offset = 0; // in the content
 
   constructor(extents: readonly number[], realSize: number) {
@@ -177,7 +177,7 @@ export class SparseExpander {
     this.#realSize = realSize;
   }
 
-  /** Content made of the next stored bytes. */
+  /** The content up to the end of the next stored bytes. */
   *push(stored: Buffer): Iterable<Buffer> {
     while (stored.length > 0) {
       const offset = this.#extents[this.#next]!;
@@ -197,7 +197,7 @@ export class SparseExpander {
     }
   }
 
-  /** The hole behind the last stored byte. */
+  /** The hole after the last stored byte. */
   *end(): Iterable<Buffer> {
     yield* zeros(this.#realSize - this.#offset);
     this.#offset = this.#realSize;

@@ -1,21 +1,22 @@
 /**
- * The table of contents of an eStargz layer: a gzip in which the content of every file, or every
- * chunk of a large one, is a member of its own. It is enough to make an image of the layer.
+ * The table of contents of an eStargz layer, which is all that an image of the layer needs. Such a
+ * layer is a gzip in which the content of each file, or each chunk of a large one, is a member of
+ * its own.
  */
 import { RafsError, located } from './errors.js';
 import { normalPath } from './layout/tar.js';
 import type { Entry } from './parts.js';
 
-/** A chunk of the layer, at its place in the order of the table. */
+/** A chunk of the layer; chunks are in the order of the table. */
 export interface StargzChunk {
   fileOffset: number;
   uncompressedSize: number;
   digest: Buffer;
   /** of the chunk's gzip member */
   compressedOffset: number;
-  /** what the member has at most: the table does not say where it ends */
+  /** an upper bound: the table does not say where the member ends */
   compressedSize: number;
-  /** a chunk with these bytes is there already */
+  /** an earlier chunk with the same bytes */
   repeated?: StargzChunk;
 }
 
@@ -23,12 +24,12 @@ export interface StargzLayer {
   files: readonly { entry: Entry; chunks: readonly StargzChunk[] }[];
   /** of all files, in the order of the table */
   chunks: readonly StargzChunk[];
-  /** of what was left out, for people */
+  /** one for each entry that was left out */
   warnings: readonly string[];
 }
 
 export interface StargzOptions {
-  /** the table's own, except for files' last chunks */
+  /** of every chunk in the table except the last of a file */
   chunkSize: number;
   /** bytes of the layer */
   blobSize: number;
@@ -41,17 +42,17 @@ const ID_LIMIT = 0xffffffff;
 const TARGET_LIMIT = 0xffff;
 const NO_DEVICE = 0xffffffff;
 
-/** Files of the layer that are about it, not in it. */
+/** Files that describe the layer and are not part of its content. */
 const IGNORED: ReadonlySet<string> = new Set([
   'stargz.index.json',
   '.prefetch.landmark',
   '.no.prefetch.landmark',
 ]);
-/** What has no place in such an image, as nydus-image makes it. */
+/** Types that nydus-image leaves out of such an image. */
 const LEFT_OUT: ReadonlySet<string> = new Set(['char', 'block', 'fifo']);
 const TYPES = { dir: 'directory', reg: 'file', symlink: 'symlink', hardlink: 'hardlink' } as const;
 
-/** An entry of the table: JSON, of which nothing is known. */
+/** An entry of the table: unchecked JSON. */
 class Fields {
   readonly #fields: Readonly<Record<string, unknown>>;
 
@@ -60,7 +61,7 @@ class Fields {
     this.#fields = value as Readonly<Record<string, unknown>>; // any key may be asked for
   }
 
-  /** A text as bytes; '' if there is none. */
+  /** The UTF-8 bytes of a string, as latin1; '' if there is none. */
   text(name: string): string {
     const value = this.#fields[name] ?? '';
     if (typeof value !== 'string') throw corrupt(`'${name}' is no text`);
@@ -79,7 +80,7 @@ class Fields {
   xattrs(): Map<string, Buffer> {
     const value = this.#fields.xattrs ?? {};
     if (typeof value !== 'object') throw corrupt("'xattrs' is no object");
-    const pairs = Object.entries(value as Record<string, unknown>); // null has none
+    const pairs = Object.entries(value as Record<string, unknown>); // null became {}
     return new Map(
       pairs.map(([name, text]) => {
         if (typeof text !== 'string' || !BASE64.test(text)) {
@@ -99,8 +100,8 @@ const corrupt = (message: string): RafsError => new RafsError('CORRUPT', message
 /**
  * Reads a table.
  *
- * CORRUPT for what is no table or contradicts itself; UNSUPPORTED for another version, for members
- * that hold several chunks, and for another chunk size than that of the image.
+ * CORRUPT for anything that is not a table or contradicts itself; UNSUPPORTED for another version,
+ * for members that hold several chunks, and for a chunk size other than the image's.
  */
 export const readStargzToc = (json: Buffer, options: StargzOptions): StargzLayer => {
   const reader = new TocReader(options);
@@ -185,7 +186,7 @@ class TocReader {
       mode: fields.number('mode', ID_LIMIT) & 0o7777,
       uid: explicitUidGid ? uid : 0,
       gid: explicitUidGid ? gid : 0,
-      mtime: 0, // nydus-image does not read the time of a table either
+      mtime: 0, // nydus-image does not read the times in a table either
       mtimeNsec: 0,
       size: type === 'file' ? fields.number('size') : 0,
       rdev: NO_DEVICE,
@@ -203,7 +204,7 @@ class TocReader {
     return entry;
   }
 
-  /** Bytes of the chunk that an entry tells of. */
+  /** Size of the chunk that an entry describes. */
   #sizeOf({ size }: Entry, isLater: boolean, fields: Fields): number {
     const { chunkSize: due } = this.#options;
     const chunkOffset = fields.number('chunkOffset');
@@ -238,7 +239,7 @@ class TocReader {
       uncompressedSize: size,
       digest: Buffer.from(digest.slice('sha256:'.length), 'hex'),
       compressedOffset: fields.number('offset'),
-      compressedSize: 0, // when the next chunk is known
+      compressedSize: 0, // set once the next chunk is known
     };
     file.chunks.push(chunk);
     this.#chunks.push({ chunk, path: file.entry.path });
@@ -268,7 +269,7 @@ class TocReader {
     };
   }
 
-  /** A member ends before the next one, and cannot have grown by more than so much. */
+  /** A member ends before the next one starts, and is at most `memberBound` bytes long. */
   #sizeChunks(): void {
     const seen = new Map<string, StargzChunk>();
     this.#chunks.forEach(({ chunk, path }, i) => {
@@ -287,5 +288,5 @@ class TocReader {
   }
 }
 
-/** Bytes of a gzip member that holds so many, as nydus-image reckons. */
+/** The most bytes that a gzip member of `size` bytes of content takes, as nydus-image reckons. */
 const memberBound = (size: number): number => size + 151 + 5 * Math.floor(size / 0x4000);

@@ -10,7 +10,7 @@ const THRESHOLDS = 20;
 /** Sums over images. The names and their order are those of the JSON that clients read. */
 export interface ImageStatistics {
   dirs: number;
-  /** names of regular files; the sums below take each inode once */
+  /** names of regular files; the sums below count each inode once */
   files: number;
   symlinks: number;
   chunks: number;
@@ -19,7 +19,7 @@ export interface ImageStatistics {
   uncomp_size: number;
   /** what rounding every file up to 4 KiB adds; part of uncomp_size */
   padding_size: number;
-  /** [i]: chunks of 2^(12 + i) bytes that the files would have */
+  /** [i]: how many chunks the files would have if chunks had 2^(12 + i) bytes */
   chunk_sizes: number[];
   /** [i]: files whose size has i bits */
   file_sizes: number[];
@@ -41,7 +41,7 @@ export interface Statistics {
   target_image: ImageStatistics;
 }
 
-/** Chunks that are in several images, by how often they have to be there to count. */
+/** The effect of sharing the chunks that at least a certain number of images have. */
 export interface DedupRow {
   rawCount: number;
   dedupCount: number;
@@ -138,7 +138,7 @@ export class StatisticsGatherer {
     };
   }
 
-  /** Row i: what it saves to share the chunks that are in at least i + 1 images. */
+  /** Row i: the effect of sharing the chunks that at least i + 1 images have. */
   dedupRows(): DedupRow[] {
     const rows: DedupRow[] = [];
     for (let least = 1; least <= THRESHOLDS; least++) {
@@ -247,7 +247,7 @@ const HEADINGS = [
   'Image Size',
 ];
 
-/** The statistics for people. */
+/** The statistics as text for people. */
 export const statisticsText = (statistics: Statistics, rows: readonly DedupRow[]): string => {
   const { target_enabled, target_image, base_image, dedup_enabled } = statistics;
   let text = target_enabled ? `Target Image Statistics:\n${imageText(target_image)}` : '';

@@ -1,15 +1,15 @@
 /**
- * Records as functions that are made of their declarations. What goes through a loop over fields
- * meets another name and another function at every step, which no compiler can make use of: an inode
- * takes six times as long to write.
+ * Compiles the declarations of records to functions. A loop over fields meets another name and
+ * another function at every step, which no compiler can optimise: an inode takes six times as long
+ * to write.
  *
- * Fields of a known form are written out; the others are called. Whatever is refused is refused with
- * the same error as by the field itself, and told with the field's place in the list.
+ * Fields of a known form are inlined; the others are called. Errors are the same as from the field
+ * itself, and are located by the field's index in the list.
  */
 import { RafsError } from './errors.js';
 import type { Field } from './struct.js';
 
-/** How a field lies on disk, for those that are written out here. */
+/** How a field lies on disk, for fields that are inlined here. */
 export type FieldForm =
   | { readonly kind: 'integer'; readonly size: 1 | 2 | 4 | 8; readonly bigEndian?: true }
   | { readonly kind: 'bytes'; readonly size: number }
@@ -23,7 +23,7 @@ export interface PlacedField {
   readonly isSilent: boolean;
 }
 
-/** What an error becomes that the field of this index in the list met. */
+/** Adds a place to an error of the field that has this index in the list. */
 type Located = (error: unknown, index: number, at: number) => unknown;
 
 export type Encode = (buf: Buffer, at: number, value: unknown) => void;
@@ -41,14 +41,14 @@ export const joined = (low: number, high: number): number => {
   return value;
 };
 
-/** Refuses bytes of another size than the field's. */
+/** Refuses bytes whose size is not the field's. */
 export const checkSize = (value: Uint8Array, size: number): void => {
   if (value.length !== size) throw new RafsError('LIMIT', `${value.length} bytes, not ${size}`);
 };
 
 const byteAt = (offset: number): string => `buf[at + ${offset}]`;
 
-/** Offsets of an integer's bytes, the lowest first. */
+/** Expressions for an integer's bytes, the lowest first. */
 const bytesOf = (offset: number, size: number, bigEndian = false): string[] =>
   Array.from({ length: size }, (_, i) => byteAt(offset + (bigEndian ? size - 1 - i : i)));
 
@@ -77,7 +77,7 @@ const writes = (form: FieldForm, offset: number): string => {
     case 'bytes':
       return `checkSize(v, ${size}); buf.set(v, at + ${offset});`;
     case 'pad':
-      // most are a few bytes, for which fill() takes longer
+      // most pads are a few bytes, for which fill() takes longer
       if (size > 16) return `buf.fill(0, at + ${offset}, at + ${offset + size});`;
       return bytesOf(offset, size)
         .map(byte => `${byte} = 0;`)
@@ -85,18 +85,18 @@ const writes = (form: FieldForm, offset: number): string => {
   }
 };
 
-/** An expression of what is there. */
+/** An expression that reads the field. */
 const reads = (form: FieldForm, offset: number, call: string): string => {
-  if (form.kind !== 'integer') return call; // a copy, or nothing to look at
+  if (form.kind !== 'integer') return call; // it makes the copy
   const bytes = bytesOf(offset, form.size, form.bigEndian);
   if (form.size < 8) return loads(bytes);
   return `joined(${loads(bytes.slice(0, 4))}, ${loads(bytes.slice(4))})`;
 };
 
-/** Makes a function; `body` has the fields as f0, f1 … */
+/** Makes a function; `body` can use the fields as f0, f1 … */
 const made = (fields: readonly PlacedField[], located: Located, body: string): unknown => {
   const names = fields.map((_, i) => `f${i}`);
-  // the text is of declarations in our own sources, never of what was read
+  // the text is made from declarations in our own sources, never from input
   // eslint-disable-next-line @typescript-eslint/no-implied-eval, @typescript-eslint/no-unsafe-call
   return new Function(...names, 'located', 'unfit', 'joined', 'checkSize', `'use strict'; ${body}`)(
     ...fields.map(({ field }) => field),
@@ -107,7 +107,7 @@ const made = (fields: readonly PlacedField[], located: Located, body: string): u
   );
 };
 
-/** Writes a record whose bytes are all there in the buffer. */
+/** Makes a function that writes a record; the buffer must have room for it. */
 export const encoderOf = (fields: readonly PlacedField[], located: Located): Encode => {
   const lines = fields.map(({ key, at, field, isSilent }, i) => {
     const value = isSilent ? 'undefined' : `value[${JSON.stringify(key)}]`;
@@ -126,10 +126,10 @@ export const encoderOf = (fields: readonly PlacedField[], located: Located): Enc
         throw located(error, i, at);
       }
     };`,
-  ) as Encode; // what the text says
+  ) as Encode; // by the text above
 };
 
-/** Reads a record whose bytes are all there in the buffer. */
+/** Makes a function that reads a record; the buffer must have all of its bytes. */
 export const decoderOf = (fields: readonly PlacedField[], located: Located): Decode => {
   const lines: string[] = [];
   const values: string[] = [];

@@ -1,8 +1,9 @@
 /**
- * Declarative codec for fixed-size records. Integers are little-endian unless their field says not.
+ * Declarative codec for fixed-size records. Integers are little-endian unless the field says
+ * otherwise.
  *
- * A record is declared once, as the list of its fields in their order on disk; reader and writer
- * use that declaration. Integers are read and written nowhere else.
+ * A record is declared once, as the list of its fields in their order on disk, for both reader and
+ * writer. Integers are read and written nowhere else.
  */
 import { RafsError } from './errors.js';
 import {
@@ -22,7 +23,7 @@ export interface Field<T> {
   readonly size: number;
   read(buf: Buffer, at: number): T;
   write(buf: Buffer, at: number, value: T): void;
-  /** for what records are compiled to (lib/struct-code.ts): does the same as the two above */
+  /** lets compiled records (lib/struct-code.ts) do inline what the two methods above do */
   readonly form?: FieldForm;
 }
 
@@ -73,7 +74,7 @@ export const u64: Field<number> = {
   },
 };
 
-/** Big-endian, as protocols have them. */
+/** Big-endian, as in network protocols. */
 export const u16be: Field<number> = {
   size: 2,
   form: { kind: 'integer', size: 2, bigEndian: true },
@@ -131,7 +132,7 @@ export const text = (size: number): Field<string> => ({
   },
 });
 
-/** Reserved bytes: written as zero, not looked at when read. */
+/** Reserved bytes: written as zero, ignored when read. */
 export const pad = (size: number): Silent => ({
   size,
   form: { kind: 'pad', size },
@@ -177,7 +178,7 @@ export const bits64 = <const W extends Readonly<Record<string, number>>>(
   let shift = 0;
   for (const [name, width] of Object.entries(widths)) {
     if (width > 53) throw new Error(`bits64: ${name} is wider than 53 bits`);
-    // where it starts in its half of the word, and how much of it the low half has room for
+    // where it starts in its half of the word, and how much of it fits into the low half
     const [unit, room] = shift >= 32 ? [2 ** (shift - 32), 1] : [2 ** shift, 2 ** (32 - shift)];
     cuts.push({ name, scale: shift, limit: 2 ** width, unit, room });
     shift += width;
@@ -219,7 +220,7 @@ const hex = (value: unknown): string =>
 // any: the one place where a record's fields are handled without knowing their types
 type Fields = Readonly<Record<string, Field<any>>>;
 
-/** The value of a record: its fields but for padding and constants. */
+/** The value of a record: its fields except padding and constants. */
 export type Values<F extends Fields> = {
   -readonly [K in keyof F as F[K] extends Silent ? never : K]: F[K] extends Field<infer T>
     ? T
@@ -238,16 +239,16 @@ export interface Struct<F extends Fields> {
   decode(buf: Buffer, at?: number): Values<F>;
 }
 
-/** The value type of a declared record: `Record<typeof Inode>`. */
+/** The value type of a declared record, such as `ValueOf<typeof Inode>`. */
 export type ValueOf<S> = S extends Struct<infer F> ? Values<F> : never;
 
 /**
- * A record is written and read by a loop over its fields this many times, and by compiled code then:
- * most records of an image are there once, and to compile one takes as long as dozens of loops.
+ * Each record is written and read by a loop over its fields this many times, and by compiled code
+ * after that: compiling takes as long as dozens of loops, and most records occur once in an image.
  */
 const LOOPS = 32;
 
-/** Declares a record. A `size` that is not the sum of its fields' fails when the module loads. */
+/** Declares a record. Fails when the module loads if `size` is not the sum of its fields' sizes. */
 export const struct = <const F extends Fields>(
   name: string,
   size: number,
@@ -322,7 +323,7 @@ export const struct = <const F extends Fields>(
           offset: at,
         });
       }
-      return decode(buf, at) as Values<F>; // what the fields say
+      return decode(buf, at) as Values<F>; // the fields determine it
     },
   };
 };

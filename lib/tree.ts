@@ -4,8 +4,8 @@
  * Rules of insertion are those of OCI layers: a later entry replaces an earlier one of the same
  * path, a directory keeps its children when it is described again, missing parents are made.
  *
- * The columns may hold more trees than one: every layer of an image has a root of its own until it
- * is laid over those below, which moves rows and copies none (lib/overlay.ts).
+ * The columns may hold several trees: every layer of an image has a root of its own until it is
+ * laid over those below, which moves rows and copies none (lib/overlay.ts).
  */
 import { ByteArena, Column } from './columns.js';
 import { RafsError } from './errors.js';
@@ -24,7 +24,7 @@ export const MODE_OF_TYPE: Readonly<Record<EntryType, number>> = {
   fifo: 0o010000,
   socket: 0o140000,
 };
-/** Device number of what has none, as nydus-image records it for tar entries. */
+/** Device number that nydus-image records for tar entries that have none. */
 const NO_DEVICE = 0xffffffff;
 
 export type Xattrs = ReadonlyMap<string, Buffer>;
@@ -39,7 +39,7 @@ export interface InodeFacts {
   mtimeNsec: number;
   size: number;
   rdev: number;
-  /** a tar made it a hardlink, or one to it */
+  /** a tar has this name as a hardlink, or as the target of one */
   hardlink?: boolean;
   /** of a symlink */
   target?: string;
@@ -54,21 +54,21 @@ export class Tree extends NameTree {
   readonly mtimeNsec = new Column(Uint32Array);
   readonly size = new Column(Float64Array);
   readonly rdev = new Column(Uint32Array);
-  /** names of one file have one source number; every other inode has its own */
+  /** names of one file share a source number; every other inode has its own */
   readonly source = new Column(Uint32Array);
   /** rows of the chunk list: first and count */
   readonly firstChunk = new Column(Uint32Array);
   readonly chunkCount = new Column(Uint32Array);
-  /** 1 for what a tar made a hardlink, and for what it linked to: v5 says so, even later */
+  /** 1 for a hardlink of a tar and for its target: v5 says so, and images built on it keep it */
   readonly hardlink = new Column(Uint8Array);
-  /** false while entries come from a directory, where the names of a file are all alike */
+  /** false while entries come from a directory, where all names of a file are alike */
   marksHardlinks = true;
   /** number of its set of xattrs; 0 for none */
   readonly xattrs = new Column(Uint32Array);
   /** the distinct sets of xattrs, by that number */
   readonly xattrSets: (Xattrs | undefined)[] = [undefined];
 
-  /** the first rows, as many as this, are from images */
+  /** how many rows, the first ones, were loaded from images */
   loadedCount = 0;
 
   readonly #targets = new ByteArena();
@@ -85,7 +85,7 @@ export class Tree extends NameTree {
     this.addRoot();
   }
 
-  /** Starts one more tree and enters it; returns its root. */
+  /** Starts another tree and enters it; returns its root. */
   addRoot(): number {
     const row = this.addRootName();
     this.#pushInode();
@@ -115,7 +115,7 @@ export class Tree extends NameTree {
     return (this.mode.get(row) & S_IFMT) === MODE_OF_TYPE[type];
   }
 
-  /** Adds or replaces an entry; returns its row. Chunks are set by `setChunks` once they are known. */
+  /** Adds or replaces an entry; returns its row. `setChunks` sets chunks once they are known. */
   insert(entry: Entry): number {
     if (entry.type === 'hardlink') return this.#link(entry);
     const row = this.#place(entry);
@@ -149,7 +149,7 @@ export class Tree extends NameTree {
     return row;
   }
 
-  /** Says of a row what an image says of it; its name, chunks and children are not touched. */
+  /** Sets what an image says of an inode; its name, chunks and children are not touched. */
   describe(row: number, inode: InodeFacts): void {
     this.mode.data[row] = inode.mode;
     this.uid.data[row] = inode.uid;
@@ -163,7 +163,7 @@ export class Tree extends NameTree {
     if (inode.target !== undefined) this.#setTarget(row, inode.target);
   }
 
-  /** What `describe` says of a row, but for the target of a symlink. */
+  /** What `describe` sets, except for the hardlink mark and the target of a symlink. */
   facts(row: number): InodeFacts {
     const xattrs = this.xattrSets[this.xattrs.get(row)];
     return {
@@ -194,7 +194,7 @@ export class Tree extends NameTree {
     }
   }
 
-  /** Takes an xattr from one row. */
+  /** Removes an xattr from one row. */
   removeXattr(row: number, name: string): void {
     const set = this.xattrSets[this.xattrs.get(row)];
     if (!set?.has(name)) return;
@@ -225,7 +225,7 @@ export class Tree extends NameTree {
     return row;
   }
 
-  /** The row for an entry's path: the one that is there, without what it may not keep, or a new one. */
+  /** The row for an entry's path: a new one, or the one there, without children it may not keep. */
   #place({ path, type }: Entry): number {
     if (path === '') {
       if (type !== 'directory') throw new RafsError('CORRUPT', 'the root is not a directory');

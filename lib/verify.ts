@@ -4,8 +4,8 @@ import { RafsError } from './errors.js';
 import { BlobFeature } from './layout/blob.js';
 
 /**
- * Every name of the tree in the order of `walk`, once it was found good. Fails with the first
- * thing that is not, and its path. Needs `prepareDigests`.
+ * Yields every name of the tree in the order of `walk`, once it has been checked. Fails at the
+ * first fault, with its path. Needs `prepareDigests`.
  */
 export function* verify(bootstrap: Bootstrap): Iterable<Visit> {
   for (const id of bootstrap.prefetch) bootstrap.inode(id);
@@ -35,7 +35,7 @@ const verifyChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
   if (plainEnd > blob.uncompressedSize && !blob.uncounted) {
     throw new RafsError('CORRUPT', `ends at ${plainEnd} of ${blob.uncompressedSize} bytes`, at);
   }
-  // where a gzip layer is only referenced, a chunk may have consumed any number of bytes
+  // a chunk of a gzip layer that is only referenced may have consumed any number of bytes
   const whole = !(blob.features & BlobFeature.ZRAN) && !chunk.compressed && !chunk.encrypted;
   const batched = (blob.features & BlobFeature.BATCH) !== 0 && chunk.compressedSize === 0;
   if (whole && !batched && chunk.compressedSize !== chunk.uncompressedSize) {

@@ -2,10 +2,10 @@
  * The hash tree of dm-verity: format 1, sha256, no salt, no superblock; pages of 4096 bytes with
  * 128 digests.
  *
- * Level 1 has the digest of every data block, each further level that of every page of the one
- * before, up to a level of one page, whose digest is the root. They are stored from the top down.
- * Slots without a digest are zero, which is what veritysetup wants to see; nydus-image has the
- * digest of a page of zeros there, so its roots differ.
+ * Level 1 has the digest of every data block, each further level that of every page of the level
+ * before, up to a level of one page, whose digest is the root. Levels are stored from the top down.
+ * Unused slots are zero, as veritysetup requires; nydus-image puts the digest of a page of zeros
+ * there, so its roots differ.
  */
 import { alignUp } from './bytes.js';
 import { sha256Into } from './digest.js';
@@ -17,7 +17,7 @@ const PER_PAGE = HASH_BLOCK / DIGEST_SIZE;
 export interface VerityPlan {
   blockSize: number;
   blockCount: number;
-  /** bytes of data, and of zeros up to the tree */
+  /** bytes of data, and where the tree starts; zeros fill the gap */
   dataSize: number;
   hashOffset: number;
   /** pages of each level, level 1 first; no level for a single block, whose digest is the root */
@@ -47,8 +47,8 @@ export const planVerity = (dataSize: number, blockSize: number): VerityPlan => {
 };
 
 /**
- * The options of veritysetup for an image. Clients read this line with a pattern that starts at
- * its first byte.
+ * The options of veritysetup for an image. Clients match this line with a pattern anchored at its
+ * first byte.
  *
  * @param root in hex
  */
@@ -70,10 +70,10 @@ export const blockDigests = (bytes: Buffer, blockSize: number): Uint8Array<Array
   return digests;
 };
 
-/** Digests of data blocks to pages. Holds a page of level 1, and the levels above it. */
+/** Makes pages from digests of data blocks. Holds a page of level 1, and the levels above it. */
 export class HashTree {
   readonly #depth: number;
-  /** the page under way of each level */
+  /** the page of each level that is being filled */
   readonly #open: { page: Buffer; used: number }[];
   /** complete pages of the levels above level 1 */
   readonly #upper: Buffer[][];
@@ -86,14 +86,14 @@ export class HashTree {
     this.#upper = levelPages.map(() => []);
   }
 
-  /** Adds digests of the next data blocks; gives the pages of level 1 that are complete now. */
+  /** Adds digests of the next data blocks; returns the pages of level 1 that they complete. */
   add(digests: Uint8Array): Buffer[] {
     if (this.#depth === 0) this.#root = Buffer.from(digests);
     else this.#add(0, digests);
     return this.#taken();
   }
 
-  /** Completes the tree: the last page of level 1, if any, the root, and the other levels. */
+  /** Completes the tree; gives the last page of level 1, if any, the other levels and the root. */
   end(): { first: Buffer[]; upper: Buffer[]; root: string } {
     for (let level = 0; level < this.#depth; level++) {
       if (this.#open[level]!.used > 0) this.#close(level);
@@ -127,7 +127,7 @@ export class HashTree {
     const open = this.#open[level]!;
     const { page } = open;
     (level === 0 ? this.#first : this.#upper[level]!).push(page);
-    open.page = Buffer.alloc(HASH_BLOCK); // spare slots stay zero
+    open.page = Buffer.alloc(HASH_BLOCK); // unused slots stay zero
     open.used = 0;
     const digest = Buffer.alloc(DIGEST_SIZE);
     sha256Into(page, digest, 0);

@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Entry } from './parts.js';
 
-/** How whiteouts are written: as in OCI layers, as in overlayfs upper directories, or not at all. */
+/** How whiteouts are written: as in OCI layers, as in overlayfs upper dirs, or not at all. */
 export type WhiteoutSpec = 'oci' | 'overlayfs' | 'none';
 
 /** Deletes one lower name, or all lower names of a directory. */
@@ -12,12 +12,12 @@ const OCI_PREFIX = '.wh.';
 const OCI_OPAQUE = '.wh..wh..opq';
 export const OVERLAYFS_OPAQUE = 'trusted.overlay.opaque';
 
-/** What of an entry makes it a whiteout. */
+/** The facts about an entry that can make it a whiteout. */
 export type WhiteoutFacts = Pick<Entry, 'path' | 'type' | 'rdev' | 'xattrs'>;
 
 /**
- * What an entry deletes, if it is a whiteout. An overlayfs-opaque directory is one and is also a
- * directory of its own.
+ * What an entry deletes, if it is a whiteout. An overlayfs-opaque directory is one, but is also an
+ * ordinary directory.
  */
 export const whiteoutOf = (spec: WhiteoutSpec, entry: WhiteoutFacts): Whiteout | undefined => {
   switch (spec) {
@@ -38,8 +38,8 @@ export const whiteoutOf = (spec: WhiteoutSpec, entry: WhiteoutFacts): Whiteout |
 };
 
 /**
- * The path that a whiteout speaks of: of the object a removal deletes, of the directory that an
- * opaque one empties. Only for entries that `whiteoutOf` says are whiteouts of that spec.
+ * The path that a whiteout acts on: that of the object that a removal deletes, or of the directory
+ * that an opaque one empties. Only for entries that `whiteoutOf` says are whiteouts of that spec.
  */
 export const whiteoutTarget = (spec: WhiteoutSpec, { path }: { path: string }): string => {
   if (spec !== 'oci') return path;

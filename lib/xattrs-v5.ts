@@ -12,7 +12,7 @@ const VALUE_LIMIT = 0x10000;
 export const xattrSpace = (area: Buffer | undefined): number =>
   area ? area.length - XattrHeadV5.size : 0;
 
-/** All that is stored of a set of xattrs, in the order of the set; keys are latin1 strings. */
+/** Encodes a set of xattrs in the order of the set; keys are latin1 strings. */
 export const encodeXattrsV5 = (xattrs: Xattrs): Buffer => {
   let size = 0;
   for (const [key, value] of xattrs) {

@@ -19,7 +19,7 @@ const split = (key: string): [index: number, suffix: string] => {
   throw new RafsError('UNSUPPORTED', `xattr '${key}' has no prefix that EROFS knows`);
 };
 
-/** The area of a set of xattrs, in the order of the set; keys are latin1 strings. */
+/** Encodes a set of xattrs in the order of the set; keys are latin1 strings. */
 export const encodeXattrs = (xattrs: Xattrs): XattrArea => {
   const entries: Buffer[] = [];
   let size = XattrHeader.size;

@@ -1,6 +1,6 @@
 /**
  * Contexts of a gzip layer: where inflating has to start for a chunk. They are cut while the layer
- * is inflated from front to back; by the rules of nydus-image, since its tables are to be equal.
+ * is inflated from front to back, by the rules of nydus-image, so that the tables are the same.
  */
 import { copyOf } from './allocate.js';
 import { ByteArena } from './columns.js';
@@ -21,11 +21,11 @@ export interface GzipBoundary extends GzipPosition {
   bits: number;
   /** that byte; 0 without such bits */
   byte: number;
-  /** the last 32 KiB of output, less where the member has not made as much; may be used again */
+  /** the last 32 KiB of output, less if the member has made less; its memory may be reused */
   window: Buffer;
 }
 
-/** A context that has as much input is not extended over a gap. */
+/** A context with more input than this is not extended over a gap larger than that input. */
 const LEAST_INPUT = 0x80000;
 const MOST_INPUT = 0x80000;
 const MOST_OUTPUT = 0x200000;
@@ -39,14 +39,14 @@ export class ZranCutter {
   #count = 0;
   #start: GzipPosition = { inOffset: 0, outOffset: 0 };
 
-  /** @param chunkSize of the build: a chunk may be shorter, and is taken for as long */
+  /** @param chunkSize of the build; a shorter chunk counts as that long */
   constructor(chunkSize: number) {
     this.#chunkSize = chunkSize;
   }
 
   /**
-   * To be called where a chunk begins, with the last boundary before. Gives the context that is
-   * complete, if a new one begins.
+   * To be called where a chunk begins, with the last boundary before it. If that begins a new
+   * context, returns the one that it completes.
    */
   begin(at: GzipPosition, boundary: GzipBoundary): ContextPart | undefined {
     this.#start = { inOffset: at.inOffset, outOffset: at.outOffset };
@@ -96,7 +96,7 @@ const isFull = (
   return input > 2 * context.inSize && context.inSize > LEAST_INPUT;
 };
 
-/** Where a table keeps its dictionaries: `SpooledMemory`, or `GrowingMemory`, which has all of it. */
+/** Where a table keeps its dictionaries: `SpooledMemory`, or `GrowingMemory`, which holds all. */
 export interface Dictionaries {
   readonly size: number;
   add(bytes: Uint8Array): void;
@@ -118,7 +118,7 @@ export class ZranTable {
     return this.#records.length / ZranContext.size;
   }
 
-  /** Bytes of all of it. */
+  /** Bytes of the whole table. */
   get size(): number {
     return this.#records.length + this.#dictionaries.size;
   }
@@ -134,9 +134,9 @@ export class ZranTable {
   }
 
   /**
-   * A table of those contexts alone that `used` has a 1 for, and their numbers in it.
+   * A table of only the contexts for which `used` has a 1, and their numbers in it.
    *
-   * @param dictionaries where it keeps them
+   * @param dictionaries where the new table keeps its dictionaries
    */
   only(
     used: Uint8Array,
@@ -156,14 +156,14 @@ export class ZranTable {
   }
 
   /**
-   * All of it behind `head`, once: there may be too much of it to have it twice. Undefined where
-   * there is too much of it to have it even once: then `pieces` has it.
+   * `head`, followed by the whole table. To be called only once, because the table may be too large
+   * to exist twice; undefined if it is too large to be in memory at all: then use `pieces`.
    */
   behind(head: Buffer): Buffer | undefined {
     return this.#dictionaries.behind(Buffer.concat([head, this.#held]));
   }
 
-  /** All of it behind `head`: that and the records, then the dictionaries, `size` bytes at a time. */
+  /** The same in pieces: `head` and the records, then the dictionaries, `size` bytes at a time. */
   *pieces(head: Buffer, size: number): Iterable<Buffer> {
     yield Buffer.concat([head, this.#held]);
     for (let at = 0; at < this.#dictionaries.size; at += size) {

@@ -1,10 +1,10 @@
 /**
- * Where zstd frames begin and end (RFC 8878, 3.1), for decoders that know only one frame.
+ * Where zstd frames begin and end (RFC 8878, 3.1), for decoders that can only decode one frame.
  */
 import { RafsError } from './errors.js';
 import { u32 } from './struct.js';
 
-/** Bytes of a frame; skippable frames are left out. `last` where the frame ends with them. */
+/** Bytes of a frame; skippable frames are left out. `last` if the frame ends with them. */
 export interface FramePiece {
   bytes: Buffer;
   last: boolean;
@@ -26,7 +26,7 @@ const FIELD_SIZES: Readonly<Record<Field, number>> = {
   blockHeader: BLOCK_HEADER_SIZE,
 };
 
-/** Follows the frames in bytes that come in any pieces; holds 4 bytes. */
+/** Follows the frames in bytes that come in pieces of any size; holds 4 bytes. */
 export class ZstdFrames {
   #field: Field = 'magic';
   #have = 0; // bytes of the field so far
@@ -38,9 +38,9 @@ export class ZstdFrames {
   #size = 0; // bytes of the source so far
   #frames = 0;
 
-  /** CORRUPT, with its offset, for what is no frame. */
+  /** CORRUPT, with the offset, for anything that is not a frame. */
   *push(bytes: Buffer): Iterable<FramePiece> {
-    let from = 0; // first byte that was not given out
+    let from = 0; // first byte that was not yielded yet
     let at = 0;
     for (;;) {
       const skipped = Math.min(this.#skip, bytes.length - at);
@@ -61,7 +61,7 @@ export class ZstdFrames {
       if (this.#have < FIELD_SIZES[field]) break;
       this.#have = 0;
       this.#read(field, this.#size + at - FIELD_SIZES[field]);
-      // a magic may have come in pieces, of which the first are gone
+      // a magic may have come in pieces, the first of which are gone
       if (field === 'magic') {
         from = at;
         if (!this.#skippable) yield { bytes: Buffer.from(this.#bytes), last: false };
@@ -102,7 +102,7 @@ export class ZstdFrames {
         break;
       case 'descriptor': {
         const descriptor = bytes[0]!;
-        const single = (descriptor & 0x20) !== 0; // then the content's size stands for the window's
+        const single = (descriptor & 0x20) !== 0; // the content size replaces the window size
         const contentSize = CONTENT_SIZE_SIZES[(descriptor >> 6) as 0 | 1 | 2 | 3]; // 2 bits
         const dictionaryId = DICTIONARY_ID_SIZES[(descriptor & 3) as 0 | 1 | 2 | 3]; // 2 bits
         this.#checksum = (descriptor & 0x4) !== 0;
@@ -127,7 +127,7 @@ export class ZstdFrames {
   }
 }
 
-/** The frames of bytes that are nothing else. CORRUPT where they are not. */
+/** The frames that `bytes` consist of. CORRUPT if there is anything else. */
 export function* zstdFramesOf(bytes: Buffer): Iterable<Buffer> {
   const frames = new ZstdFrames();
   let pieces: Buffer[] = [];

@@ -1,6 +1,7 @@
 /**
- * What a data blob carries beside its chunks: the table of chunk information with its header, and
- * the table of contents. Sections are written one after another, each followed by its tar header.
+ * What a data blob carries besides its chunks: the table of chunk information (CI table) with its
+ * header, and the table of contents (TOC). Sections are written one after another, each followed by
+ * its tar header.
  */
 import { bits64, bytes, fixed, flags, pad, struct, text, u32, u64, u8 } from '../struct.js';
 
@@ -23,7 +24,7 @@ export const BlobFeature = {
   CAP_TAR_TOC: 0x4000_0000,
 } as const;
 
-/** Features that make an image invalid: reserved bits, and one that only lives in memory. */
+/** Features that make an image invalid: reserved bits, and one that is used only in memory. */
 export const INVALID_FEATURES = 0x8000_f000;
 
 /** Header of the CI table: 4096 bytes, directly behind the stored table. */
@@ -35,14 +36,14 @@ export const ChunkInfoHeader = struct('ChunkInfoHeader', 4096, {
   ciOffset: u64,
   ciCompressedSize: u64,
   ciUncompressedSize: u64,
-  contextOffset: u64, // inside the uncompressed CI; 0 where there are none
+  contextOffset: u64, // in the uncompressed CI table; 0 without contexts
   contextSize: u64, // contexts and dictionaries
   contextCount: u32,
   reserved: pad(4032),
   magic2: fixed(u32, 0xb10bb10b),
 });
 
-/** One chunk in the CI table, format 1; sizes are held less one, in two pieces. */
+/** One chunk in the CI table, format 1; sizes are stored minus one, in two parts. */
 export const ChunkInfoV1 = struct('ChunkInfoV1', 16, {
   uncompressed: bits64({ reserved: 8, sizeHigh: 4, offset4k: 32, sizeLow: 20 }),
   compressed: bits64({ offset: 40, sizeHigh: 4, sizeLow: 20 }),

@@ -1,5 +1,5 @@
 /**
- * Records of a disk with a GUID partition table, as far as partitions are found by them.
+ * Records of a disk with a GUID partition table, as far as they are needed to find partitions.
  *
  * UEFI Specification 2.10, chapter 5.3.
  */
@@ -34,5 +34,5 @@ export const GptEntry = struct('GptEntry', 128, {
   name: bytes(72), // UTF-16
 });
 
-/** Type of a partition that is called by its name alone. */
+/** Type of a partition that is identified by its name alone. */
 export const BASIC_DATA = 'ebd0a0a2b9e5443387c068b6b72699c7';

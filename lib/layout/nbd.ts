@@ -1,5 +1,5 @@
 /**
- * Records of the NBD protocol, as a server of one export needs them: fixed newstyle handshake,
+ * Records of the NBD protocol that a server of one export needs: fixed newstyle handshake,
  * requests, simple and structured replies. All integers are big-endian.
  *
  * https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md
@@ -81,7 +81,7 @@ export const EXPORT_ZEROES = 124;
 
 export const TransmissionFlag = { HAS_FLAGS: 0x1, READ_ONLY: 0x2, CAN_MULTI_CONN: 0x100 } as const;
 
-/** The offset is in two halves: what a client asks for may be anything. */
+/** The offset is in two halves, because a client may ask for one that no number can hold. */
 export const Request = struct('Request', 28, {
   magic: fixed(u32be, 0x2560_9513),
   flags: u16be,
@@ -100,7 +100,7 @@ export const Command = {
   WRITE_ZEROES: 6,
 } as const;
 
-/** Numbers of errors, on every system. */
+/** Error numbers, the same on every system. */
 export const NbdError = { NONE: 0, EPERM: 1, EIO: 5, EINVAL: 22 } as const;
 
 /** Followed by the bytes that were read, if there was no error. */

@@ -1,8 +1,8 @@
 /**
  * The tar header: 512 bytes of text fields, in the flavours v7, ustar (POSIX) and GNU.
  *
- * Writers go through the declared records. The reader takes fields straight from the block at the
- * records' offsets, since a layer has a hundred thousand headers and most fields are not needed.
+ * Writers use the declared records. The reader takes fields straight from the block at the records'
+ * offsets, because a layer has a hundred thousand headers and most fields are not needed.
  */
 import { RafsError } from '../errors.js';
 import { bytes, fixed, pad, struct, text, u8, type Field } from '../struct.js';
@@ -28,7 +28,7 @@ export const TarType = {
   GNU_VOLUME: 'V',
 } as const;
 
-/** Octal text, blanks around it; NaN for anything else. All blank is 0. */
+/** Octal text, possibly with blanks around it; NaN for anything else. All blank is 0. */
 export const readOctal = (buf: Buffer, at: number, size: number): number => {
   const end = at + size;
   while (at < end && (buf[at] === 0x20 || buf[at] === 0)) at++;
@@ -40,7 +40,7 @@ export const readOctal = (buf: Buffer, at: number, size: number): number => {
     if (digit < 0 || digit > 7) break;
     value = value * 8 + digit;
   }
-  // what stands behind the blank that ends the number does not count, as in GNU tar
+  // like GNU tar, ignores what follows the blank that ends the number
   return at > first && (at === end || buf[at] === 0 || buf[at] === 0x20) ? value : NaN;
 };
 
@@ -56,7 +56,7 @@ export const readNumber = (buf: Buffer, at: number, size: number): number => {
   return value;
 };
 
-/** A number as octal digits and a NUL, or in base-256 where it has too many. */
+/** A number as octal digits and a NUL, or in base-256 if it has too many digits. */
 const number = (size: number): Field<number> => ({
   size,
   read(buf, at) {
@@ -113,16 +113,16 @@ const PaxHeader = struct('PaxHeader', 512, {
   rest: pad(247),
 });
 
-/** GNU header of a sparse file: where POSIX has the prefix it has times and the head of a map. */
+/** GNU header of a sparse file: in place of POSIX's prefix it has times and the start of a map. */
 export const GnuSparseHeader = struct('GnuSparseHeader', 512, {
-  others: pad(386), // up to the device numbers as in UstarHeader, then times that nobody needs
+  others: pad(386), // as in UstarHeader up to the device numbers, then times, which are not needed
   sparse: bytes(4 * 24), // records of SparseExtent
   extended: u8, // a SparseExtension follows
   realSize: number(12),
   rest: pad(17),
 });
 
-/** More of a GNU sparse map, behind its header. */
+/** More of a GNU sparse map, after its header. */
 export const SparseExtension = struct('SparseExtension', 512, {
   sparse: bytes(21 * 24),
   extended: u8,
@@ -132,7 +132,7 @@ export const SparseExtension = struct('SparseExtension', 512, {
 /** A run of stored bytes in a GNU sparse map. */
 export const SparseExtent = struct('SparseExtent', 24, { offset: number(12), size: number(12) });
 
-/** Header behind a section of a blob: GNU, with everything that is not needed left blank. */
+/** Header after a section of a blob: GNU, with everything that is not needed left blank. */
 const SectionHeader = struct('SectionHeader', 512, {
   name: text(100),
   blank: pad(24), // mode, uid, gid
@@ -157,7 +157,7 @@ const sumOf = (buf: Buffer, at: number): number => {
   return sum;
 };
 
-/** What turns a sum of all bytes into one in which the checksum field counts as blanks. */
+/** Added to a sum of all bytes, makes one in which the checksum field counts as blanks. */
 const fieldDifference = (buf: Buffer, at: number): number => {
   let difference = CHECKSUM_SIZE * BLANK;
   for (let i = 0; i < CHECKSUM_SIZE; i++) difference -= buf[at + AT.checksum + i]!;
@@ -171,11 +171,11 @@ const sealed = (header: Buffer, digits: number, tail: string): Buffer => {
   return header;
 };
 
-/** The 512 bytes behind a section of a blob: its name and its size, found from the blob's end. */
+/** The 512 bytes after a section of a blob: its name and size, to be found from the blob's end. */
 export const sectionHeader = (name: string, size: number): Buffer =>
   sealed(SectionHeader.encode({ name, size, mtime: 0 }), 7, '\0');
 
-/** Name and size of the section that a header stands behind; CORRUPT if it is no such header. */
+/** Name and size of the section that a header follows; CORRUPT if it is no such header. */
 export const readSectionHeader = (buf: Buffer, at = 0): { name: string; size: number } => {
   const { name, size } = SectionHeader.decode(buf, at);
   if (!checkHeader(buf, at)) throw new RafsError('CORRUPT', 'a blank header', { offset: at });
@@ -202,7 +202,7 @@ export interface UstarFields {
 export const ustarHeader = (fields: UstarFields): Buffer =>
   sealed(UstarHeader.encode({ ...fields, prefix: '' }), 6, '\0 ');
 
-/** Header of `size` bytes of PAX records for the entry behind them. */
+/** Header of `size` bytes of PAX records for the entry after them. */
 export const paxHeader = (name: string, size: number): Buffer => {
   const type = TarType.PAX;
   const owner = { mode: 0o644, uid: 0, gid: 0, mtime: 0, linkName: '' };
@@ -211,7 +211,7 @@ export const paxHeader = (name: string, size: number): Buffer => {
 
 /**
  * Whether there is a header at `at`: false for a block of zeros, CORRUPT for a wrong checksum.
- * Sums of signed bytes, as some old writers made them, are taken too.
+ * Sums of signed bytes, as some old writers made them, are accepted too.
  */
 export const checkHeader = (buf: Buffer, at: number): boolean => {
   const sum = sumOf(buf, at);
@@ -257,7 +257,7 @@ const flavourOf = (buf: Buffer, at: number): TarFlavour => {
 export interface HeaderFields {
   type: string;
   flavour: TarFlavour;
-  /** POSIX: with its prefix */
+  /** includes the prefix of a POSIX header */
   name: string;
   mode: number;
   uid: number;

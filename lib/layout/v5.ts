@@ -12,12 +12,12 @@ export const V5 = {
   SUPER_SIZE: 8192,
   ALIGN: 8,
   ROOT: 1, // number of the root, and its place in the inode table, which counts from 1
-  MAX_SIZE: 0x8000_0000, // more than this is refused by readers
+  MAX_SIZE: 0x8000_0000, // readers refuse more than this
   MAX_NAME: 256,
   MAX_CHUNK_INDEX: 0xfffffe,
 } as const;
 
-/** Superblock, at 0. Offsets are set also where the table there is empty. */
+/** Superblock, at 0. Offsets are set even if the table there is empty. */
 export const SuperBlockV5 = struct('SuperBlockV5', V5.SUPER_SIZE, {
   magic: fixed(u32, V5.MAGIC),
   version: fixed(u32, V5.VERSION),
@@ -42,7 +42,7 @@ export const BlobHeadV5 = struct('BlobHeadV5', 8, {
   readaheadSize: u32,
 });
 
-/** What else is known of a blob. */
+/** The other facts about a blob. */
 export const ExtendedBlobEntryV5 = struct('ExtendedBlobEntryV5', 64, {
   chunkCount: u32,
   features: u32,
@@ -51,7 +51,7 @@ export const ExtendedBlobEntryV5 = struct('ExtendedBlobEntryV5', 64, {
   reserved: pad(40),
 });
 
-/** An inode, once for every name of it: `ino` is the place in the table of the first name. */
+/** An inode, one record per name; `ino` is the place in the inode table of the first name. */
 export const InodeV5 = struct('InodeV5', 128, {
   digest: bytes(32),
   parent: u64, // 0 for the root
@@ -76,7 +76,7 @@ export const InodeV5 = struct('InodeV5', 128, {
 
 export const InodeFlagV5 = {
   SYMLINK: 0x1,
-  HARDLINK: 0x2, // only as a tar has it; nlink is what counts
+  HARDLINK: 0x2, // set only for links in a tar; nlink is what counts
   XATTR: 0x4,
   HAS_HOLE: 0x8,
 } as const;
@@ -84,5 +84,5 @@ export const InodeFlagV5 = {
 /** Before the xattrs of an inode: their size without padding. */
 export const XattrHeadV5 = struct('XattrHeadV5', 8, { size: u64 });
 
-/** Before each xattr, which is its name, a NUL and its value: the size of these. */
+/** Before each xattr: the total size of its name, a NUL and its value, which follow. */
 export const XattrPairV5 = struct('XattrPairV5', 4, { size: u32 });

@@ -31,7 +31,7 @@ export const SuperBlock = struct('SuperBlock', 128, {
   blockBits: u8,
   extSlots: u8,
   rootNid: u16,
-  inodeCount: u64, // names, hardlinks counted once per name
+  inodeCount: u64, // number of names: a hardlinked file counts once per name
   buildTime: u64,
   buildTimeNsec: u32,
   blocks: u32,
@@ -90,7 +90,7 @@ export const DeviceSlot = struct('DeviceSlot', 128, {
   reserved: pad(56),
 });
 
-/** One blob in the blob table. An encrypted blob keeps its key in metaDigest, its IV behind it. */
+/** One blob in the blob table. An encrypted blob keeps its key in metaDigest, its IV after it. */
 export const BlobEntry = struct('BlobEntry', 256, {
   blobId: text(64),
   blobIndex: u32,
@@ -201,7 +201,7 @@ export const ChunkIndexEntry = struct('ChunkIndexEntry', 8, {
   blkaddr: u32, // of the uncompressed blob
 });
 
-/** In the low 16 bits of a regular file's union1, beside log2(chunk / block). */
+/** In the low 16 bits of a regular file's union1, together with log2(chunk / block). */
 export const CHUNK_FORMAT_INDEXES = 0x20;
 export const CHUNK_FORMAT_BITS_MASK = 0x1f;
 
@@ -213,7 +213,7 @@ export const ChunkFlag = {
   HAS_CRC32: 0x10,
 } as const;
 
-/** One record of the chunk table; v5 keeps the same record behind its inodes. */
+/** One record of the chunk table; v5 keeps the same record after its inodes. */
 export const ChunkRecord = struct('ChunkRecord', 80, {
   digest: bytes(32),
   blobIndex: u32,
