@@ -10,7 +10,17 @@ export const FORMS = ['tar', 'tar.gz', 'directory', 'fifo'] as const;
 export type Form = (typeof FORMS)[number];
 
 /** What is measured on a layer; `native` is with every compressor, `zstd` with that one only. */
-export type Task = 'native' | 'zstd' | 'zran' | 'tarfs' | 'export' | 'check' | 'merge' | 'version';
+export type Task =
+  | 'native'
+  | 'zstd'
+  | 'batches'
+  | 'zran'
+  | 'tarfs'
+  | 'export'
+  | 'unpack'
+  | 'check'
+  | 'merge'
+  | 'version';
 
 export interface Layer {
   name: string;
@@ -27,7 +37,7 @@ export interface Layer {
 
 const STORED: readonly Form[] = ['tar', 'tar.gz', 'directory'];
 
-const OF_REAL: readonly Task[] = ['native', 'zran', 'tarfs', 'export'];
+const OF_REAL: readonly Task[] = ['native', 'batches', 'zran', 'tarfs', 'export', 'unpack'];
 
 /** What each generated layer is used for. */
 const OF_MADE: Readonly<Record<LayerName, Pick<Layer, 'forms' | 'tasks' | 'mostRuns'>>> = {

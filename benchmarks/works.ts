@@ -80,9 +80,12 @@ export const worksOf = (layer: Layer, peers: Peers, sources: Sources): Work[] =>
         return layer.forms.flatMap(form => [
           native(layer, form, 'zstd', peers),
           native(layer, form, 'lz4_block', peers),
+          native(layer, form, 'none', peers),
         ]);
       case 'zstd':
         return layer.forms.map(form => native(layer, form, 'zstd', peers));
+      case 'batches':
+        return [batches(layer, peers)];
       case 'zran':
         return [zran(layer, peers)];
       case 'tarfs':
@@ -93,6 +96,8 @@ export const worksOf = (layer: Layer, peers: Peers, sources: Sources): Work[] =>
           blockExport(layer, peers, true),
           compressedExport(layer, peers),
         ];
+      case 'unpack':
+        return [unpack(layer, peers)];
       case 'check':
         return [check(layer, peers)];
       case 'merge':
@@ -125,15 +130,26 @@ const mkfs = ({ mkfsErofs }: Peers, ...argv: string[]): Peer[] =>
 
 const QUIET = ['--log-level', 'error'];
 
-const native = (layer: Layer, form: Form, compressor: string, peers: Peers): Work => ({
+const native = (
+  layer: Layer,
+  form: Form,
+  compressor: string,
+  peers: Peers,
+  options: readonly string[] = [],
+): Work => ({
   layer,
   form,
   task: compressor,
   ...builders(peers, ({ out, source }) => [
-    ...['create', '--type', TYPES[form], '--compressor', compressor, ...QUIET],
+    ...['create', '--type', TYPES[form], '--compressor', compressor, ...options, ...QUIET],
     ...['--blob-inline-meta', '--features', 'blob-toc', '--blob', path.join(out, 'made'), source],
   ]),
   made: 'made',
+});
+
+const batches = (layer: Layer, peers: Peers): Work => ({
+  ...native(layer, 'tar', 'zstd', peers, ['--batch-size', '0x100000']),
+  task: 'zstd, batches of 1 MiB',
 });
 
 const zran = (layer: Layer, peers: Peers): Work => ({
@@ -196,6 +212,23 @@ const compressedExport = (layer: Layer, peers: Peers): Work => ({
   prepare: tarfsImage,
   ours: place => [...OURS, ...exportArgv(place, '--compressor', 'lz4')],
   peers: mkfs(peers, '--tar=f', '-zlz4'),
+  made: 'made',
+});
+
+const unpack = (layer: Layer, peers: Peers): Work => ({
+  layer,
+  form: 'tar',
+  task: 'unpack',
+  prepare: async ({ inputs, source }) => {
+    await finished([
+      ...[...OURS, 'create', '--type', 'tar-rafs', '--compressor', 'zstd', ...QUIET],
+      ...['--blob-dir', inputs, '--bootstrap', path.join(inputs, 'boot'), source],
+    ]);
+  },
+  ...builders(peers, ({ inputs, out }) => [
+    ...['unpack', ...QUIET, '--blob-dir', inputs, '--bootstrap', path.join(inputs, 'boot')],
+    ...['--output', path.join(out, 'made')],
+  ]),
   made: 'made',
 });
 

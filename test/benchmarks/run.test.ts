@@ -22,8 +22,11 @@ t.test('rows, without peers', { skip }, t => {
   const env = { ...process.env, ...ALONE };
   const scale = ['--runs', '1', '--scale', '0.002', '--output', output, '--plot', plot];
   for (const [only, forms] of [
-    ['debian,zstd', ['tar', 'tar.gz', 'directory']],
-    ['debian,tar', ['tar', 'tar', 'tar.gz', 'tar.gz', 'tar.gz', 'tar', 'tar', 'tar', 'tar', 'tar']],
+    ['debian,zstd', ['tar', 'tar.gz', 'directory', 'tar']],
+    ['debian,tarfs', ['tar', 'tar']],
+    ['debian,tar.gz', ['tar.gz', 'tar.gz', 'tar.gz', 'tar.gz']],
+    ['debian,export', ['tar', 'tar', 'tar']],
+    ['debian,unpack', ['tar']],
     ['1g,zstd', ['fifo']],
     ['million,check', ['tar']],
     ['merge', ['']],
