@@ -102,27 +102,41 @@ const digestOf = async (file: string): Promise<string> => {
   return hash.digest('hex');
 };
 
-const rowOf = async (
-  work: Work,
-  { sources, directory, runs }: { sources: Sources; directory: string; runs: number },
-): Promise<Row> => {
+interface Setting {
+  sources: Sources;
+  directory: string;
+  runs: number;
+  /** is told the name of a peer that cannot do the work, which then is not in the row */
+  failed: (peer: string) => void;
+}
+
+const rowOf = async (work: Work, { sources, directory, runs, failed }: Setting): Promise<Row> => {
   const { layer, form, made, task } = work;
   const at = path.join(directory, 'run');
   rmSync(at, { recursive: true, force: true });
   const source = form && form !== 'fifo' ? await sources.stored(layer, form) : '';
   if (source) await warm(source);
   const place = await prepared(work, source, at);
-  const sides = [{ name: '', command: work.ours }, ...work.peers].map((side, i) => ({
+  const [ours, ...others] = [{ name: '', command: work.ours }, ...work.peers].map((side, i) => ({
     ...side,
     out: path.join(at, `out-${i}`),
     costs: [] as Cost[],
   }));
+  const failures = new Set<string>();
   for (let i = 0; i < runs; i++) {
-    for (const { command, out, costs } of sides) {
-      costs.push(await done(command, { ...place, out }, work, sources));
+    for (const side of [ours!, ...others]) {
+      const { name, command, out, costs } = side;
+      if (failures.has(name)) continue;
+      try {
+        costs.push(await done(command, { ...place, out }, work, sources));
+      } catch (error) {
+        if (side === ours) throw error;
+        failures.add(name);
+        failed(name);
+      }
     }
   }
-  const [ours, ...theirs] = sides;
+  const theirs = others.filter(({ name }) => !failures.has(name));
   const row: Row = {
     layer: layer.name,
     form: form ?? '',
@@ -164,7 +178,8 @@ const main = async (): Promise<void> => {
         process.stderr.write(`${name} …\n`);
         const most = Math.min(RUNS, layer.mostRuns ?? RUNS);
         try {
-          rows.push(await rowOf(work, { sources, directory, runs: runs ?? most }));
+          const failed = (peer: string): void => void skipped.push(`${name}: ${peer} failed`);
+          rows.push(await rowOf(work, { sources, directory, runs: runs ?? most, failed }));
         } catch (error) {
           // the other rows have taken long: they must not be lost with this one
           const text = `${name} failed: ${(error as Error).message.split('\n')[0]}`;

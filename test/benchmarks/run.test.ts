@@ -69,6 +69,20 @@ t.test('a row beside a peer', { skip }, t => {
   t.end();
 });
 
+t.test('a peer that fails is left out of the row', { skip }, t => {
+  const peer = path.join(temporaryDirectory(t), 'peer');
+  fs.writeFileSync(peer, '#!/bin/sh\n[ "$1" = --version ] && echo Version: v0\n', { mode: 0o755 });
+  const ran = spawnSync(
+    process.execPath,
+    [RUN, '--only', 'debian,unpack', '--runs', '2', '--scale', '0.002'],
+    { env: { ...process.env, ...ALONE, NYDUS_IMAGE: peer }, encoding: 'utf8' },
+  );
+  t.equal(ran.status, 0, ran.stderr);
+  t.match(ran.stdout, /^- skipped: debian tar unpack: nydus-image failed$/m);
+  t.match(ran.stdout, /^\| debian \| tar \| unpack \|[^a-z]*$/m, 'a row without a peer');
+  t.end();
+});
+
 t.test('a wrong option', t => {
   const ran = spawnSync(process.execPath, [RUN, '--runs', '0'], { encoding: 'utf8' });
   t.equal(ran.status, 2);
