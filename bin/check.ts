@@ -1,4 +1,4 @@
-/** Verifies a bootstrap and, where its blobs are at hand, everything that they hold. */
+/** Verifies a bootstrap and, if its blobs are available, everything in them. */
 import { pipeline } from 'node:stream/promises';
 import { Writable } from 'node:stream';
 import type { BlobRecord, Bootstrap } from '../lib/bootstrap.js';
@@ -25,20 +25,20 @@ import { TextBuffer, type CommandIo } from './io.js';
 import { openImage, type Image } from './open-image.js';
 
 export interface CheckOptions {
-  /** a bootstrap, or a blob that has it inlined */
+  /** a bootstrap, or a blob with one inlined */
   bootstrap: string;
-  /** blobs by id: their data are read and compared with the bootstrap */
+  /** directory of blobs, named by their ids: their data are compared with the bootstrap */
   blobDir?: string;
-  /** configuration file; its blobs are read where it turns validation on */
+  /** configuration file; the blobs it leads to are read if it turns validation on */
   config?: string;
-  /** a storage of blobs: their data are read too */
+  /** a storage of blobs, whose data are read too */
   backend?: BackendValues;
   verbose?: boolean;
-  /** data inlined beside the bootstrap are read too; true unless given */
+  /** blobs of `config`, and data beside an inlined bootstrap, may be read; default: true */
   blobsAccessible?: boolean;
 }
 
-/** What `--output-json` writes of a loaded image. */
+/** What `--output-json` writes about a loaded image. */
 export interface ImageResult {
   bootstrap: string;
   blobs: string[];
@@ -52,7 +52,7 @@ export const check = async (options: CheckOptions, io: CommandIo): Promise<Image
   const { bootstrap } = image;
   io.log.info(loadedText(bootstrap));
   await prepareDigests();
-  // all is looked at before anything is printed, but not kept
+  // everything is verified before anything is printed; nothing is kept in between
   for (const visit of verify(bootstrap)) void visit;
   const place = await blobPlace(options, image);
   if (place) await checkData(image, place, io);
@@ -77,7 +77,7 @@ export const imageResult = (path: string, bootstrap: Bootstrap): ImageResult => 
   compressor: bootstrap.compressor,
 });
 
-/** Where blobs are to be read from, if at all. */
+/** Where to read blobs from; undefined if they are not to be read. */
 const blobPlace = async (
   { blobDir, config, backend, blobsAccessible = true }: CheckOptions,
   { inlined, path }: Image,
@@ -114,7 +114,8 @@ const checkData = async (image: Image, place: BlobPlace, { log }: CommandIo): Pr
         if (source) tables.set(blob.index, source);
         else missing('tables');
       }
-      // chunks of a gzip layer cannot be found without; the file that has them inlined is no layer
+      // chunks of a gzip layer cannot be found without its tables; the file with the inlined
+      // bootstrap is neither a layer nor an external blob
       const isReadable = tables.has(blob.index) || !(blob.features & BlobFeature.ZRAN);
       const isHere = !isElsewhere || place.blobFile !== image.path;
       const source = isReadable && isHere ? await ifThere(openBlob(blob, place)) : undefined;
@@ -152,7 +153,7 @@ const checkData = async (image: Image, place: BlobPlace, { log }: CommandIo): Pr
   }
 };
 
-/** What could be opened; undefined if there is no such file. */
+/** What `opening` opens; undefined if there is no such file. */
 const ifThere = async (opening: Promise<RandomBytes>): Promise<RandomBytes | undefined> => {
   try {
     return await opening;
@@ -162,7 +163,7 @@ const ifThere = async (opening: Promise<RandomBytes>): Promise<RandomBytes | und
   }
 };
 
-/** A layer, or an external blob, is all data: it has to be as long as the image says. */
+/** A layer or an external blob is nothing but data: its size must be what the image says. */
 const checkSize = ({ id, compressedSize }: BlobRecord, { size }: RandomBytes): void => {
   if (size === compressedSize) return;
   throw new RafsError('MISMATCH', `it has ${size} bytes, not ${compressedSize}`, {
@@ -170,7 +171,7 @@ const checkSize = ({ id, compressedSize }: BlobRecord, { size }: RandomBytes): v
   });
 };
 
-/** Why the data of such a blob cannot be verified. */
+/** Why the data of a blob cannot be verified; undefined if they can. */
 const unreadable = (features: number): string | undefined => {
   if (features & BlobFeature.TARFS) return 'there are no digests of a tar';
   return undefined;

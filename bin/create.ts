@@ -1,4 +1,4 @@
-/** create: a layer from a directory or a tar. */
+/** create: builds a layer from a directory or a tar. */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -42,7 +42,7 @@ import { readPatterns } from './read-patterns.js';
 
 type CreateInvocation = Extract<Invocation, { command: 'create' }>;
 
-/** Builds a layer. Whatever goes wrong, nobody is left waiting at a FIFO that was named. */
+/** Builds a layer. Whatever goes wrong, no peer is left waiting at a FIFO that was named. */
 export const create = async (
   { values, explicit, positionals }: CreateInvocation,
   context: CommandContext,
@@ -96,7 +96,7 @@ const kindOf = (target: string): PathKind => {
   return stat.isCharacterDevice() ? 'char' : 'other';
 };
 
-/** What is written when all is done must not fail only then. Fails as the system does. */
+/** Checks early that a file can be written at the end. Fails with the system's error. */
 const checkTarget = (target: string): void => {
   const there = fs.statSync(target, { throwIfNoEntry: false });
   if (there?.isDirectory())
@@ -104,7 +104,7 @@ const checkTarget = (target: string): void => {
   else fs.accessSync(there ? target : path.dirname(target), fs.constants.W_OK);
 };
 
-/** What is said of external files; undefined where none are looked for. */
+/** The attributes of external files; undefined if the build does not look for such files. */
 const readAttributes = (
   { paths: { attributes: file }, source }: BuildOptions,
   warn: (message: string) => void,
@@ -124,7 +124,7 @@ const readAttributes = (
 const targetsOf = (build: BuildOptions): Targets => {
   const { paths, features, source } = build;
   const { blobDir, blobCacheDir, bootstrap, externalBlob } = paths;
-  const directory = blobDir ?? '.'; // planBuild has seen that it is there where it is needed
+  const directory = blobDir ?? '.'; // planBuild ensures that it is given if needed
   const at = (file: string | undefined) => (file === undefined ? { directory } : { path: file });
   return {
     ...(blobCacheDir === undefined
@@ -143,19 +143,19 @@ const targetsOf = (build: BuildOptions): Targets => {
 };
 
 const blobTarget = ({ mode, source, paths: { blob, blobDir = '.' } }: BuildOptions): Target => {
-  if (source === 'toc') return { discard: true }; // there is none
+  if (source === 'toc') return { discard: true }; // such a build makes no blob
   if (mode === 'tarfs') return { directory: blobDir, late: true };
   return blob === undefined ? { directory: blobDir } : { path: blob };
 };
 
-/** Path of the bootstrap of external files: the extension replaced, or one added. */
+/** Path of the bootstrap of external files: that of the bootstrap, with extension .external. */
 const externalOf = (bootstrap: string | undefined): string | undefined => {
   if (bootstrap === undefined) return undefined;
   const { dir, name } = path.parse(bootstrap);
   return path.join(dir, `${name}.external`);
 };
 
-/** What a layer is read from: a tar front to back or by its headers, or a directory. */
+/** What a layer is read from: a tar, front to back or by its headers, or a directory. */
 type Input = Source | TarScan | DirWalk;
 
 const openInput = (
@@ -175,7 +175,7 @@ const openInput = (
   return (build.mode === 'tarfs' && openScan(source, !build.blobId)) || openSource(source);
 };
 
-/** A plain tar in a regular file, read for its entries, and its digest; undefined if it is none. */
+/** Opens a plain tar in a regular file for its entries and digest; undefined for other sources. */
 const openScan = (source: string, hashed: boolean): TarScan | undefined => {
   if (isStdin(source) || kindOf(source) !== 'file') return undefined;
   const scan = openTarScan(source, { hashed });
@@ -184,7 +184,7 @@ const openScan = (source: string, hashed: boolean): TarScan | undefined => {
   return undefined;
 };
 
-/** What a build builds on, beside its source. */
+/** What a build builds on besides its source. */
 interface Base {
   lower?: LowerImage;
   dict?: ChunkDict;
@@ -207,7 +207,7 @@ const openBase = async (build: BuildOptions): Promise<Base> => {
   };
 };
 
-/** What makes a layer of a tar, by the mode. */
+/** Pipelines that make a layer from a tar, by mode. */
 const FROM_TAR = { native: nativeFromTar, zran: referenceFromTar, tarfs: tarfsFromTar } as const;
 
 const runBuild = async (
@@ -239,7 +239,7 @@ const runBuild = async (
       encrypted: build.encrypt,
       secret: build.encrypt ? newSecret() : undefined,
       prefetch: build.prefetchPolicy === 'fs' ? prefetch : [],
-      // the data of a tar come as they are, and not what is wanted first
+      // the data of a tar stay in its order, so what is wanted first cannot be put first
       readahead: build.prefetchPolicy === 'blob' && build.source === 'dir' ? prefetch : [],
       external: build.source === 'dir',
       directory: build.paths.blobDir ?? spoolDirectory(build.paths.blob ?? '-'),
@@ -250,7 +250,7 @@ const runBuild = async (
     if (build.source === 'toc') {
       stages = await referenceFromStargzToc({
         ...options,
-        blobId: build.blobId!, // planBuild has seen that there is one, and a size
+        blobId: build.blobId!, // planBuild requires it, and the size
         blobSize: build.blobDataSize!,
         warn: message => log.warn(message),
       });
@@ -280,7 +280,7 @@ const report = (
   writer: ArtifactWriter,
   info: (text: string) => void,
 ): void => {
-  const { blobs, externalBlobs = [], blobSize } = writer.image!; // the finalizer's last part
+  const { blobs, externalBlobs = [], blobSize } = writer.image!; // from the finalizer's last part
   const { bootstrap, external } = writer.paths;
   if (build.paths.outputJson !== undefined) {
     const result = {

@@ -16,7 +16,7 @@ import { releaseFifos } from './release-fifos.js';
 const parse = (argv: readonly string[], prog: string): Invocation | Printout => {
   const names = new Set([...Object.keys(COMMANDS), ...Object.keys(GROUPS), 'help']);
   const asks = argv.some(arg => names.has(arg) || /^(?:-h|--help|-V|--version)$/.test(arg));
-  // under its other name the program behaves like the one of that name
+  // under the name nydus-image the program behaves like that one
   if (asks || prog === 'nydus-image') return parseCommandLine(argv, prog);
   if (tty.isatty(0)) return parseCommandLine(argv.length === 0 ? ['--help'] : argv, prog);
   if (tty.isatty(1)) {
@@ -25,16 +25,16 @@ const parse = (argv: readonly string[], prog: string): Invocation | Printout => 
   return parseCommandLine([...PIPE_ARGV, ...argv], prog);
 };
 
-/** Resolves when standard output has room again, so that a slow reader holds us back. */
+/** Resolves when standard output has taken the text, so that a slow reader slows us down. */
 const print = (text: string): Promise<void> =>
   new Promise((resolve, reject) => {
     process.stdout.write(text, error => (error ? reject(error) : resolve()));
   });
 
-/** Bytes that may be allocated between two collections of garbage. */
+/** Bytes that may be allocated between garbage collections. */
 const COLLECT_EVERY = 0x600000;
 
-/** How long a command that was stopped may take to clean up. */
+/** How long a stopped command may take to clean up. */
 const GRACE_MS = 1000;
 
 const fail = (text: string): void => {
@@ -50,10 +50,10 @@ const main = async (): Promise<number> => {
   const stop = new AbortController();
   let stopped = 0;
   const onSignal = (signal: NodeJS.Signals, number: number) => (): void => {
-    if (stopped) process.exit(stopped); // asked twice
+    if (stopped) process.exit(stopped); // the second signal
     stopped = 128 + number;
     stop.abort(new Error(`stopped by ${signal}`));
-    // one that does not look at the signal, or waits for a peer: files go with the process
+    // for commands that ignore the signal or wait for a peer; files are removed on exit
     setTimeout(() => {
       fail(lineOf(stop.signal.reason));
       process.exit(stopped);

@@ -127,7 +127,7 @@ const wholeNumber = (low: number, high: number): NumberRule => ({
 
 export const COMMANDS = {
   create: {
-    about: 'Build a layer from a directory, a tar or a gzipped tar',
+    about: 'Build a layer from a directory or a tar (plain, gzip or zstd)',
     positional: {
       name: 'SOURCE',
       required: true,
@@ -231,12 +231,12 @@ export const COMMANDS = {
       workers: {
         number: wholeNumber(0, 256),
         defaultText: 'processors less one',
-        about: 'Threads that compress beside the main thread. The result is the same',
+        about: 'Threads that compress beside the main thread; the result does not depend on it',
       },
     },
   },
   merge: {
-    about: 'Lay bootstraps over each other into one',
+    about: 'Combine the bootstraps of layers into one',
     positional: {
       name: 'SOURCE',
       many: true,
@@ -263,7 +263,7 @@ export const COMMANDS = {
     },
   },
   check: {
-    about: 'Verify a bootstrap and say which blobs it needs',
+    about: 'Verify a bootstrap, and its blobs if given, and list the blobs it needs',
     positional: BOOTSTRAP_ARGUMENT,
     options: {
       bootstrap: BOOTSTRAP_OPTION,
@@ -275,7 +275,7 @@ export const COMMANDS = {
     },
   },
   inspect: {
-    about: 'Look into a bootstrap, by prompt or with one request',
+    about: 'Look inside a bootstrap, at a prompt or with one request',
     positional: BOOTSTRAP_ARGUMENT,
     options: {
       bootstrap: BOOTSTRAP_OPTION,
@@ -289,22 +289,25 @@ export const COMMANDS = {
     },
   },
   stat: {
-    about: 'Count and measure what bootstraps hold, and what they share',
+    about: 'Show counts and sizes of bootstraps, and what they share',
     options: {
       bootstrap: { short: 'B', about: 'Bootstrap to look at' },
-      'blob-dir': { short: 'D', about: 'Directory of bootstraps to look at' },
+      'blob-dir': {
+        short: 'D',
+        about: 'Directory of bootstraps to look at: its files without an extension',
+      },
       target: { short: 'T', about: 'Bootstrap to compare with the others' },
       config: CONFIG,
       digester: {
         values: ['blake3', 'sha256'],
         default: 'blake3',
-        about: 'Only chunks named so are taken for shared',
+        about: 'Digest by which chunks must be named to count as shared',
       },
       'output-json': OUTPUT_JSON,
     },
   },
   unpack: {
-    about: 'Make a tar of a bootstrap and its blobs',
+    about: 'Turn a bootstrap and its blobs back into a tar',
     positional: BOOTSTRAP_ARGUMENT,
     options: {
       bootstrap: BOOTSTRAP_OPTION,
@@ -319,7 +322,7 @@ export const COMMANDS = {
     },
   },
   export: {
-    about: 'Make a disk image of a bootstrap and its blobs',
+    about: 'Make a disk image from a bootstrap and its blobs',
     options: {
       block: { flag: true, required: true, about: 'Make an image for a block device' },
       bootstrap: { short: 'B', requires: ['localfs-dir'], about: 'Bootstrap of the image' },
@@ -339,7 +342,7 @@ export const COMMANDS = {
       compressor: {
         values: ['none', 'lz4', 'zstd'],
         default: 'none',
-        about: 'Compress as EROFS does, instead of laying data where the bootstrap maps them',
+        about: 'Make a single image with EROFS compression instead of mapping blobs',
       },
       threads: {
         number: {
@@ -349,7 +352,7 @@ export const COMMANDS = {
           outside: value => `invalid thread number ${value}, valid range: [1-1024]`,
         },
         default: '4',
-        about: 'Threads that work on the image; at most 32 do',
+        about: 'Threads that work on the image, at most 32',
       },
       verity: {
         flag: true,
@@ -360,7 +363,7 @@ export const COMMANDS = {
     },
   },
   nbd: {
-    about: 'Serve the disk image of a bootstrap and its blobs to NBD clients, until stopped',
+    about: 'Serve the disk image of a bootstrap and its blobs to NBD clients until stopped',
     options: {
       bootstrap: { short: 'B', required: true, about: 'Bootstrap of the image' },
       'blob-dir': {
@@ -378,17 +381,17 @@ export const COMMANDS = {
       },
       port: {
         number: wholeNumber(0, 0xffff),
-        about: 'TCP port of 127.0.0.1 to listen on; 0 takes one that is free',
+        about: 'TCP port of 127.0.0.1 to listen on; 0 picks a free one',
       },
       'cache-size': {
         number: wholeNumber(0, 2 ** 40),
         default: '67108864',
-        about: 'Unpacked chunks to keep in memory, in bytes',
+        about: 'Bytes of decompressed chunks to keep in memory',
       },
     },
   },
   optimize: {
-    about: 'Collect the chunks to be prefetched in a blob of their own',
+    about: 'Copy the chunks to prefetch into a blob of their own',
     options: {
       bootstrap: { short: 'B', required: true, about: 'Bootstrap to start from' },
       'prefetch-files': { short: 'p', about: 'JSON file with the files and ranges to prefetch' },
@@ -406,16 +409,19 @@ export const COMMANDS = {
     },
   },
   compact: {
-    about: 'Rewrite blobs without what no file uses',
+    about: 'Rewrite blobs without the chunks that no file uses',
     options: {
       bootstrap: { short: 'B', required: true, about: 'Bootstrap to start from' },
       'blob-dir': {
         short: 'D',
         required: true,
-        about: 'Directory for new blobs, and with the old ones unless they are in a storage',
+        about: 'Directory for new blobs; also of the old ones unless they are in a storage',
       },
       ...BACKEND,
-      'min-used-ratio': { default: '0', about: 'Rewrite blobs of which less is used, in percent' },
+      'min-used-ratio': {
+        default: '0',
+        about: 'Rewrite blobs that are used less than this, in percent',
+      },
       'compact-blob-size': { default: '10485760', about: 'Join blobs smaller than this' },
       'max-compact-size': { default: '104857600', about: 'Largest blob made by joining' },
       'layers-to-compact': { default: '0', about: 'Do nothing if there are fewer blobs' },
@@ -434,17 +440,17 @@ export const COMMANDS = {
       name: 'SOURCE',
       many: true,
       required: true,
-      about: 'Bootstraps, each in a directory named by its image and tag',
+      about: 'Bootstraps, each in a directory named IMAGE:TAG',
     },
     options: {
       database: {
         default: 'sqlite:///home/runner/output/database.db',
-        about: 'Database that chunks are collected in, as sqlite:// and an absolute path',
+        about: 'Database to collect chunks in, as sqlite:// and an absolute path',
       },
       bootstrap: { short: 'B', about: 'File for the bootstrap of the dictionary' },
       'blob-dir': {
         short: 'D',
-        about: 'Directory for that bootstrap where --bootstrap is not given',
+        about: 'Directory for that bootstrap if --bootstrap is not given',
       },
       'prefetch-policy': PREFETCH_POLICY,
       'output-json': OUTPUT_JSON,

@@ -26,23 +26,23 @@ import type { CommandIo } from './io.js';
 import { openImage } from './open-image.js';
 
 export interface UnpackOptions {
-  /** a bootstrap, or a blob that has it inlined */
+  /** a bootstrap, or a blob with one inlined */
   bootstrap: string;
-  /** one file for every blob */
+  /** one file from which every blob is read */
   blob?: string;
   blobDir?: string;
   config?: string;
-  /** a storage, instead of these */
+  /** a storage, instead of a directory or configuration */
   backend?: BackendValues;
   /** file, FIFO, or '/dev/stdout' */
   output: string;
-  /** put a '/' before the targets of hardlinks, as nydus-image does; true unless given */
+  /** put a '/' before the targets of hardlinks, as nydus-image does; default: true */
   slashedLinks?: boolean;
 }
 
 export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<void> => {
   if (options.output === '') throw new RafsError('UNSUPPORTED', 'invalid empty --output option');
-  // first of all, so that whoever reads a FIFO sees its end if anything fails
+  // first of all, so that the reader of a FIFO sees its end if anything fails
   const output = await openOutput(options.output);
   const sources = new Map<number, RandomBytes>();
   const tables = new Map<number, RandomBytes>();
@@ -57,7 +57,7 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
         throw new RafsError('UNSUPPORTED', message, { blob: blob.id });
       }
       sources.set(blob.index, await openBlob(blob, place));
-      // chunks of a gzip layer cannot be found without
+      // chunks of a gzip layer cannot be found without its tables
       if (!(blob.features & BlobFeature.ZRAN)) continue;
       tables.set(blob.index, await openTables(blob, place, image));
     }
@@ -93,7 +93,7 @@ const blobPlace = async (
   );
 };
 
-/** @param pool that bytes may come from; told of those that are written */
+/** @param pool that bytes may come from; is told which of them have been written */
 const sink = (output: Output, pool: BufferPool): Writable =>
   new Writable({
     objectMode: true,
@@ -108,7 +108,7 @@ const sink = (output: Output, pool: BufferPool): Writable =>
     },
   });
 
-/** Names of users and groups on this machine; '' for one it does not know. */
+/** Names of users and groups on this machine; '' for ids it does not know. */
 const hostNames = () => {
   const users = namesIn('/etc/passwd');
   const groups = namesIn('/etc/group');
@@ -118,7 +118,7 @@ const hostNames = () => {
   };
 };
 
-/** Lines of `name:password:id:…`; the first name of an id counts. */
+/** Names by id, from lines of `name:password:id:…`; the first name of an id counts. */
 const namesIn = (path: string): Map<number, string> => {
   const names = new Map<number, string>();
   let text: string;

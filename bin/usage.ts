@@ -116,13 +116,13 @@ export const rootHelp = (prog: string): string => {
     .filter(([name]) => !name.includes(' '))
     .map(([name, row]) => [name, row.about] as const);
   return [
-    'Build RAFS (Nydus) container image layers, look into them and turn them back into tars\n',
+    'Build, check, inspect and unpack RAFS (Nydus) container image layers\n',
     `${usageLine(prog, undefined)}\n`,
     listText('Commands', [...direct, ...Object.entries(GROUPS), HELP_ROW]),
     optionsText(ROOT),
     wrap(
-      'Without a command, and with something other than a terminal on stdin, a tar (gzipped or ' +
-        'not) is read from stdin and a blob with its bootstrap in it is written to stdout, as with:',
+      'Without a command, unless stdin is a terminal, reads a tar (plain, gzip or zstd) from stdin ' +
+        'and writes a blob that contains its bootstrap to stdout, as with:',
       0,
     ),
     `    ${prog} ${PIPE_ARGV.join(' ')}\n`,

@@ -1,21 +1,21 @@
 /**
- * Buffers that are used over and over, for bytes that flow. One stage takes them, in the order of
- * the stream, and a later one says how far it is: what was taken before that is free again. What
- * flows then takes the same few buffers however long the stream is, and leaves nothing to collect.
+ * Buffers that are reused, for bytes that flow. One stage takes them, in stream order, and a later
+ * one reports its progress: what was taken before that point is free again. A stream of any length
+ * then uses the same few buffers, and leaves nothing to collect.
  *
- * Only for a pipeline in which nothing keeps bytes that have passed the stage that says so.
+ * Only for pipelines in which nothing keeps bytes that have passed the reporting stage.
  */
 import { allocate } from './allocate.js';
 
-/** Bytes that a pool keeps track of, where two buffers are not more. */
+/** Most bytes of taken buffers that a pool keeps track of; but always at least two buffers. */
 const HELD = 0x1000000;
 /** Joins of fewer bytes share buffers. */
 const LEAST_JOIN = 0x10000;
-/** Bytes of a buffer that they share. */
+/** Size of the buffers that they share. */
 const SHARED_JOINS = 0x40000;
 
 export class BufferPool {
-  /** bytes of every buffer */
+  /** size of every buffer */
   readonly size: number;
   readonly #free: Buffer[] = [];
   /** in the order in which they were taken */
@@ -27,17 +27,17 @@ export class BufferPool {
     this.#most = Math.max(2, Math.floor(HELD / size));
   }
 
-  /** A buffer of `size` bytes, with whatever is in them. */
+  /** A buffer of `size` bytes, not zeroed. */
   take(): Buffer {
     const buffer = this.#free.pop() ?? allocate(this.size);
     this.#taken.push(buffer);
-    // nobody has said anything for long: it is left to whoever looks at it
+    // no progress was reported for long: the oldest is left to whoever uses it
     if (this.#taken.length > this.#most) this.#taken.shift();
     return buffer;
   }
 
   /**
-   * Nothing will look any more at what was taken before the buffer that `bytes` are a view of. Does
+   * Reports that buffers taken before the one that `bytes` are a view of are no longer used. Does
    * nothing for a view of something else.
    */
   reached(bytes: Buffer): void {
@@ -47,20 +47,20 @@ export class BufferPool {
     if (at > 0) this.#free.push(...taken.splice(0, at));
   }
 
-  /** Whether these bytes are a view of a buffer that is taken. */
+  /** Whether these bytes are a view of a taken buffer. */
   has(bytes: Buffer): boolean {
     return this.#taken.some(buffer => buffer.buffer === bytes.buffer);
   }
 
-  /** No more will be taken: lets go of the buffers, which are left to whoever looks at them. */
+  /** Call it when no more will be taken: drops the buffers, even those still in use. */
   clear(): void {
     this.#free.length = this.#taken.length = 0;
   }
 }
 
 /**
- * Copies of bytes in the buffers of a pool, one behind another: a buffer is taken when what comes
- * next does not fit the one before it.
+ * Copies of bytes in the buffers of a pool, one after another: another buffer is taken when the
+ * next copy does not fit.
  */
 export class PooledCopies {
   readonly #pool: BufferPool;
@@ -71,7 +71,7 @@ export class PooledCopies {
     this.#pool = pool;
   }
 
-  /** Memory for copies in whatever order: `size` bytes of one buffer, no more than it has. */
+  /** Memory for the caller to fill: `size` bytes of one buffer, no more than a buffer has. */
   room(size: number): Buffer {
     if (size > this.#pool.size) throw new RangeError(`${size} bytes are over ${this.#pool.size}`);
     if (!this.#buffer || this.#used + size > this.#buffer.length) {
@@ -82,7 +82,7 @@ export class PooledCopies {
     return this.#buffer.subarray(this.#used - size, this.#used);
   }
 
-  /** A copy of bytes that are no more than a buffer of the pool. */
+  /** A copy of bytes that fit a buffer of the pool. */
   copyOf(bytes: Buffer): Buffer {
     const copy = this.room(bytes.length);
     bytes.copy(copy);
@@ -91,27 +91,27 @@ export class PooledCopies {
 }
 
 /**
- * The bytes of a source on their way to where they are copied for the last time: pieces as they
- * come, and joins of those that belong together.
+ * Memory for the bytes of a source until they are copied for the last time: pieces as they come,
+ * and joins of pieces that belong together.
  */
 export class Flow {
   readonly #pieces: readonly BufferPool[];
   readonly #joins: BufferPool;
   readonly #smallJoins = new BufferPool(SHARED_JOINS);
   readonly #small = new PooledCopies(this.#smallJoins);
-  /** the last piece that is in a join, by the memory of a join that has its own */
+  /** the last piece in a join, by the memory of the join; only if that is not shared */
   readonly #lastOf = new WeakMap<ArrayBufferLike, Buffer>();
 
   /**
-   * @param pieces what pieces are from: each of the pools in the order of the stream
-   * @param joinSize bytes of the largest join
+   * @param pieces pools that pieces come from, each in stream order
+   * @param joinSize size of the largest join
    */
   constructor(pieces: readonly BufferPool[], joinSize: number) {
     this.#pieces = pieces;
     this.#joins = new BufferPool(joinSize);
   }
 
-  /** A buffer of `size` bytes for a join, whose last bytes are those of `last`. */
+  /** A buffer for a join of `size` bytes; `last` is the last piece in it. */
   join(size: number, last: Buffer): Buffer {
     if (size < LEAST_JOIN) return this.#small.room(size);
     const buffer = this.#joins.take();
@@ -119,7 +119,7 @@ export class Flow {
     return buffer.subarray(0, size);
   }
 
-  /** What came before these bytes, pieces and joins, is of no use any more. */
+  /** Reports that pieces and joins that came before these bytes are no longer used. */
   reached(bytes: Buffer): void {
     const last = this.#lastOf.get(bytes.buffer) ?? bytes;
     for (const pool of this.#pieces) pool.reached(last);
@@ -127,7 +127,7 @@ export class Flow {
     this.#smallJoins.reached(bytes);
   }
 
-  /** All has come: lets go of the buffers. */
+  /** Call it when everything has come: drops the buffers. */
   clear(): void {
     for (const pool of this.#pieces) pool.clear();
     this.#joins.clear();

@@ -1,20 +1,20 @@
-/** What a buffer takes besides its bytes, about. */
+/** About how many bytes a buffer takes besides its content. */
 export const BUFFER_SIZE = 0x100;
 
 /**
- * Buffers by number, those used last: what was not used for longest goes when they take more memory
- * than `limit`. One that takes more than that is not kept.
+ * The buffers used last, by number. When they take more memory than `limit`, those not used for
+ * longest are dropped; a buffer that alone takes more is not kept.
  */
 export class ByteCache {
   readonly limit: number;
   #size = 0;
-  #buffers = new Map<number, Buffer>(); // in the order of their use
+  #buffers = new Map<number, Buffer>(); // the most recently used last
 
   constructor(limit: number) {
     this.limit = limit;
   }
 
-  /** Bytes held, with those that each buffer takes besides. */
+  /** Bytes held, including BUFFER_SIZE for each buffer. */
   get size(): number {
     return this.#size;
   }
@@ -27,7 +27,7 @@ export class ByteCache {
     return found;
   }
 
-  /** @param bytes memory of its own: a view would keep alive what it is a view of */
+  /** @param bytes should have their own memory: a view keeps all memory of its buffer alive */
   set(key: number, bytes: Buffer): void {
     this.#remove(key);
     if (bytes.length + BUFFER_SIZE > this.limit) return;

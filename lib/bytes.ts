@@ -7,20 +7,20 @@ export const alignUp = (value: number, unit: number): number => Math.ceil(value 
 /** The largest multiple of `unit` that is at most `value`. */
 export const alignDown = (value: number, unit: number): number => Math.floor(value / unit) * unit;
 
-/** Copies all of `bytes` to or from shared memory: `copy` and `set` take twice as long for that. */
+/** Copies all of `bytes` to or from shared memory, where `copy` and `set` take twice as long. */
 export const copyShared = (target: Buffer, at: number, bytes: Buffer): void => {
   if (bytes.length > 0) target.fill(bytes, at, at + bytes.length);
 };
 
-/** Bytes first in, first out, in whatever pieces; taking joins pieces only when it must. */
+/** A first-in, first-out queue of bytes in pieces of any size, which are joined only if need be. */
 export class ByteQueue {
   #pieces: Buffer[] = [];
   #head = 0; // index of the first piece still in use
-  #start = 0; // first byte still in use of that piece
+  #start = 0; // first byte of that piece still in use
   #length = 0;
   readonly #join: (size: number, last: Buffer) => Buffer;
 
-  /** @param join makes the buffer that pieces are joined in, the last of which it is told */
+  /** @param join makes a buffer to join pieces in; `last` is the last of these */
   constructor(join: (size: number, last: Buffer) => Buffer = allocate) {
     this.#join = join;
   }
@@ -35,7 +35,7 @@ export class ByteQueue {
     this.#length += bytes.length;
   }
 
-  /** Removes and returns `size` bytes: a view where one piece has them all, else a copy. */
+  /** Removes and returns `size` bytes: a view if one piece has them all, else a copy. */
   take(size: number): Buffer {
     if (size > this.#length) throw new RangeError(`${size} bytes of ${this.#length}`);
     if (size === 0) return Buffer.alloc(0);
@@ -57,13 +57,13 @@ export class ByteQueue {
     return joined;
   }
 
-  /** Like take, but at most what the first piece still holds: never copies. */
+  /** Like `take`, but returns at most what the first piece still holds, so it never copies. */
   takeSome(most: number): Buffer {
     const first = this.#pieces[this.#head];
     return first ? this.take(Math.min(most, first.length - this.#start)) : Buffer.alloc(0);
   }
 
-  /** The piece that has a byte, by its place in the queue. */
+  /** The piece that has the byte at this place in the queue. */
   #pieceAt(place: number): Buffer {
     let index = this.#head;
     let rest = place + this.#start;

@@ -1,9 +1,9 @@
 /**
- * The names of chunks: an ordinal for each distinct digest, in the order of the stream, and whether
- * the image, the image below it or a chunk dictionary has that chunk already.
+ * The names of chunks: an ordinal for each distinct digest, in stream order, and whether the image,
+ * the image below it or a chunk dictionary already has the chunk.
  *
- * Holds digest and size of every distinct chunk, about 50 bytes each, those of the image below among
- * them; and four bytes for every chunk of a chunk dictionary.
+ * Holds the digest and size of every distinct chunk, including those of the image below, in about
+ * 50 bytes each, and four bytes for every chunk of a chunk dictionary.
  */
 import { ChunkDict } from './chunk-dict.js';
 import { digesterName, type Digester } from './digest.js';
@@ -16,14 +16,14 @@ export interface ChunkNamesOptions {
   algorithm: Digester;
   /** the image that this layer is laid over: its chunks have the first ordinals */
   lower?: LowerImage | undefined;
-  /** chunks that are stored elsewhere; it is asked first */
+  /** chunks that are stored elsewhere; looked up first */
   dict?: ChunkDict | undefined;
 }
 
 export class ChunkNames {
   readonly algorithm: Digester;
   readonly #dict: ChunkDict;
-  /** by row of the dictionary: the ordinal of the chunk, plus one */
+  /** by row of the dictionary: the ordinal of the chunk, plus one; 0 if it has none */
   readonly #ordinals: Uint32Array;
   #seen: DigestIndex;
 
@@ -34,7 +34,7 @@ export class ChunkNames {
     this.#seen = lower ? knownChunks(lower, algorithm) : new DigestIndex();
   }
 
-  /** Names the next chunk of the stream: it becomes a named one, field by field. */
+  /** Names the next chunk of the stream, in place. */
   name(chunk: HashedChunk): NamedChunk {
     const named = chunk as NamedChunk;
     const { digest, uncompressedSize: size } = chunk;
@@ -57,7 +57,7 @@ export class ChunkNames {
     return named;
   }
 
-  /** The digests that there are before the first chunk of the stream, and how many they are at most. */
+  /** The digests known before the first chunk of the stream, and how many there are at most. */
   get before(): { count: number; digests: Iterable<Buffer> } {
     const seen = this.#seen;
     const { chunks } = this.#dict;
@@ -68,7 +68,7 @@ export class ChunkNames {
     return { count: seen.count + chunks.count, digests: digests() };
   }
 
-  /** All chunks were named: what is to come takes memory of its own. */
+  /** Call it when all chunks are named: what follows needs the memory. */
   clear(): void {
     this.#seen = new DigestIndex();
   }
@@ -77,8 +77,8 @@ export class ChunkNames {
 const NO_DICT = new ChunkDict([]);
 
 /**
- * The chunks of an image by their rows. Those of blobs with another digest algorithm are never
- * found; of two with one digest it is the first that files use.
+ * The chunks of an image, with their rows as ordinals. Those of blobs with another digest algorithm
+ * are never found; among those with equal digests, the one that files use first is.
  */
 const knownChunks = ({ bootstrap, tree, chunks, blobs }: LowerImage, algorithm: Digester) => {
   const known = new DigestIndex();

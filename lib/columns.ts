@@ -1,12 +1,12 @@
 /**
- * Growing columns of numbers and bytes. A layer may have a million inodes and chunks: held as
- * objects they take gigabytes, held as columns about a hundred bytes each.
+ * Growing columns of numbers and bytes. A layer may have a million inodes and chunks: as objects
+ * they would take gigabytes, as columns they take about a hundred bytes each.
  */
 import { account } from './allocate.js';
 
 type Numbers = Uint8Array | Uint16Array | Uint32Array | Float64Array;
 
-/** A typed array that grows by half. Read and write `data` directly below `length`. */
+/** A typed array that grows by half. `data` may be read and written directly, below `length`. */
 export class Column<A extends Numbers> {
   data: A;
   length = 0;
@@ -34,7 +34,7 @@ export class Column<A extends Numbers> {
   }
 }
 
-/** Bytes appended one after another, found again by offset and size. */
+/** Bytes appended one after another, and found by offset and size. */
 export class ByteArena {
   #bytes = Buffer.allocUnsafeSlow(4096);
   #length = 0;
@@ -57,13 +57,13 @@ export class ByteArena {
     return at;
   }
 
-  /** Copies a run to an offset of `target`. Most are short: to make a view would take longer. */
+  /** Copies a run to an offset of `target`. Most are short: making a view would take longer. */
   copy(at: number, size: number, target: Buffer, to: number): void {
     const bytes = this.#bytes;
     for (let i = 0; i < size; i++) target[to + i] = bytes[at + i]!;
   }
 
-  /** The first four bytes of a run as a number that is in their order. */
+  /** The first four bytes of a run, as a number that sorts as they do. */
   start(at: number): number {
     const bytes = this.#bytes;
     const low = (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
@@ -118,11 +118,11 @@ export class ByteArena {
 }
 
 /**
- * A hash table of row numbers; rows and their keys live elsewhere. Numbers only, no objects: 12 to 24
- * bytes a row.
+ * A hash table of row numbers; rows and their keys are kept elsewhere. It has numbers and no
+ * objects: 12 to 24 bytes per row.
  */
 export class RowIndex {
-  // pairs: row + 1, where 0 is free and -1 was removed; and the hash, so that few rows are looked at
+  // pairs of row + 1 (0: free, -1: removed) and the hash, so that few rows need to be compared
   #slots = new Int32Array(2048);
   #used = 0;
 
@@ -139,7 +139,7 @@ export class RowIndex {
   }
 
   add(hash: number, row: number): void {
-    // two thirds are filled at most
+    // at most two thirds are in use
     if ((this.#used + 1) * 3 > this.#slots.length) this.#grow();
     this.#put(hash | 0, row + 1);
   }

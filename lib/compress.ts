@@ -1,8 +1,8 @@
 /**
- * Compressors by name. A chunk is kept compressed only where that makes it strictly smaller.
+ * Compressors by name. A chunk is only kept compressed if that makes it strictly smaller.
  *
- * zstd must give the bytes of libzstd 1.5.6's one-shot call at level 3, as nydus-image does:
- * streaming encoders and other versions give others.
+ * zstd must produce the bytes of libzstd 1.5.6's one-shot call at level 3, as nydus-image does:
+ * streaming encoders and other versions produce others.
  */
 import { createRequire } from 'node:module';
 import { allocate, sharedRoom, type Room } from './allocate.js';
@@ -13,7 +13,7 @@ import { zstdFramesOf } from './zstd-frames.js';
 
 const require = createRequire(import.meta.url);
 
-/** Compressors and their numbers on disk. gzip belongs to layers that are only referenced. */
+/** Compressors and their numbers on disk. Only layers that are referenced use gzip. */
 export const COMPRESSORS = { none: 0, lz4_block: 1, gzip: 2, zstd: 3 } as const;
 export type Compressor = keyof typeof COMPRESSORS;
 
@@ -25,17 +25,17 @@ export const compressorName = (id: number): Compressor => {
 };
 
 const ZSTD_LEVEL = 3;
-/** Room for what is compressed that is kept for the next time. */
+/** Largest output buffer that is kept for the next call. */
 const MOST_KEPT = 0x400000;
 const ZSTD_MAGIC = 0xfd2fb528;
 
 interface Zstd {
-  /** false where the bytes are not those of libzstd 1.5.6 */
+  /** false if the compressed bytes are not those of libzstd 1.5.6 */
   readonly exact: boolean;
   compress(bytes: Uint8Array): Buffer;
-  /** Into `out`, which has room for `compressBound`; returns the size. */
+  /** Compresses into `out`, which has room for `compressBound` bytes; returns the size. */
   compressInto(out: Uint8Array, bytes: Uint8Array): number;
-  /** Into `out`, as far as it goes; returns the size. */
+  /** Decompresses into `out`; returns the size. Fails if `out` has not enough room. */
   decompressInto(out: Buffer, bytes: Buffer): number;
 }
 
@@ -51,7 +51,7 @@ const nativeZstd = (): Zstd => {
     compress(bytes) {
       const bound = compressBound(bytes.length);
       if (bound > MOST_KEPT) {
-        // most of it is never touched: it takes as much memory as what comes out
+        // most of it is never touched, so it takes no more memory than the output
         const out = allocate(bound);
         return out.subarray(0, encoder.compress(out, bytes, ZSTD_LEVEL));
       }
@@ -63,7 +63,7 @@ const nativeZstd = (): Zstd => {
   };
 };
 
-/** How many bytes a zstd frame says it holds, if it says so (RFC 8878, 3.1.1.1). */
+/** How many bytes a zstd frame says it decompresses to, if it does (RFC 8878, 3.1.1.1). */
 const frameContentSize = (frame: Buffer): number | undefined => {
   const descriptor = frame[4] ?? 0;
   const singleSegment = (descriptor & 0x20) !== 0;
@@ -90,7 +90,7 @@ const wasmZstd = async (): Promise<Zstd> => {
       let done = 0;
       for (const frame of zstdFramesOf(bytes)) {
         const left = out.length - done;
-        // the package allocates what the frame says it holds
+        // the package allocates as much as the frame states
         const stated = frameContentSize(frame) ?? left;
         if (stated > left) throw new RafsError('CORRUPT', `zstd: over ${out.length} bytes`);
         const part = wasm.decompress(frame, { defaultHeapSize: stated });
@@ -103,14 +103,14 @@ const wasmZstd = async (): Promise<Zstd> => {
   };
 };
 
-/** Makes `compress` and `decompress` ready; says whether zstd's bytes are the reference's. */
+/** Makes `compress` and `decompress` ready; tells whether zstd produces the reference's bytes. */
 export const prepareCompressors = async (): Promise<{ exact: boolean }> => {
   preparing ??= loadZstd();
   zstd = await preparing;
   return { exact: zstd.exact };
 };
 
-/** One for all callers: the wasm package breaks when it is initialised a second time. */
+/** One for all callers: the wasm package breaks if it is initialised twice. */
 let preparing: Promise<Zstd> | undefined;
 
 const loadZstd = async (): Promise<Zstd> => {
@@ -126,7 +126,7 @@ const ready = (): Zstd => {
   return zstd;
 };
 
-/** The compressed bytes where they are strictly fewer, else undefined: keep the input as it is. */
+/** The compressed bytes if they are strictly fewer, else undefined: keep the input as it is. */
 export const compress = (compressor: Compressor, bytes: Buffer): Buffer | undefined => {
   if (compressor === 'none' || bytes.length === 0) return undefined;
   if (compressor === 'gzip') throw new Error('gzip is read, not written');
@@ -134,15 +134,15 @@ export const compress = (compressor: Compressor, bytes: Buffer): Buffer | undefi
   return packed.length < bytes.length ? packed : undefined;
 };
 
-/** A zstd frame, also where it is larger than the bytes: decoders take several for one. */
+/** A zstd frame, even if it is larger than the bytes; decoders accept several in a row. */
 export const zstdFrame = (bytes: Buffer): Buffer => ready().compress(bytes);
 
-/** What the compressed form of `size` bytes may take at most, with any compressor. */
+/** Most bytes that the compressed form of `size` bytes may take, with any compressor. */
 export const compressBound = (size: number): number => size + (size >> 7) + 0x100;
 
 /**
- * The same into `out` at `at`, where `compressBound` bytes have room: the stored size, or 0 where
- * it is not smaller. Allocates nothing that has to be collected.
+ * Like `compress`, but into `out` at `at`, where there is room for `compressBound` bytes: returns
+ * the stored size, or 0 if it is not smaller. Native zstd and lz4 leave nothing to collect.
  */
 export const compressInto = (
   compressor: Compressor,
@@ -159,9 +159,9 @@ export const compressInto = (
 };
 
 /**
- * Exactly `size` bytes; `size` must have been bounded by the caller.
+ * Decompresses to exactly `size` bytes; the caller must have bounded `size`.
  *
- * @param room makes the memory for them
+ * @param room makes the memory for the bytes
  */
 export const decompress = (
   compressor: Compressor,

@@ -16,23 +16,23 @@ export const digesterName = (id: number): Digester => {
   throw new RafsError('CORRUPT', `unknown digest algorithm ${id}`);
 };
 
-/** Of Node 20.12 and later: to make a hash object takes longer than to hash a small file. */
+/** Node has it since 20.12: making a hash object takes longer than hashing a small file. */
 const oneShot = (crypto as { hash?: typeof crypto.hash }).hash;
 
 export const sha256 = (bytes: Uint8Array): Buffer =>
   oneShot ? oneShot('sha256', bytes, 'buffer') : createHash('sha256').update(bytes).digest();
 
-/** Writes the sha256 of bytes to `target`; to make a buffer takes longer than to hash a block. */
+/** Writes the sha256 of bytes to `target`: making a buffer takes longer than hashing a block. */
 export const sha256Into = (bytes: Uint8Array, target: Buffer, at: number): void => {
   if (oneShot) target.write(oneShot('sha256', bytes, 'binary'), at, 'latin1');
   else target.set(sha256(bytes), at);
 };
 
-/** Of bytes, as text in base64url: native code takes four times as long to make a buffer. */
+/** Hashes bytes to base64url text: native code takes four times as long to make a buffer. */
 type TextHash = (bytes: Uint8Array) => string;
 let blake3: TextHash | undefined;
 
-/** Makes `digest` ready: blake3 comes native where its package fits this machine, else as wasm. */
+/** Makes `digest` ready: blake3 is native if its package supports this machine, else wasm. */
 export const prepareDigests = async (): Promise<void> => {
   if (blake3) return;
   try {
@@ -74,7 +74,7 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-/** The checksum in plain JavaScript, for machines that `@node-rs/crc32` has no build for. */
+/** CRC-32C in plain JavaScript, for machines that `@node-rs/crc32` has no build for. */
 export const crc32cPlain = (bytes: Uint8Array): number => {
   let c = 0xffffffff;
   for (let i = 0; i < bytes.length; i++) c = CRC_TABLE[(c ^ bytes[i]!) & 0xff]! ^ (c >>> 8);

@@ -1,4 +1,4 @@
-/** Writes a bootstrap of either version. */
+/** Plans and writes a bootstrap of either version. */
 import { planV5 } from './bootstrap-v5.js';
 import { planV6 } from './bootstrap-v6.js';
 import type { ChunkTable } from './chunk-table.js';
@@ -16,23 +16,23 @@ export interface BootstrapOptions {
   digester: Digester;
   chunkSize: number;
   explicitUidGid: boolean;
-  /** some blob is encrypted: said so even where the table has none */
+  /** states that blobs are encrypted, even if none in the blob table is */
   encrypted?: boolean;
   /** 512-byte blocks, no chunk digests */
   tarfs?: boolean;
   /** paths whose inodes go to the prefetch table, in order */
   prefetch?: readonly string[];
-  /** says that there are xattrs, whether or not there are; v6 only */
+  /** states that there are xattrs, whether or not there are any; v6 only */
   hasXattrs?: boolean;
 }
 
 export interface PlannedBootstrap {
   hasXattrs: boolean;
-  /** of all pieces together */
+  /** bytes of all pieces together */
   size: number;
   /** the bytes, front to back */
   pieces: Iterable<Buffer>;
-  /** the same in two; the first has all that depends on the ids of blobs. v6 only */
+  /** the same in two parts; everything that depends on ids of blobs is in the first. v6 only */
   split?: { head: () => Buffer; rest: Iterable<Buffer> };
 }
 

@@ -27,13 +27,13 @@ export function* emitV6(plan: PlanV6): Iterable<Buffer> {
   yield* behindHead(plan);
 }
 
-/** All but the first piece, which alone says what the ids of the blobs are. */
+/** All but the first piece, which alone contains ids of blobs. */
 export function* behindHead(plan: PlanV6): Iterable<Buffer> {
   yield* inodes(plan);
   yield* chunkRecords(plan);
 }
 
-/** Everything before the inodes: superblocks, device slots, blob and prefetch tables, hole block. */
+/** What precedes the inodes: superblocks, device slots, blob and prefetch tables, hole block. */
 export const head = (plan: PlanV6): Buffer => {
   const { blobs, blockSize, metaOffset } = plan;
   const buf = Buffer.alloc(metaOffset + V6.META_ALIGN);
@@ -80,9 +80,9 @@ export const head = (plan: PlanV6): Buffer => {
 };
 
 /**
- * The inodes with what follows each, and the data blocks of directories and symlinks. Inodes fill
- * the tails of earlier blocks, so they are sorted into windows first. A hardlinked file is written
- * once, with the attributes of its last name, as if each name had overwritten the one before.
+ * The inodes, each with what follows it, and the data blocks of directories and symlinks. Inodes
+ * fill the tails of earlier blocks, so they are sorted into windows first. A hardlinked file is
+ * written once, with the attributes of its last name, as if each had overwritten the one before.
  */
 function* inodes(plan: PlanV6): Iterable<Buffer> {
   const { tree, order, offset, dataOffset, metaOffset } = plan;
@@ -108,7 +108,7 @@ function* inodes(plan: PlanV6): Iterable<Buffer> {
   });
 }
 
-/** Whether a directory or symlink has whole blocks of data apart from its inode. */
+/** Whether a row is a directory or symlink with whole blocks of data apart from its inode. */
 const hasBlocks = (plan: PlanV6, row: number): boolean =>
   (plan.tree.isType(row, 'directory') || plan.tree.isType(row, 'symlink')) &&
   (plan.layout[row] === InodeLayout.FLAT_PLAIN || plan.tree.size.get(row) >= plan.blockSize);
@@ -123,14 +123,14 @@ const flatData = (plan: PlanV6, row: number): Buffer => {
   return encodeDirents(tree, row, children, blockSize, tree.size.get(row), nidOf);
 };
 
-/** The part of its data that lies in blocks of its own. */
+/** The part of a directory's or symlink's data that lies in blocks of its own. */
 const blocks = (plan: PlanV6, row: number): Buffer => {
   const data = flatData(plan, row);
   if (plan.layout[row] === InodeLayout.FLAT_PLAIN) return data;
   return data.subarray(0, data.length - (data.length % plan.blockSize));
 };
 
-/** Writes an inode with its xattrs, and its chunk index array or inline tail. */
+/** Writes an inode with its xattrs and its chunk index array or inline tail. */
 const encodeInode = (plan: PlanV6, row: number, window: Buffer, at: number, put: Put): void => {
   const { tree } = plan;
   const area = plan.xattrAreas[tree.xattrs.get(row)];
@@ -168,7 +168,7 @@ const encodeInode = (plan: PlanV6, row: number, window: Buffer, at: number, put:
   if (!fits) put(at, buf);
 };
 
-/** What the inode's union says: first data block, chunk format, or device number, by type. */
+/** The value of the inode's union: by type, the first data block, chunk format or device number. */
 const union1 = (plan: PlanV6, row: number): number => {
   const { tree, blockSize } = plan;
   if (tree.isType(row, 'directory') || tree.isType(row, 'symlink')) {
@@ -176,14 +176,14 @@ const union1 = (plan: PlanV6, row: number): number => {
   }
   if (!tree.isType(row, 'file')) return tree.rdev.get(row);
   let chunkBits = bitsOf(plan.chunkSize);
-  // one extent to the kernel: a file that lies in one run is one chunk
+  // a file that lies in one run is a single chunk, which the kernel sees as one extent
   if (tree.size.get(row) > plan.chunkSize && isContiguous(plan, row)) {
     chunkBits = Math.ceil(Math.log2(tree.size.get(row)));
   }
   return CHUNK_FORMAT_INDEXES | (chunkBits - bitsOf(blockSize));
 };
 
-/** Of a power of two below 2^32. */
+/** The exponent of a power of two below 2^32. */
 const bitsOf = (power: number): number => 31 - Math.clz32(power);
 
 const isContiguous = ({ tree, chunks, chunkSize }: PlanV6, row: number): boolean => {

@@ -1,33 +1,33 @@
 /**
- * Bytes made front to back of items that come in another order: each item belongs to the window that
- * it starts in, and what reaches beyond waits for the next.
+ * Bytes made front to back from items that come in another order: each item belongs to the window
+ * in which it starts, and what reaches beyond it waits for the next window.
  */
 import { allocate } from './allocate.js';
 
 /** Bytes are made in pieces of this size. */
 export const WINDOW = 0x40000;
 
-/** Copies bytes to an offset of the window under way; they may reach beyond it. */
+/** Copies bytes to an offset of the current window; they may reach beyond it. */
 export type Put = (at: number, bytes: Buffer) => void;
 
 export interface WindowsOptions {
-  /** offsets of the first byte and behind the last one */
+  /** offsets of the first byte, and after the last one */
   start: number;
   end: number;
-  /** Calls `visit` with offset and number of each item. It is called twice. */
+  /** Calls `visit` with the offset and number of each item. `each` itself is called twice. */
   each: (visit: (offset: number, item: number) => void) => void;
   /**
-   * Writes an item into the window that starts at `from`, which is zeros, or gives it to `put`.
-   * Items of a window come in the order of `each`.
+   * Writes an item into the zeroed window that starts at `from`, or passes it to `put`. Items of a
+   * window come in the order of `each`.
    */
   write: (item: number, from: number, window: Buffer, put: Put) => void;
 }
 
-/** Holds 8 bytes for every item, and what reaches beyond a window. */
+/** Holds 8 bytes per item, and what reaches beyond a window. */
 export function* windows({ start, end, each, write }: WindowsOptions): Iterable<Buffer> {
   const count = Math.ceil((end - start) / WINDOW);
   const windowOf = (offset: number): number => Math.floor((offset - start) / WINDOW);
-  const fill = new Uint32Array(count + 1); // after the counting pass: where each window starts
+  const fill = new Uint32Array(count + 1); // once counted: where the items of each window start
   each(offset => fill[windowOf(offset) + 1]!++);
   for (let w = 0; w < count; w++) fill[w + 1]! += fill[w]!;
   const items = new Float64Array(fill[count]!);

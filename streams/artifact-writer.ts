@@ -1,11 +1,11 @@
 /**
- * artifact-writer: the sink of a build: sections to their files or FIFOs, and the final names.
+ * artifact-writer: the sink of a build: writes sections to files or FIFOs, and names the files.
  *
  * takes section, finish and image
  * holds one batch
  *
  * No file gets its final name before all parts have come and all artifacts are written: a build
- * that fails leaves none of them. Only a FIFO's reader has seen bytes by then.
+ * that fails before that leaves no files. Only FIFOs, devices and stdout get bytes earlier.
  */
 import { Writable } from 'node:stream';
 import { located } from '../lib/errors.js';
@@ -23,8 +23,8 @@ import type { Batch } from './stage.js';
 export type ArtifactPart = SectionPart | FinishPart | ImagePart;
 
 /**
- * A path (of a file, FIFO or device, '-' for standard output), a directory, or nowhere. In a
- * directory nothing is made before there are bytes for it, if that is to be late.
+ * A path (of a file, FIFO or device, or '-' for standard output), a directory, or nowhere. With
+ * `late`, nothing is created in the directory before there are bytes to write.
  */
 export type Target = { path: string } | { directory: string; late?: boolean } | { discard: true };
 
@@ -33,7 +33,7 @@ export type Targets = { readonly [A in Artifact]?: Target };
 interface Open {
   output: Output;
   finished: boolean;
-  /** file name, where it is stored in a directory; without one nothing is stored there */
+  /** file name, if it is stored in a directory; without one, nothing is stored there */
   name: string | undefined;
 }
 
@@ -42,7 +42,7 @@ export class ArtifactWriter extends Writable {
   image: BuiltImage | undefined;
   /** where the artifacts are, once the writer has finished */
   readonly paths: { [A in Artifact]?: string } = {};
-  /** what bytes of sections may come from; told of those that are written */
+  /** pool that bytes of sections may come from; is told which have been written */
   written: BufferPool | undefined;
   #open: ReadonlyMap<Artifact, Open>;
 
@@ -134,9 +134,9 @@ const settle = (work: Promise<void>, done: (error?: Error) => void): void => {
 };
 
 /**
- * Opens all targets, then makes the writer: to be called before the source is opened, since a peer
- * may open our output first. A FIFO is waited for until it has a reader, side by side with others;
- * if one target fails, or `signal` aborts, no other is waited for and nothing stays.
+ * Opens all targets, then makes the writer. Call it before opening the source, because a peer may
+ * open our output first. Waits for the readers of all FIFOs at the same time; if a target fails or
+ * `signal` aborts, stops waiting for the others and leaves nothing behind.
  */
 export const openArtifacts = async (
   targets: Targets,

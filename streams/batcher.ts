@@ -1,8 +1,8 @@
 /**
- * batcher: joins the chunks of small files into batches, each of which is stored as one.
+ * batcher: joins the chunks of small files into batches, each of which is stored as one unit.
  *
  * takes chunk (named), makes chunk (named, with its place in a batch) and batch, passes entry, end
- *   and external; a batch comes behind all of its chunks, and before the next chunk that is not in it
+ *   and external; a batch comes after all of its chunks, and before the next new chunk not in it
  * holds one batch
  */
 import { BatchBuffer } from '../lib/batch.js';
@@ -23,11 +23,11 @@ const NO_BYTES = Buffer.alloc(0);
 export interface BatcherOptions {
   /** a batch has fewer bytes than this */
   batchSize: number;
-  /** a batch does not begin with a chunk of fewer bytes than this */
+  /** no batch begins with a chunk of fewer bytes than this */
   leastBatch?: number;
-  /** chunks keep their bytes though these are also in a batch */
+  /** chunks in a batch keep their own bytes, too */
   keepBytes?: boolean;
-  /** of buffers of `batchSize` that batches are made in, for a later stage that gives them back */
+  /** pool of buffers of `batchSize` to make batches in, if a later stage reports its progress */
   pool?: BufferPool | undefined;
 }
 

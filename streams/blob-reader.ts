@@ -1,15 +1,14 @@
 /**
- * Source of an image's content: its entries in path order, with the chunks of its files taken from
- * their blobs and unpacked.
+ * blob-reader: source of an image's content: its entries in path order, with the chunks of its
+ * files, which are read from their blobs and unpacked.
  *
  * makes entry, chunk (with unpacked bytes) and end
- * holds a batch, and 4 MiB of what was read last of blobs; of a gzip layer its CI table, and 16 MiB
- *   of what was inflated last
+ * holds a batch, and the 4 MiB read last from blobs; for a blob with batches its CI table and the
+ *   batch unpacked last, for a gzip layer its CI table and the 16 MiB inflated last
  */
 import { Readable } from 'node:stream';
 import { allocate, type Room } from '../lib/allocate.js';
 import { BufferPool, PooledCopies } from '../lib/buffer-pool.js';
-import { ByteCache } from '../lib/byte-cache.js';
 import { walk, type Bootstrap, type StoredChunk, type Visit } from '../lib/bootstrap.js';
 import {
   hasChunkInfo,
@@ -25,6 +24,7 @@ import { located, RafsError } from '../lib/errors.js';
 import { BlobFeature, ChunkInfoHeader } from '../lib/layout/blob.js';
 import type { ChunkPart, EndPart, Entry, EntryPart } from '../lib/parts.js';
 import { expand } from '../lib/toc.js';
+import { BlobBlocks } from './blob-blocks.js';
 import type { RandomBytes } from './random-bytes.js';
 import type { Batch } from './stage.js';
 import { readMember, ZranReader } from './zran-reader.js';
@@ -33,29 +33,29 @@ export type ImagePart = EntryPart | ChunkPart<StoredChunk> | EndPart;
 
 export interface BlobReaderOptions {
   bootstrap: Bootstrap;
-  /** by blob index; a chunk of a blob that is not here is left out */
+  /** by blob index; chunks of blobs that are not here are left out */
   blobs: ReadonlyMap<number, RandomBytes>;
-  /** what has the tables of blobs that are layers as they were, by blob index */
+  /** for blobs that are unchanged layers, what contains their tables; by blob index */
   tables?: ReadonlyMap<number, RandomBytes>;
-  /** read each chunk once, where it is first used, and not each time it is used */
+  /** read each chunk only once, where it is first used */
   distinct?: boolean;
   /** leave out the root directory, as a tar of a layer does */
   rootless?: boolean;
-  /** for plain bytes, see `contentPool`; for a sink that says how far it is */
+  /** pool for plain bytes, as from `contentPool`, if the sink reports its progress */
   pool?: BufferPool | undefined;
 }
 
 const BATCH_PARTS = 128;
 const BATCH_BYTES = 0x80000;
 
-/** Bytes of a buffer for content, at least. */
+/** Least size of a buffer for content. */
 const LEAST_POOLED = 0x80000;
 
 /** A pool for the plain bytes of an image's chunks. */
 export const contentPool = ({ chunkSize }: Bootstrap): BufferPool =>
   new BufferPool(Math.max(LEAST_POOLED, chunkSize));
 
-/** The blobs stay open: whoever opened them closes them. */
+/** The blobs stay open: the caller closes them. */
 export const blobReader = (options: BlobReaderOptions): Readable =>
   Readable.from(batches(options), { objectMode: true, highWaterMark: 2 });
 
@@ -103,7 +103,7 @@ async function* batches(options: BlobReaderOptions): AsyncIterable<Batch<ImagePa
         const reader = readerOf(chunk.blobIndex, source);
         try {
           const read = reader.read(chunk);
-          // most lie in a block that was read before: to wait would take longer than to unpack them
+          // most lie in a block that is held: waiting would take longer than unpacking them
           const content = read instanceof Promise ? await read : read;
           batch.push({ kind: 'chunk', chunk, bytes: content });
           bytes += content.length;
@@ -124,7 +124,7 @@ async function* batches(options: BlobReaderOptions): AsyncIterable<Batch<ImagePa
   if (batch.length > 0) yield batch;
 }
 
-/** What the image says of a name; `target` is the first name of the inode where this is another. */
+/** The entry for a name; `target` is the first name of the inode, if this is a further one. */
 export const entryOf = (
   bootstrap: Bootstrap,
   { inode, path }: Visit,
@@ -148,7 +148,7 @@ export const entryOf = (
   };
 };
 
-/** Whether a chunk comes for the first time: a bit per chunk of every blob. */
+/** Whether a chunk comes for the first time. Keeps a bit per chunk of each blob. */
 const firstUse = (
   seen: Map<number, Uint8Array>,
   bootstrap: Bootstrap,
@@ -160,7 +160,7 @@ const firstUse = (
     seen.set(blobIndex, bits);
   }
   const at = Math.floor(index / 8);
-  if (at >= bits.length) return true; // in a blob that does not count its chunks
+  if (at >= bits.length) return true; // the blob table does not count the blob's chunks
   const bit = 1 << (index % 8);
   if (bits[at]! & bit) return false;
   bits[at]! |= bit;
@@ -170,9 +170,9 @@ const firstUse = (
 export interface ChunkReaderOptions {
   /** where the blob's tables are, if not in the blob */
   tables?: RandomBytes | undefined;
-  /** the CI table, where it was read already */
+  /** the CI table, if it has been read already */
   table?: ChunkInfoTable | undefined;
-  /** makes memory for a chunk of at most the image's chunk size; its own unless given */
+  /** makes the memory for a chunk; without it, chunks may share memory with each other */
   room?: Room | undefined;
 }
 
@@ -201,7 +201,7 @@ export class ChunkReader {
     this.#room = room;
   }
 
-  /** The plain bytes, at once where what they are stored in was read before. */
+  /** The plain bytes; without a promise if the block with the stored ones is held. */
   read(chunk: StoredChunk): Buffer | Promise<Buffer> {
     const { features } = this.blob;
     if (features & BlobFeature.ZRAN) return this.#inflated(chunk);
@@ -218,13 +218,13 @@ export class ChunkReader {
     return this.#zran.read(info);
   }
 
-  /** A chunk that is stored by itself. */
+  /** A chunk that is stored on its own. */
   #single(chunk: StoredChunk): Buffer | Promise<Buffer> {
     const most = chunk.encrypted ? sealedSize(chunk.uncompressedSize) : chunk.uncompressedSize;
     if (!chunk.compressed && chunk.compressedSize !== most) {
       throw new RafsError('CORRUPT', `${chunk.compressedSize} bytes, not ${most}`);
     }
-    // stored bytes are at most as many as the plain ones
+    // a chunk is never stored in more bytes than it has
     if (chunk.compressedSize > Math.max(most, chunk.encrypted ? sealedSize(0) : 0)) {
       throw new RafsError('CORRUPT', `${chunk.uncompressedSize} in ${chunk.compressedSize} bytes`);
     }
@@ -248,7 +248,7 @@ export class ChunkReader {
     return decrypt(secret, stored, size);
   }
 
-  /** The chunk as the CI table has it. */
+  /** The chunk as the CI table describes it. */
   async #info({ index, uncompressedSize }: StoredChunk): Promise<[ChunkInfo, ChunkInfoTable]> {
     this.#table ??= readChunkInfo(this.#tableSource, this.blob);
     const table = await this.#table;
@@ -260,7 +260,7 @@ export class ChunkReader {
     return [info, table];
   }
 
-  /** The chunk that is a gzip member. How large that is, is an estimate, and never too small. */
+  /** A chunk that is a gzip member. Its stored size is an estimate, which is never too small. */
   async #member({ compressedOffset, compressedSize, uncompressedSize }: StoredChunk) {
     const most = Math.min(compressedSize, 2 * uncompressedSize + MOST_HEADER);
     const size = Math.min(most, this.#source.size - compressedOffset);
@@ -268,7 +268,7 @@ export class ChunkReader {
     return readMember(stored, uncompressedSize);
   }
 
-  /** The chunk out of its batch; undefined where it is not in one. */
+  /** The chunk, taken from its batch; undefined if it is not in one. */
   async #batchOf(chunk: StoredChunk): Promise<Buffer | undefined> {
     const [info, table] = await this.#info(chunk);
     const { batch, compressedOffset, encrypted, uncompressedSize: size } = info;
@@ -288,7 +288,7 @@ export class ChunkReader {
   }
 }
 
-/** Reads the CI table of a blob and compares it with what the blob table says. */
+/** Reads the CI table of a blob and compares it with the blob table. */
 export const readChunkInfo = async (
   source: RandomBytes,
   blob: BlobRecord,
@@ -306,66 +306,5 @@ export const readChunkInfo = async (
   }
 };
 
-/** Of a gzip member, with a name or a comment that nobody gives it. */
+/** Most bytes of a gzip member's header: room for a longer name and comment than anyone uses. */
 const MOST_HEADER = 0x10000;
-
-/** Bytes of a block of a blob, which is read as one. */
-const BLOCK_SIZE = 0x20000;
-/** Blocks that are read at once where a blob is read front to back. */
-const BLOCKS_AHEAD = 8;
-/** Bytes of blocks that are held. */
-const BLOCKS_HELD = 0x400000;
-
-/**
- * The blocks of blobs that were read last. An image lists its files in another order than its blob
- * stores them in, but files of a directory lie near each other: to read what is around a small
- * chunk takes less time than the system call for the next one.
- */
-export class BlobBlocks {
-  readonly #held = new ByteCache(BLOCKS_HELD);
-  readonly #numbers = new Map<RandomBytes, number>();
-  /** the block behind those that were read last */
-  readonly #onward = new Map<RandomBytes, number>();
-
-  /** Bytes to look at, at once where their block is held. CORRUPT where they pass the blob's end. */
-  read(source: RandomBytes, offset: number, size: number): Buffer | Promise<Buffer> {
-    const isLarge = size >= BLOCK_SIZE || size === 0;
-    if (source.readsAhead || isLarge || !(offset >= 0 && offset + size <= source.size)) {
-      return source.read(offset, size);
-    }
-    const first = Math.floor(offset / BLOCK_SIZE);
-    const from = offset - first * BLOCK_SIZE;
-    const block = this.#block(source, first);
-    if (from + size <= BLOCK_SIZE) {
-      const view = (bytes: Buffer): Buffer => bytes.subarray(from, from + size);
-      return block instanceof Promise ? block.then(view) : view(block);
-    }
-    const next = this.#block(source, first + 1);
-    const joined = (a: Buffer, b: Buffer): Buffer =>
-      Buffer.concat([a.subarray(from), b.subarray(0, from + size - BLOCK_SIZE)]);
-    if (!(block instanceof Promise || next instanceof Promise)) return joined(block, next);
-    return Promise.all([block, next]).then(([a, b]) => joined(a, b));
-  }
-
-  #block(source: RandomBytes, index: number): Buffer | Promise<Buffer> {
-    let number = this.#numbers.get(source);
-    if (number === undefined) this.#numbers.set(source, (number = this.#numbers.size));
-    const key = number * MOST_BLOCKS + index;
-    return this.#held.get(key) ?? this.#load(source, key, index);
-  }
-
-  /** Reads a block; more than one where a blob is read front to back. */
-  async #load(source: RandomBytes, key: number, index: number): Promise<Buffer> {
-    const count = this.#onward.get(source) === index ? BLOCKS_AHEAD : 1;
-    this.#onward.set(source, index + count);
-    const offset = index * BLOCK_SIZE;
-    const bytes = await source.read(offset, Math.min(count * BLOCK_SIZE, source.size - offset));
-    for (let i = 0, at = 0; at < bytes.length; i++, at += BLOCK_SIZE) {
-      this.#held.set(key + i, bytes.subarray(at, at + BLOCK_SIZE)); // they go together
-    }
-    return bytes.subarray(0, BLOCK_SIZE);
-  }
-}
-
-/** Of a blob: its offsets are below 2^53. */
-const MOST_BLOCKS = 2 ** 36;

@@ -1,12 +1,13 @@
 /**
- * blob-writer: gives every new chunk its place in the blob and writes the blob's sections.
+ * blob-writer: gives every new chunk its place in the blob, and writes the blob's sections.
  *
- * takes chunk (packed) and batch, makes chunk (placed), section and blob, passes entry and end
- * holds the CI table, 16 bytes per chunk (24, and 40 per batch, where there are batches or
- *   encryption), and with a TOC the digests, 32 bytes per chunk
+ * takes chunk (packed) and batch, makes chunk (placed), section, finish (of a cache) and blob,
+ *   passes entry, end and external
+ * holds the CI table: 16 bytes per chunk, or 24 with batches or encryption, and 40 per batch; with
+ *   a TOC also the digests, 32 bytes per chunk
  *
  * Sections are written one after another, since the blob may be a pipe: chunk data, CI table with
- * its header, chunk digests, then the TOC unless the bootstrap is to be inlined before it.
+ * its header, chunk digests, then the TOC, unless a bootstrap is to be inlined before it.
  */
 import { collectNow } from '../lib/allocate.js';
 import { BlobFile } from '../lib/blob-file.js';
@@ -35,9 +36,9 @@ import type {
 import { prefetchMatcher } from '../lib/prefetch.js';
 import { Stage, type Push } from './stage.js';
 
-/** Uncompressed chunks are laid out in steps of this, so that a kernel can map them. */
+/** Alignment of chunks in the uncompressed layout, so that a kernel can map them. */
 const CHUNK_ALIGN = 0x1000;
-/** Id in the blob table of a blob that holds its own bootstrap: its hash is not known yet. */
+/** Id in the blob table for a blob that holds its own bootstrap, whose hash is not known yet. */
 export const INLINED_BLOB_ID = 'x'.repeat(64);
 const NO_BYTES = Buffer.alloc(0);
 const ZERO_DIGEST = Buffer.alloc(32);
@@ -56,13 +57,13 @@ export interface BlobWriterOptions {
   cache?: boolean;
   /** small chunks may come in batches */
   batched?: boolean;
-  /** encrypts chunks, batches, CI table and header */
+  /** for encrypting chunks, batches, CI table and header */
   secret?: Secret | undefined;
-  /** 6 unless given; blobs of 5 have no CI table */
+  /** default: 6; blobs of v5 have no CI table */
   fsVersion?: 5 | 6;
-  /** chunks start at multiples of 4 KiB of the uncompressed blob; true unless given */
+  /** chunks start at multiples of 4 KiB of the uncompressed blob; default: true */
   alignedChunk?: boolean;
-  /** patterns (lib/prefetch.ts) of what comes first, to be read ahead with the blob; v5 only */
+  /** patterns (lib/prefetch.ts) of files that come first, to be read ahead; v5 only */
   readahead?: readonly string[];
 }
 
@@ -77,11 +78,11 @@ type Out =
   | FinishPart
   | BlobPart;
 
-/** Bytes with zeros up to the next multiple of `unit`. */
+/** The bytes, padded with zeros to a multiple of `unit`. */
 const padded = (bytes: Buffer, unit: number): Buffer =>
   bytes.length % unit === 0 ? bytes : Buffer.concat([bytes], alignUp(bytes.length, unit));
 
-/** Where a blob has its CI table, or that it has none. */
+/** Where the CI table of a blob lies; NO_CI if it has none. */
 type CiPlace = Pick<
   BlobInfo,
   'ciCompressor' | 'ciOffset' | 'ciCompressedSize' | 'ciUncompressedSize'
@@ -132,7 +133,7 @@ export const blobWriter = ({
 
   const seal = (bytes: Buffer): Buffer => (secret ? encrypt(secret, bytes) : bytes);
 
-  /** Bytes to encrypt: those that a reader would take for padded ones are not left compressed. */
+  /** The bytes to encrypt: decompressed if a reader would mistake them for padded ones. */
   const sealable = (bytes: Buffer, uncompressedSize: number): Buffer => {
     if (!secret || !isMistakable(bytes)) return bytes;
     if (bytes.length < uncompressedSize) return decompress(compressor, bytes, uncompressedSize);
@@ -141,7 +142,7 @@ export const blobWriter = ({
 
   const place = (chunk: PackedChunk, compressedSize: number): PlacedChunk => {
     const { fileOffset, uncompressedSize, digest, crc32, ordinal, known, compressed } = chunk;
-    // one field after another: to spread objects costs ten times as much
+    // field by field: spreading objects costs ten times as much
     const placed: PlacedChunk = {
       fileOffset,
       uncompressedSize,
@@ -165,16 +166,16 @@ export const blobWriter = ({
     return placed;
   };
 
-  /** Sections behind the chunk data, for a blob that has chunks. */
+  /** The sections after the chunk data, for a blob that has chunks. */
   function* tail(): Generator<SectionPart, BlobInfo> {
-    collectNow(); // the chunks that have passed are not to be there beside the tables
+    collectNow(); // so that garbage is not held beside the tables
     const dataSize = file.position;
     if (tarHeaders) yield file.appendHeader(Section.BLOB, dataSize);
     file.addToTable(Section.BLOB, blobOffset, {
       compressor: 'none',
       compressedSize: dataSize,
       uncompressedSize: uncompressedOffset,
-      uncompressedDigest: file.digest(), // covers the tar header too, as nydus-image has it
+      uncompressedDigest: file.digest(), // covers the tar header too, as in nydus-image
     });
     const ciPlace = fsVersion === 6 ? yield* chunkInfo() : NO_CI;
 
@@ -254,7 +255,7 @@ export const blobWriter = ({
     };
   }
 
-  /** A chunk that is not stored yet. The place of one in a batch is where that will lie. */
+  /** Stores a new chunk. One in a batch only gets its place, which is where the batch will lie. */
   const newChunk = ({ chunk, bytes }: ChunkPart<PackedChunk>, push: Push<Out>): void => {
     if (chunk.batch) {
       push({ kind: 'chunk', chunk: place(chunk, 0), bytes: NO_BYTES });
@@ -263,7 +264,7 @@ export const blobWriter = ({
       const stored = seal(kept);
       if (kept !== bytes) chunk.compressed = false;
       push({ kind: 'chunk', chunk: place(chunk, stored.length), bytes: NO_BYTES });
-      const section = file.append(stored); // counted and hashed even where it is not written
+      const section = file.append(stored); // counted and hashed even if it is not written
       if (!cache) push(section);
     }
     if (cache) push({ kind: 'section', artifact: 'cache-data', bytes: padded(bytes, unit) });
@@ -272,7 +273,7 @@ export const blobWriter = ({
   const batch = ({ bytes, uncompressedSize }: BatchPart, push: Push<Out>): void => {
     const stored = seal(sealable(bytes, uncompressedSize));
     const context = { compressedSize: stored.length, uncompressedBatchSize: uncompressedSize };
-    contexts!.add(BatchContext.encode(context)); // whoever sends batches has said so
+    contexts!.add(BatchContext.encode(context)); // batches only come if `batched` is set
     contextCount++;
     const section = file.append(stored);
     if (!cache) push(section);

@@ -19,7 +19,8 @@ import { crc32c, digest, digesterName, prepareDigests } from '../lib/digest.js';
 import { located, RafsError } from '../lib/errors.js';
 import { BlobFeature } from '../lib/layout/blob.js';
 import { ChunkRecord } from '../lib/layout/v6.js';
-import { ChunkReader, readChunkInfo, BlobBlocks } from './blob-reader.js';
+import { BlobBlocks } from './blob-blocks.js';
+import { ChunkReader, readChunkInfo } from './blob-reader.js';
 import type { RandomBytes } from './random-bytes.js';
 import type { Batch } from './stage.js';
 

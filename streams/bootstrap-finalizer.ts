@@ -1,13 +1,13 @@
 /**
- * bootstrap-finalizer: entries and placed chunks to the bootstrap.
+ * bootstrap-finalizer: turns entries and placed chunks into the bootstrap.
  *
  * takes entry, chunk, end, external and blob; makes section, finish and image; passes section and
  *   finish
  * holds the tree and the chunk table: about 100 bytes per inode and 80 per chunk, of the layer and
  *   of the image below it
  *
- * The bootstrap can only be written when all is known. It is planned then, and emitted front to
- * back: to a file of its own, or into the blob before the blob's table of contents.
+ * The bootstrap can only be written once everything is known. It is then planned, and emitted front
+ * to back: to a file of its own, or into the blob before the blob's table of contents.
  */
 import { createHash } from 'node:crypto';
 import { allocate } from '../lib/allocate.js';
@@ -45,16 +45,16 @@ import type { WhiteoutSpec } from '../lib/whiteout.js';
 import { Stage } from './stage.js';
 
 export interface FinalizerOptions extends Omit<BootstrapOptions, 'fsVersion' | 'hasXattrs'> {
-  /** 6 unless given */
+  /** default: 6 */
   fsVersion?: 5 | 6;
   inlineMeta: boolean;
   blobToc: boolean;
-  /** also make the bootstrap of external files that every build of a directory has */
+  /** also make the bootstrap of external files, which every build of a directory has */
   external?: boolean;
-  /** the image that the layer is laid over, by these rules; its tree and tables become the result's */
+  /** the image that the layer is laid over; its tree and tables become those of the result */
   lower?: LowerImage | undefined;
   whiteoutSpec?: WhiteoutSpec;
-  /** where chunks with a `dictRow` are from */
+  /** the dictionary that chunks with a `dictRow` come from */
   dict?: ChunkDict | undefined;
 }
 
@@ -92,11 +92,11 @@ export const bootstrapFinalizer = ({
   const externals: ExternalPart[] = [];
   let ended: BlobPart | undefined;
 
-  /** The row of a chunk in the table, whose rows are the ordinals. */
+  /** The row of a chunk in the chunk table: its ordinal. */
   const rowOf = (chunk: PlacedChunk | NamedChunk): number => {
     if ('index' in chunk) return chunks.add(chunk, blobs.ownIndex);
     if (chunk.dictRow === undefined) return chunk.ordinal;
-    const { blobs: dictBlobs, chunks: dictChunks } = dict!; // who gives rows has it
+    const { blobs: dictBlobs, chunks: dictChunks } = dict!; // given if chunks have rows in it
     const blob = dictBlobs[dictChunks.blobIndex.get(chunk.dictRow)]!;
     return chunks.addFrom(dictChunks, chunk.dictRow, blobs.indexOf(blob));
   };
@@ -108,7 +108,7 @@ export const bootstrapFinalizer = ({
   ): { plan: PlannedBootstrap; table: readonly BlobInfo[] } => {
     const image = externalImage(layerRoot, externals, { ...settled, lower, whiteoutSpec });
     const { chunkSize } = image;
-    // that there are xattrs is said of both bootstraps
+    // if the bootstrap says that there are xattrs, that of external files does, too
     const given = { ...settled, hasXattrs, chunkSize };
     return {
       plan: planBootstrap(image.tree, image.chunks, image.blobs, given),
@@ -116,7 +116,7 @@ export const bootstrapFinalizer = ({
     };
   };
 
-  /** The bootstrap as a section of a blob, compressed where the blob has a TOC that says so. */
+  /** The bootstrap as a section of a blob; compressed if the blob has a TOC to say so. */
   function* inlined(file: BlobFile, plan: PlannedBootstrap): Generator<SectionPart, void> {
     const offset = file.position;
     if (!blobToc) {
@@ -124,7 +124,7 @@ export const bootstrapFinalizer = ({
       yield file.appendHeader(Section.BOOT, file.position - offset);
       return;
     }
-    // one buffer each: it may have gigabytes, and zstd gives other bytes for a stream of pieces
+    // one buffer each: there may be gigabytes, and zstd makes other bytes of a stream of pieces
     const plain = allocate(plan.size);
     let filled = 0;
     for (const bytes of plan.pieces) filled += bytes.copy(plain, filled);
@@ -174,7 +174,7 @@ export const bootstrapFinalizer = ({
     async *end() {
       const { blob, file, layer, lateId } = ended!;
       const table = blobs.finish(blob, chunks);
-      sizeDirectories(tree); // v5 has them as they are in this layer, v6 as they will be
+      sizeDirectories(tree); // v5 sizes count only the names of this layer; v6 sizes are set later
       const layerRoot = tree.facts(root);
       if (lower) layOver(tree, 0, root, whiteoutSpec);
       const plan = planBootstrap(tree, chunks, table, { ...settled, prefetch });
@@ -186,7 +186,7 @@ export const bootstrapFinalizer = ({
         yield* inlined(file, plan);
         const id = file.digest().toString('hex');
         yield { kind: 'finish', artifact: 'blob', name: id };
-        // one that has nothing but a bootstrap is no blob of its own table
+        // a blob with nothing but a bootstrap is not in its own blob table
         if (blob) ids[blobs.ownIndex] = layer?.id ?? id;
         else {
           ids.push(layer?.id ?? id);
@@ -199,7 +199,7 @@ export const bootstrapFinalizer = ({
           yield { kind: 'finish', artifact: 'external-blob', name };
         }
       } else {
-        // a file beside a layer has a name of its own; no name: nothing was new
+        // a blob beside a layer is named by its own digest; no name: there was nothing new
         const fileName = layer ? blob?.metaDigest.toString('hex') : blob?.id;
         yield { kind: 'finish', artifact: 'blob', name: fileName };
         const name = yield* separateBootstrap('bootstrap', plan.pieces);
@@ -211,10 +211,10 @@ export const bootstrapFinalizer = ({
   });
 };
 
-/** Of a bootstrap, while its head is waited for: that of a layer with half a million files. */
+/** Most bytes to hold while the head waits for the id: enough for half a million files. */
 const HELD_SIZE = 0x4000000;
 
-/** Makes the bytes behind the head while the blob's id is still being made; then it is in `blob`. */
+/** Makes what follows the head while the blob's id is being computed; then sets it in `blob`. */
 const withLateId = async (
   { split }: PlannedBootstrap,
   blob: BlobInfo,
@@ -237,7 +237,7 @@ const withLateId = async (
   })();
 };
 
-/** A bootstrap in a file of its own; its name in a directory is its sha256 unless given. */
+/** A bootstrap in a file of its own; by default, its name in a directory is its sha256. */
 export function* separateBootstrap(
   artifact: 'bootstrap' | 'external',
   pieces: Iterable<Buffer>,

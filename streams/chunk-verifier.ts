@@ -1,5 +1,5 @@
 /**
- * chunk-verifier: compares the digest of every chunk with what the image says it is.
+ * chunk-verifier: compares every chunk with the digest or checksum that the image has for it.
  *
  * takes entry, chunk and end, passes all of them
  * holds nothing
@@ -12,7 +12,7 @@ import { Stage } from './stage.js';
 
 const NO_DIGEST = Buffer.alloc(32);
 
-/** Needs `prepareDigests`. MISMATCH names file, blob, chunk and offset. */
+/** Needs `prepareDigests`. Fails with MISMATCH, with file, blob, chunk and offset. */
 export const chunkVerifier = ({ bootstrap }: { bootstrap: Bootstrap }) => {
   let path = '';
 

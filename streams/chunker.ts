@@ -19,9 +19,9 @@ import type {
 import { Stage } from './stage.js';
 
 export interface ChunkerOptions {
-  /** bytes of every chunk but a file's last: a power of two */
+  /** size of every chunk except a file's last; a power of two */
   chunkSize: number;
-  /** for chunks that came in pieces */
+  /** makes buffers for chunks that come in pieces */
   flow?: Flow | undefined;
 }
 
@@ -31,7 +31,7 @@ export const chunker = ({ chunkSize, flow }: ChunkerOptions) => {
   let fileOffset = 0;
 
   const cut = (size: number): ChunkPart => {
-    // with room for what later stages say of it: an object that grows is a slow one
+    // with the fields that later stages set: objects become slow if fields are added
     const chunk = {
       fileOffset,
       uncompressedSize: size,

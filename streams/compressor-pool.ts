@@ -1,7 +1,7 @@
 /**
  * Worker threads that compress slabs of shared memory, started when there is work for them. While
- * they have enough of it, slabs are compressed here: whoever fills them would have to wait, and a
- * thread more than there are processors would take its time, and the cache, from the others.
+ * they have enough, slabs are compressed in this thread, which fills them and would otherwise have
+ * to wait; one more thread than there are processors would take time and cache from the others.
  */
 import type { Worker } from 'node:worker_threads';
 import { compressBound } from '../lib/compress.js';
@@ -10,12 +10,12 @@ import { packRun, type PackedRun, type PackOptions, type RunMemory } from '../li
 import { hasThreadAhead, startThread } from './threads.js';
 
 export interface PoolOptions extends PackOptions {
-  /** threads; with 0 all is packed in this one */
+  /** number of threads; 0: everything is packed in this one */
   workers: number;
   slabSize: number;
 }
 
-/** Memory for a run of chunks: their bytes, and what they are compressed to. */
+/** Memory for a run of chunks: for their bytes, and for their compressed form. */
 export interface Slab extends RunMemory {
   readonly id: number;
 }
@@ -26,29 +26,29 @@ export interface Packing {
   readonly isReady: boolean;
 }
 
-/** What a thread is told first, what it is to do with slabs; `seen` is the memory of the filter. */
+/** The first message to a thread: what to do with slabs; `seen` is the memory of the filter. */
 export interface Task {
   readonly compressor: PoolOptions['compressor'];
-  /** an Int32: how many jobs it has done, also while nobody hears of them */
+  /** an Int32: how many jobs it has done, even if their answers have not been received yet */
   readonly done: SharedArrayBuffer;
   readonly hashing?: { readonly digester: Digester; readonly seen: SharedArrayBuffer };
 }
 
-/** What it is told then: the slab, and the sizes of the chunks in it. It answers a PackedRun. */
+/** All others: a slab, and the sizes of the chunks in it. The thread answers with a PackedRun. */
 export interface Job {
   readonly id: number;
-  /** the first time that this thread is given it: shared memory is dear to hand over */
+  /** only the first time that this thread gets it: handing over shared memory is expensive */
   readonly slab?: Slab;
   readonly sizes: readonly number[];
 }
 
-/** Slabs beside those under way that threads have when they have enough, and bytes of them at most. */
+/** Threads have enough with this many slabs besides those in progress, or this many bytes. */
 const STOCK = 3;
 const STOCK_SIZE = 0x800000;
 
 interface Thread {
   readonly worker: Worker;
-  /** it has compressed something: it will not get faster */
+  /** it has compressed something, so it will not get faster */
   warm: boolean;
   readonly jobs: Waiting[];
   /** how many jobs it was given */
@@ -78,7 +78,7 @@ export class CompressorPool {
     this.#options = options;
     this.slabSize = options.slabSize;
     this.#stock = Math.max(1, Math.min(STOCK, Math.floor(STOCK_SIZE / options.slabSize)));
-    // those of the threads, those in stock, and as many that are packed here, wait or are filled
+    // one per thread, those in stock, and as many that are packed here, wait or are being filled
     this.#slabs = options.workers === 0 ? 1 : options.workers + 2 * this.#stock;
   }
 
@@ -105,17 +105,17 @@ export class CompressorPool {
     this.#free.push(slab);
   }
 
-  /** Packs the chunks at the start of a slab, as `packRun` does, which must be ready here, too. */
+  /** Packs the chunks at the start of a slab with `packRun`, which must be ready here, too. */
   pack(slab: Slab, sizes: readonly number[]): Packing {
     while (this.#isShort()) this.#start();
     if (!this.#failure && this.#haveEnough()) return this.#packHere(slab, sizes);
     const packing = { done: this.#packElsewhere(slab, sizes), isReady: false };
     const settled = (): void => void (packing.isReady = true);
-    packing.done.then(settled, settled); // whoever awaits it learns why it failed
+    packing.done.then(settled, settled); // a failure is reported to whoever awaits it
     return packing;
   }
 
-  /** The same for the last slab: where there are no threads yet, it is not worth one. */
+  /** The same for the last slab, which is not worth starting a first thread for. */
   packLast(slab: Slab, sizes: readonly number[]): Packing {
     return this.started ? this.pack(slab, sizes) : this.#packHere(slab, sizes);
   }
@@ -140,14 +140,17 @@ export class CompressorPool {
     });
   }
 
-  /** Ends the threads and lets go of the slabs. */
+  /** Ends the threads and releases the slabs. */
   close(): void {
     this.#closed = true;
     for (const { worker } of this.#workers) void worker.terminate();
     this.#free.length = 0;
   }
 
-  /** A slab takes as long to fill as to pack, more or less: threads must not run out of them meanwhile. */
+  /**
+   * Whether threads have slabs to pack while one is packed here and the next one is filled; each of
+   * these takes about as long as packing a slab in a thread.
+   */
   #haveEnough(): boolean {
     const jobs = this.#workers.reduce((sum, thread) => sum + left(thread), 0);
     const { workers } = this.#options;
@@ -155,8 +158,8 @@ export class CompressorPool {
   }
 
   /**
-   * Whether a thread more would be of use. It costs as much to start as it does to compress some
-   * megabytes, unless that was done ahead.
+   * Whether another thread would be of use. Starting one costs as much as compressing several
+   * megabytes, unless it was started ahead.
    */
   #isShort(): boolean {
     if (this.#workers.length === this.#options.workers) return false;
@@ -188,7 +191,7 @@ export class CompressorPool {
   }
 }
 
-/** Jobs that a thread has not done. Its answers may wait: whoever fills slabs is not to be disturbed. */
+/** Jobs that a thread has yet to do. Answers do not tell: they wait while this thread is busy. */
 const left = ({ given, done }: Thread): number => given - Atomics.load(done, 0);
 
 const taskOf = ({ compressor, hashing }: PackOptions, done: SharedArrayBuffer): Task => {

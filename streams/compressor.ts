@@ -1,19 +1,20 @@
 /**
- * compressor: chunks to stored form, on all cores, in their old order.
+ * compressor: turns chunks into their stored form, on all cores, and keeps their order.
  *
- * takes chunk (named, or it is named here) and batch, makes chunk (packed) and batch, passes the
- *   others
- * holds a few runs of parts: each has up to one slab of chunk bytes; where it names, what
- *   lib/chunk-names.ts does, and 256 KiB for the filter, or 16 bytes for every chunk known before
+ * takes chunk (named, unless it is to be named here) and batch, makes chunk (packed) and batch,
+ *   passes everything else
+ * holds a few runs of parts, each with up to one slab of chunk bytes; if it names chunks, also what
+ *   lib/chunk-names.ts holds, and 256 KiB for a filter, or up to 16 bytes per chunk known before
  *
  * Chunks are copied into slabs of shared memory, many small ones into one; a worker thread
  * compresses a slab at a time. There is a fixed number of slabs, which bounds memory and provides
- * back-pressure. A layer that fits one slab is compressed here: starting a thread takes longer.
+ * back-pressure. A layer that fits one slab is compressed in this thread: starting another takes
+ * longer.
  *
- * Where chunks come without names, the thread that compresses them also hashes them, before it is
- * known whether they are new. A filter tells threads of most that are not; a chunk that it wrongly
- * held back is compressed here, and what was compressed in vain is dropped. With compressor none,
- * hashing is all that the threads do.
+ * Chunks that come without names are also hashed by the thread that compresses them, before it is
+ * known whether they are new. A filter lets threads skip most chunks that are not; a chunk skipped
+ * by mistake is compressed in this thread, and what was compressed in vain is dropped. With
+ * compressor none, threads only hash.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { allocate } from '../lib/allocate.js';
@@ -48,22 +49,22 @@ const RUN_PARTS = 0x4000;
 
 export interface CompressorOptions {
   compressor: Compressor;
-  /** bytes of the largest chunk */
+  /** size of the largest chunk */
   chunkSize: number;
-  /** threads that compress; 0 compresses in this one. The output does not depend on it. */
+  /** number of threads that compress; 0: compress in this one. The output does not depend on it */
   workers?: number;
-  /** names chunks, which come without; only where threads compress */
+  /** for chunks that come without names; only with threads */
   names?: ChunkNames | undefined;
-  /** told of the bytes of chunks that were copied. Only where threads compress */
+  /** is told which bytes of chunks have been copied; only with threads */
   flow?: Flow | undefined;
-  /** of buffers of SLAB_SIZE or the chunk size, for stored bytes. Only where threads compress */
+  /** pool for stored bytes, with buffers of `slabSizeOf(chunkSize)`; only with threads */
   stored?: BufferPool | undefined;
 }
 
-/** Bytes of the slabs, and of what a buffer for stored bytes must hold. */
+/** Size of the slabs, and of buffers for stored bytes. */
 export const slabSizeOf = (chunkSize: number): number => Math.max(SLAB_SIZE, chunkSize);
 
-/** What is compressed as one: a batch, or a chunk that is not in one and may be new. */
+/** What is compressed as one unit: a batch, or a chunk that is not in one and may be new. */
 type UnitPart = ChunkPart<NamedChunk> | BatchPart;
 
 const isUnit = (part: In): part is UnitPart => {
@@ -75,12 +76,12 @@ const isUnit = (part: In): part is UnitPart => {
 /** A run of parts; the bytes of its units lie in a slab, one after another. */
 interface Run {
   readonly parts: In[];
-  /** places of the units among the parts */
+  /** indexes of the units in `parts` */
   readonly units: number[];
   readonly sizes: number[];
   used: number;
   readonly slab: Slab;
-  /** the memory of its chunks */
+  /** the slab's memory for chunks */
   readonly plain: Buffer;
 }
 
@@ -142,7 +143,7 @@ export const compressor = async ({
         if (run && (run.used + size > pool.slabSize || run.parts.length === RUN_PARTS)) {
           send(run);
           run = undefined;
-          await turn(); // one answer after another would keep timers and signals waiting
+          await turn(); // without it, a series of answers would keep timers and signals waiting
           if (closed) return;
         }
         if (!run) {
@@ -153,7 +154,7 @@ export const compressor = async ({
         }
         run.parts.push(part);
         if (!unit) {
-          // of a chunk in a batch, or of a known one
+          // the bytes of a chunk in a batch, or of a known one
           if (flow && part.kind === 'chunk' && part.bytes.length > 0) {
             flow.reached(part.bytes);
             part.bytes = NO_BYTES;
@@ -177,7 +178,7 @@ export const compressor = async ({
         await first(push);
         yield* made.splice(0);
       }
-      // what is to come takes memory of its own
+      // what follows needs their memory
       run = undefined;
       pool.close();
       names?.clear();
@@ -205,11 +206,11 @@ const namingWith = (names: ChunkNames): Naming => {
   return { names, seen };
 };
 
-/** Names the chunks of a run, all of which are its units. */
+/** Names the chunks of a run; all of them are units. */
 const nameUnits = (run: Run, { hashes: bytes }: PackedRun, { names, seen }: Naming): void => {
-  const hashes = new ChunkHashes(bytes!); // they were asked for
+  const hashes = new ChunkHashes(bytes!); // given, since hashing was asked for
   run.units.forEach((place, i) => {
-    const { chunk } = run.parts[place] as ChunkPart<NamedChunk>; // from here on
+    const { chunk } = run.parts[place] as ChunkPart<NamedChunk>; // named from here on
     chunk.digest = hashes.digest(i);
     chunk.crc32 = hashes.checksums[i]!;
     if (!names.name(chunk).known) seen.add(chunk.digest);
@@ -217,10 +218,10 @@ const nameUnits = (run: Run, { hashes: bytes }: PackedRun, { names, seen }: Nami
 };
 
 /**
- * The parts of a run with their stored bytes.
+ * Passes on the parts of a run with their stored bytes.
  *
- * @param stored of each unit, as in PackedRun
- * @param room makes a buffer for them: the slab will be used again
+ * @param stored for each unit, as in PackedRun
+ * @param room makes a buffer for these bytes, because the slab will be reused
  */
 const unpack = (
   run: Run,
@@ -230,8 +231,8 @@ const unpack = (
   push: Push<Out>,
 ): void => {
   const isKnown = (part: UnitPart): boolean => part.kind === 'chunk' && part.chunk.known;
-  let packed = 0; // bytes of what is compressed
-  let kept = 0; // of what is not, or not yet
+  let packed = 0; // bytes of compressed units
+  let kept = 0; // bytes of those that are not, or not yet, compressed
   run.units.forEach((place, i) => {
     if (stored[i]! > 0) packed += stored[i]!;
     else if (!isKnown(run.parts[place] as UnitPart)) kept += run.sizes[i]!;
@@ -268,18 +269,18 @@ const unpack = (
   });
 };
 
-/** The part with its stored bytes, which is the same part: it is ours. */
+/** The part with its stored bytes: changed in place, because it is ours. */
 const pack = (part: UnitPart, packed: Buffer | undefined): Out => {
   if (packed) part.bytes = packed;
   return part.kind === 'batch' ? part : packedChunk(part, packed !== undefined);
 };
 
-/** A part that nothing is stored for, or not by itself. */
+/** A part for which nothing is stored, or nothing of its own. */
 const asIs = (part: In): Out =>
   part.kind === 'chunk' ? packedChunk(part as ChunkPart<NamedChunk>, false) : part;
 
 const packedChunk = (part: ChunkPart<NamedChunk>, compressed: boolean): ChunkPart<PackedChunk> => {
-  const packed = part as ChunkPart<PackedChunk>; // from here on
+  const packed = part as ChunkPart<PackedChunk>; // packed from here on
   packed.chunk.compressed = compressed;
   return packed;
 };

@@ -1,8 +1,8 @@
 /**
  * digester: names every chunk by its digest and marks those seen before.
  *
- * takes chunk (hashed, or it is hashed here), makes chunk (named), passes everything else
- * holds what lib/chunk-names.ts does
+ * takes chunk (which it hashes unless it is hashed), makes chunk (named), passes everything else
+ * holds what lib/chunk-names.ts holds
  */
 import { ChunkNames, type ChunkNamesOptions } from '../lib/chunk-names.js';
 import { crc32c, digest, prepareDigests } from '../lib/digest.js';
@@ -19,7 +19,7 @@ import { Stage } from './stage.js';
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** Resolves when the digests are ready. A known chunk goes on without its bytes. */
+/** Resolves when the digests are ready. A known chunk is passed on without its bytes. */
 export const digester = async (options: ChunkNamesOptions) => {
   await prepareDigests();
   const { algorithm } = options;
@@ -33,7 +33,7 @@ export const digester = async (options: ChunkNamesOptions) => {
         push(part);
         return;
       }
-      // the chunk is ours: it becomes a named one here, field by field
+      // the chunk is ours: it is turned into a named one in place
       const named = part as ChunkPart<NamedChunk>;
       const { chunk, bytes } = named;
       if (!isHashed(part.chunk)) {

@@ -9,7 +9,8 @@ import { ByteCache } from '../lib/byte-cache.js';
 import type { ChunkInfo, ChunkInfoTable } from '../lib/ci-table.js';
 import { located, RafsError } from '../lib/errors.js';
 import { BlobFeature } from '../lib/layout/blob.js';
-import { ChunkReader, readChunkInfo, BlobBlocks } from './blob-reader.js';
+import { BlobBlocks } from './blob-blocks.js';
+import { ChunkReader, readChunkInfo } from './blob-reader.js';
 import type { Digests } from './block-image.js';
 import type { RandomBytes } from './random-bytes.js';
 

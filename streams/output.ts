@@ -2,7 +2,7 @@
  * Where an artifact goes: a file, a file in a directory, a FIFO, a device or standard output.
  *
  * All are written front to back and never read, measured or seeked. A file gets its final name only
- * when it is complete; until then it lies beside it under a random one.
+ * when it is complete; until then, it has a random one in the same directory.
  */
 import fs from 'node:fs';
 import type net from 'node:net';
@@ -15,20 +15,20 @@ import { hiddenName } from './hidden-name.js';
 export interface Output {
   /** Appends; resolves when the system has taken the bytes. One call at a time. */
   write(buffers: readonly Buffer[]): Promise<void>;
-  /** Appends zeros that take no room, while no write is under way. Only new files have it. */
+  /** Appends zeros that take no space; not while a write is in progress. Only new files have it. */
   hole?(size: number): void;
   /**
-   * Completes it. In a directory `finalName` is its name there, and without one nothing stays.
-   * Resolves to the path it has now; undefined if it has none.
+   * Completes the output. In a directory, `finalName` is the name of its file; without one, no file
+   * stays. Resolves to its path; undefined if it has none.
    */
   finish(finalName?: string): Promise<string | undefined>;
-  /** Gives it up: no file stays, a FIFO's reader sees the end. Does nothing once finished. */
+  /** Gives up: no new file stays, and a FIFO's reader sees the end. Does nothing once finished. */
   abandon(): Promise<void>;
   readonly bytesWritten: number;
 }
 
 export interface OutputOptions extends FifoWaiting {
-  /** permissions of a new file, less the umask; 0666 unless given */
+  /** permissions of a new file, less the umask; default: 0666 */
   mode?: number;
 }
 
@@ -46,7 +46,7 @@ export const openOutput = async (
   if (stat?.isFile()) {
     const real = await realFile(target, stat);
     if (real !== undefined) return replacingOutput(real, mode, stat.mode & 0o7777);
-    // what stands for an open file, such as /dev/fd/3, has no name to give
+    // a path that stands for an open file, such as /dev/fd/3, names no file to replace
     return inPlaceOutput(await open(target, 'w'), target);
   }
   if (!stat && /[^/]$/.test(target)) return temporaryOutput(await linkEnd(target), mode ?? 0o666);
@@ -55,13 +55,13 @@ export const openOutput = async (
 };
 
 /**
- * Opens an output in a directory, whose name is known only at the end. Its mode is 0600.
- * If the name is taken then, that file stays and the new one is dropped.
+ * Opens an output in a directory; its file has mode 0600, and a name that is only known at the end.
+ * If there is a file of that name by then, it stays and the new one is dropped.
  */
 export const openOutputInDirectory = (directory: string): Promise<Output> =>
   namedLaterOutput(directory);
 
-/** The same, but nothing is made in the directory before there are bytes for it, if any come. */
+/** The same, but nothing is created in the directory before there are bytes to write. */
 export const openOutputLate = (directory: string): Output => {
   let opened: Promise<Output> | undefined;
   let output: Output | undefined;
@@ -94,19 +94,19 @@ export const discardOutput = (): Output => {
   };
 };
 
-/** Removes the files of all outputs that are not finished, at once: for a signal, or an exit. */
+/** Removes the files of all unfinished outputs, synchronously: for signals and at exit. */
 export const abandonAll = (): void => {
   for (const temporary of live) {
     try {
       fs.unlinkSync(temporary);
     } catch {
-      // it has gone, or its directory has; there is nobody to tell
+      // it or its directory is gone already; there is nobody to tell
     }
   }
   live.clear();
 };
 
-/** Files that exist under a random name. */
+/** Files that still have a random name. */
 const live = new Set<string>();
 
 const open = promisify(fs.open);
@@ -124,17 +124,17 @@ const statOf = (target: string): Promise<fs.Stats | undefined> =>
     throw error;
   });
 
-/** The path of a file without symlinks; undefined if that path leads elsewhere. */
+/** The path of a file with symlinks resolved; undefined if that leads to another file. */
 const realFile = async (target: string, stat: fs.Stats): Promise<string | undefined> => {
   const real = await realpath(target).catch(() => undefined);
   const found = real === undefined ? undefined : await statOf(real);
   return found?.ino === stat.ino && found.dev === stat.dev ? real : undefined;
 };
 
-/** Where a path that leads nowhere would make a file: symlinks are followed, not replaced. */
+/** Where a path to nothing would create a file: symlinks are followed, not replaced. */
 const linkEnd = async (target: string): Promise<string> => {
   let end = target;
-  // the kernel follows 40 as well; it has just found ENOENT and not ELOOP
+  // the kernel follows 40, too; it has just reported ENOENT and not ELOOP
   for (let followed = 0; followed < 40; followed++) {
     const link = await readlink(end).catch(() => undefined);
     if (link === undefined) break;
@@ -146,19 +146,19 @@ const linkEnd = async (target: string): Promise<string> => {
 const sizeOf = (buffers: readonly Buffer[]): number =>
   buffers.reduce((sum, buffer) => sum + buffer.length, 0);
 
-/** An open file, written where it stands; short writes are gone on with. */
+/** An open file, written from its current position; short writes are continued. */
 class OpenFile {
   bytesWritten = 0;
   #fd: number | undefined;
   #writing: Promise<void> = Promise.resolve();
-  #holes = false; // it has some, and the system does not know where we are
-  #hole = false; // it ends in one
+  #holes = false; // there are some, so the descriptor's position is not ours
+  #hole = false; // the file ends in one
 
   constructor(fd: number) {
     this.#fd = fd;
   }
 
-  /** Only for a file that was empty when it was opened: from now on positions count from there. */
+  /** Only for a file that was empty when it was opened: later writes state their position in it. */
   hole(size: number): void {
     this.bytesWritten += size;
     this.#holes = true;
@@ -181,11 +181,11 @@ class OpenFile {
     }
   }
 
-  /** Closes it, after the write under way; says what the system still has to say about the data. */
+  /** Closes the file after the write in progress; fails if the system still reports an error. */
   async close(): Promise<void> {
     const fd = this.#fd;
     this.#fd = undefined;
-    await this.#writing.catch(() => undefined); // whoever wrote was told
+    await this.#writing.catch(() => undefined); // the writer knows of its failure
     if (fd === undefined) return;
     try {
       if (this.#hole) await ftruncate(fd, this.bytesWritten);
@@ -217,7 +217,7 @@ export const without = (buffers: readonly Buffer[], size: number): Buffer[] => {
   return left;
 };
 
-/** A file under a random name that is renamed, or removed. */
+/** A file with a random name, which is either renamed or removed in the end. */
 class TemporaryFile {
   readonly temporary: string;
   #file: OpenFile;
@@ -247,7 +247,7 @@ class TemporaryFile {
     try {
       await this.#file.write(buffers);
     } catch (error) {
-      await this.abandon(); // a full disk is not kept full
+      await this.abandon(); // so that a full disk does not stay full
       throw error;
     }
   }
@@ -272,8 +272,8 @@ class TemporaryFile {
   async abandon(): Promise<void> {
     if (this.#done) return;
     this.#done = true;
-    await this.#file.close().catch(() => undefined); // its data are not wanted
-    await unlink(this.temporary).catch(() => undefined); // abandonAll may have been here
+    await this.#file.close().catch(() => undefined); // its data are no longer wanted
+    await unlink(this.temporary).catch(() => undefined); // abandonAll may have removed it
     live.delete(this.temporary);
   }
 }
@@ -290,7 +290,7 @@ const temporaryOutput = async (
   });
 };
 
-/** A file that takes the place of another keeps its permissions, unless it is given some. */
+/** A file that replaces another takes over its permissions, unless `given` says otherwise. */
 const replacingOutput = async (
   target: string,
   given: number | undefined,
@@ -317,7 +317,7 @@ const namedLaterOutput = async (directory: string): Promise<Output> => {
         throw new RafsError('USAGE', `'${name}' is not a file name`);
       }
       const target = path.join(directory, name);
-      // content decides the name: a file of that name is this one
+      // names stand for content: a file of that name is the same
       if (!(await statOf(target))) return file.rename(target);
       await file.abandon();
       return target;
@@ -345,7 +345,7 @@ const inPlaceOutput = (fd: number, target: string): Output => {
   };
 };
 
-/** A FIFO's writing end. Without a reader writes fail with EPIPE. */
+/** A FIFO's writing end. Without a reader, writes fail with EPIPE. */
 const socketOutput = (socket: net.Socket, target: string): Output => {
   let failure: Error | undefined;
   let bytesWritten = 0;
@@ -389,14 +389,14 @@ const stdoutOutput = (): Output => {
   };
 };
 
-/** Writes to a stream; resolves when the last buffer has gone to the system. */
+/** Writes to a stream; resolves when the system has taken the last buffer. */
 const writeTo = (stream: NodeJS.WriteStream | net.Socket, buffers: readonly Buffer[]) =>
   new Promise<void>((resolve, reject) => {
     if (buffers.length === 0) {
       resolve();
       return;
     }
-    // told through the callback; without a listener it would end the process
+    // the callback reports errors; without a listener, they would also end the process
     const ignore = (): void => undefined;
     stream.once('error', ignore);
     stream.cork();
@@ -404,7 +404,7 @@ const writeTo = (stream: NodeJS.WriteStream | net.Socket, buffers: readonly Buff
       const last = i === buffers.length - 1;
       stream.write(buffer, error => {
         if (error) reject(error);
-        // a socket that is destroyed calls a write under way done
+        // a destroyed socket reports a write in progress as done
         else if (stream.destroyed) reject(new Error('output was given up'));
         else if (last) {
           stream.removeListener('error', ignore);

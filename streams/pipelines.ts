@@ -1,6 +1,6 @@
 /**
- * Every pipeline, spelled out. Composed with `chain`, run with `pipeline`: chain alone would leave
- * a failed source open.
+ * All pipelines, spelled out. They are composed with `chain` and run with `pipeline`: chain alone
+ * would leave the source open after a failure.
  *
  *     native   source → (gunzip | unzstd) → tar-demux → chunker → (digester) → (batcher)
  *                     → compressor → blob-writer → bootstrap-finalizer → artifact-writer
@@ -44,13 +44,13 @@ import { zranDemux } from './zran-demux.js';
 export type NativeOptions = BlobWriterOptions &
   FinalizerOptions & {
     digester: Digester;
-    /** the chunks of small files are stored in batches smaller than this; 0 where they are not */
+    /** chunks of small files are stored in batches of fewer bytes than this; 0: no batches */
     batchSize?: number;
-    /** threads that compress */
+    /** number of threads that compress */
     workers?: number | undefined;
-    /** what the bytes of a tar come from: told to take its buffers from a pool, where that is of use */
+    /** source of the bytes of a tar; is told to take its buffers from a pool if that is of use */
     input?: Pick<Source, 'usePool'>;
-    /** what writes the blob: told of a pool for stored bytes, to say which are written */
+    /** writer of the blob; is given the pool of stored bytes, to report which have been written */
     sink?: { written: BufferPool | undefined };
     /** counts what passes, for progress */
     meter?: Duplex;
@@ -61,17 +61,17 @@ interface Pools {
   pieces?: BufferPool | undefined;
 }
 
-/** Stages that undo the compression of a source, which its first bytes tell. */
+/** Stages that decompress a source, by the compression that its first bytes show. */
 const EXPAND: Readonly<Record<Compression, (pools?: Pools) => Duplex[]>> = {
   none: () => [],
   gzip: pools => [gunzip(pools)],
   zstd: pools => [unzstd(pools)],
 };
 
-/** Bytes of a piece of an expanded source. */
+/** Bytes of a piece of a decompressed source. */
 const PIECE_SIZE = 0x80000;
 
-/** A tar, compressed or not, to a Native blob and bootstrap. */
+/** Turns a tar, compressed or not, into a Native blob and bootstrap. */
 export const nativeFromTar = async (
   options: NativeOptions & { compression: Compression },
 ): Promise<Duplex> => {
@@ -88,19 +88,19 @@ export const nativeFromTar = async (
   ]);
 };
 
-/** The entries of a directory to a Native blob and bootstrap. */
+/** Turns the entries of a directory into a Native blob and bootstrap. */
 export const nativeFromDirectory = async ({
   walk,
   ...options
 }: NativeOptions & {
-  /** what the entries come from: told to take its buffers from pools, where that is of use */
+  /** source of the entries; is told to take its buffers from pools if that is of use */
   walk?: Pick<DirWalk, 'usePools'>;
 }): Promise<Duplex> =>
   compose(await native(options, recycles(options) ? walk?.usePools() : undefined));
 
 /**
- * Whether the compressor copies the bytes of chunks for its threads and says how far it is, so that
- * their memory is used again. A cache needs the bytes of chunks that are in a batch.
+ * Whether the compressor copies the bytes of chunks for its threads and reports its progress, so
+ * that their memory can be reused. Not if a cache still needs the bytes of chunks in a batch.
  */
 const recycles = ({
   batchSize = 0,
@@ -108,7 +108,7 @@ const recycles = ({
   workers,
 }: Omit<NativeOptions, 'input'>): boolean => workers !== 0 && !(batchSize > 0 && cache);
 
-/** @param pieces that the bytes of chunks are from: each pool in the order of the stream */
+/** @param pieces pools that the bytes of chunks come from, each in stream order */
 const native = async (
   options: Omit<NativeOptions, 'input'>,
   pieces: readonly BufferPool[] = [],
@@ -143,25 +143,25 @@ const namesOf = (options: Omit<NativeOptions, 'input'>): ChunkNamesOptions => ({
   algorithm: options.digester,
 });
 
-/** @param pool for batches, where the compressor gives back what it was sent */
+/** @param pool for batches, if the compressor reports its progress */
 const batching = (
   { batchSize = 0, secret, cache = false }: NativeOptions,
   pool: BufferPool | undefined,
 ): Duplex[] => {
   if (batchSize === 0) return [];
   const leastBatch = secret ? LEAST_SEALED_BATCH : 0;
-  // chunks keep their bytes for the cache, or for the compressor to tell that they have come
+  // chunks keep their bytes for the cache, or so that the compressor can report that they came
   return [batcher({ batchSize, leastBatch, keepBytes: cache || pool !== undefined, pool })];
 };
 
 export type TarfsOptions = FinalizerOptions & {
-  /** instead of the sha256 of the tar, which is not made then */
+  /** instead of the sha256 of the tar, which is then not computed */
   blobId?: string | undefined;
   /** counts what passes, for progress */
   meter?: Duplex;
 };
 
-/** A tar, compressed or not, to a bootstrap that points into it. Expanded, it is the blob. */
+/** Turns a tar, compressed or not, into a bootstrap; the decompressed tar is its blob. */
 export const tarfsFromTar = (options: TarfsOptions & { compression: Compression }): Duplex =>
   compose([
     ...EXPAND[options.compression](),
@@ -173,7 +173,7 @@ export const tarfsFromTar = (options: TarfsOptions & { compression: Compression 
     ...tarfs(options),
   ]);
 
-/** The entries of a tar that has its blob id to a bootstrap that points into it. */
+/** Turns the entries of a scanned tar into a bootstrap; the tar is its blob. */
 export const tarfsFromScan = (options: TarfsOptions): Duplex => compose(tarfs(options));
 
 const tarfs = (options: TarfsOptions): Duplex[] => [
@@ -187,8 +187,8 @@ export type ReferenceOptions = Omit<ReferenceWriterOptions, 'zran'> &
   Pick<NativeOptions, 'lower' | 'dict' | 'input' | 'meter'>;
 
 /**
- * A tar, gzipped or not, to a bootstrap that refers to it and to a blob with the tables for that.
- * UNSUPPORTED for other compressions: docs/zran-zstd.md says why.
+ * Turns a tar, gzipped or not, into a bootstrap that refers to it, and a blob with the tables for
+ * that. UNSUPPORTED for other compressions: docs/zran-zstd.md says why.
  */
 export const referenceFromTar = async (
   options: ReferenceOptions & { compression: Compression },
@@ -208,7 +208,7 @@ export const referenceFromTar = async (
     : [
         tarfsHasher({ hashed: true, kept: false }),
         tarDemux<LayerPart>(),
-        chunker(options), // what the tar has of a file in one run, it has of its chunks
+        chunker(options), // if a file lies in the tar in one run, its chunks do
       ];
   return compose([
     ...chunks,
@@ -221,7 +221,7 @@ export const referenceFromTar = async (
 
 export type StargzPipelineOptions = FinalizerOptions & StargzTocOptions & { meter?: Duplex };
 
-/** The table of contents of an eStargz layer to a bootstrap that refers to the layer. */
+/** Turns the table of contents of an eStargz layer into a bootstrap that refers to the layer. */
 export const referenceFromStargzToc = async (options: StargzPipelineOptions): Promise<Duplex> =>
   compose([
     await stargzToc({ ...options, lowerCount: options.lower?.chunks.count ?? 0 }),

@@ -1,4 +1,4 @@
-/** Bytes that can be read anywhere: a file, or whatever else stores blobs. */
+/** Bytes that can be read at any offset: a file, or whatever else stores blobs. */
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { allocate } from '../lib/allocate.js';
@@ -6,18 +6,18 @@ import { RafsError } from '../lib/errors.js';
 
 export interface RandomBytes {
   readonly size: number;
-  /** what lies behind is read ahead already: nobody else needs to */
+  /** reads ahead by itself, so nobody else needs to */
   readonly readsAhead?: true;
   /**
-   * Exactly `size` bytes, the caller's own; CORRUPT where they pass the end.
+   * Exactly `size` bytes, which no later read changes; CORRUPT if they pass the end.
    *
-   * @param into a buffer of that size, for those that can read into one
+   * @param into a buffer of that size, for implementations that can use it
    */
   read(offset: number, size: number, into?: Buffer): Promise<Buffer>;
   close(): Promise<void>;
 }
 
-/** A regular file. What is not one is read whole first, up to 2 GiB: a FIFO can still be opened. */
+/** Opens a file. One that is not regular, such as a FIFO, is first read whole, up to 2 GiB. */
 export const openBytes = async (path: string): Promise<RandomBytes> => {
   const handle = await open(path, constants.O_RDONLY);
   try {
@@ -64,7 +64,7 @@ class FileBytes implements RandomBytes {
     let at = 0;
     while (at < size) {
       const { bytesRead } = await this.#handle.read(bytes, at, size - at, offset + at);
-      // the file became shorter while it was read
+      // the file has become shorter since it was opened
       if (bytesRead === 0) within(offset, size, offset + at, this.#path);
       at += bytesRead;
     }

@@ -1,7 +1,7 @@
 /**
  * source: the bytes of a file, a FIFO, a device or standard input, front to back.
  *
- * makes bytes, one part a batch
+ * makes bytes, one part per batch
  * holds two reads of 256 KiB
  */
 import fs from 'node:fs';
@@ -18,19 +18,19 @@ import { adopt } from './fifo.js';
 
 const close = promisify(fs.close);
 
-/** Pieces of something open, in order; every piece is a new buffer, unless there is a pool. */
+/** Pieces of an open source, in order. Their memory is not reused unless there is a pool. */
 interface Pieces {
-  /** where buffers are taken from, if they are ours to take */
+  /** to take buffers from instead of allocating them */
   pool?: BufferPool;
   /** undefined at the end */
   next(): Promise<Buffer | undefined>;
-  /** gives the descriptor back, once no read is under way */
+  /** releases the descriptor once no read is in progress */
   close(): Promise<void>;
 }
 
-/** What reads a source. Ends up closed whether it is read to its end or destroyed. */
+/** The stream of a source. It gets closed whether it is read to its end or destroyed. */
 export class Source extends Readable {
-  /** bytes in all, where that can be known beforehand */
+  /** total bytes, if known in advance */
   readonly size: number | undefined;
   #pieces: Pieces;
   #path: string;
@@ -45,8 +45,8 @@ export class Source extends Readable {
   }
 
   /**
-   * From now on takes buffers from a pool, for whoever says which of them are free again. From a
-   * terminal they come as they are.
+   * From now on takes buffers from a pool, for a caller that reports when they are free again.
+   * Those of a terminal are not from the pool.
    */
   usePool(): BufferPool {
     this.#pieces.pool ??= new BufferPool(PIECE_SIZE);
@@ -60,7 +60,7 @@ export class Source extends Readable {
 
   /**
    * The first bytes, fewer than `count` only if there are no more; they are read again later.
-   * To be called before anything reads the stream. A failure closes the source.
+   * Must be called before anything reads the stream. A failure closes the source.
    */
   async peek(count: number): Promise<Buffer> {
     try {
@@ -108,12 +108,12 @@ export class Source extends Readable {
 }
 
 /**
- * Opens a source, once. '-' is standard input. A FIFO needs no writer yet.
+ * Opens a source, once; '-' is standard input. A FIFO need not have a writer yet.
  * Fails with the system's error.
  */
 export const openSource = (path: string): Source => {
   if (path === '-' || path === '/dev/stdin') return openStdin();
-  // O_NONBLOCK: opening a FIFO would wait for its writer
+  // O_NONBLOCK: otherwise, opening a FIFO would wait for a writer
   const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   let stat: fs.Stats;
   try {
@@ -123,7 +123,7 @@ export const openSource = (path: string): Source => {
     fs.closeSync(fd);
     throw located(error, { stage: 'source', path });
   }
-  // a size of 0 is no knowledge: files of /proc say so
+  // a size of 0 means nothing: files in /proc report it, too
   if (stat.isFile()) return new Source(path, new FilePieces(fd), stat.size || undefined);
   if (stat.isFIFO()) return new Source(path, new PipePieces(fd));
   if (tty.isatty(fd)) return new Source(path, new TerminalPieces(new tty.ReadStream(fd)));
@@ -134,15 +134,15 @@ const openStdin = (): Source => {
   const stat = fs.fstatSync(0);
   if (stat.isFIFO() || stat.isSocket()) return new Source('-', new PipePieces(0));
   if (tty.isatty(0)) return new Source('-', new TerminalPieces(process.stdin));
-  // from where it stands: whoever started us may have read some
+  // from its current position: whoever started us may have read some of it
   return new Source('-', new SequentialPieces(0), (stat.isFile() && stat.size) || undefined);
 };
 
-/** Bytes of a read. */
+/** Bytes per read. */
 export const PIECE_SIZE = 0x40000;
 const READS_AHEAD = 2;
 
-/** Pieces of a regular file, read ahead by position. Closes the descriptor it is given. */
+/** Pieces of a regular file, read ahead by position. Closes the given descriptor. */
 export class FilePieces implements Pieces {
   pool?: BufferPool;
   #fd: number;
@@ -151,7 +151,7 @@ export class FilePieces implements Pieces {
   #ahead: { wanted: number; bytes: Promise<Buffer> }[] = [];
   #closing: Promise<void> | undefined;
 
-  /** @param size stops there, even if the file is longer */
+  /** @param size where to stop, even if the file is longer */
   constructor(fd: number, size = Infinity) {
     this.#fd = fd;
     this.#end = size;
@@ -161,7 +161,7 @@ export class FilePieces implements Pieces {
     while (this.#ahead.length < READS_AHEAD && this.#at < this.#end && !this.#closing) {
       const wanted = Math.min(PIECE_SIZE, this.#end - this.#at);
       const bytes = readFully(this.#fd, wanted, this.#at, this.pool?.take() ?? allocate(wanted));
-      bytes.catch(() => undefined); // seen when its turn comes, if it comes
+      bytes.catch(() => undefined); // reported when its turn comes, if it does
       this.#ahead.push({ wanted, bytes });
       this.#at += wanted;
     }
@@ -170,7 +170,7 @@ export class FilePieces implements Pieces {
     const bytes = await first.bytes;
     this.#ahead.shift(); // only now: close() waits for what is in the list
     if (bytes.length < first.wanted) {
-      // the end; if the file grew meanwhile, the reads behind it have left a gap
+      // the end; if the file has grown in the meantime, there is a gap before the next read
       this.#end = 0;
       await this.#settle();
     }
@@ -188,7 +188,7 @@ export class FilePieces implements Pieces {
   }
 }
 
-/** `size` bytes at `position`, fewer only at the end of the file. */
+/** Reads `size` bytes at `position`, fewer only at the end of the file. */
 const readFully = (fd: number, size: number, position: number, buffer: Buffer): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const read = (at: number): void =>
@@ -200,7 +200,7 @@ const readFully = (fd: number, size: number, position: number, buffer: Buffer): 
     read(0);
   });
 
-/** Pieces of a device, or of a file that is not ours to position. */
+/** Pieces of a device, or of a file that is read from its current position. */
 class SequentialPieces implements Pieces {
   pool?: BufferPool;
   #fd: number;
@@ -224,7 +224,7 @@ class SequentialPieces implements Pieces {
         return count > 0 ? buffer.subarray(0, count) : undefined;
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
-        await sleep(10); // a device with nothing to say yet
+        await sleep(10); // a device that has no data yet
       }
     }
     return undefined;
@@ -247,7 +247,7 @@ const readSome = (fd: number, buffer: Buffer): Promise<number> =>
     });
   });
 
-/** Pieces of a stream, as they come. */
+/** Pieces of a stream, as they arrive. */
 abstract class StreamPieces<S extends Readable> implements Pieces {
   pool?: BufferPool;
   protected readonly stream: S;
@@ -269,10 +269,10 @@ abstract class StreamPieces<S extends Readable> implements Pieces {
     }
   }
 
-  /** What has come, if anything has. */
+  /** The next bytes, if any have arrived. */
   protected abstract take(): Buffer | undefined;
 
-  /** To be called when something has come. */
+  /** Must be called when bytes have arrived. */
   protected wake(): void {
     this.#wake?.();
   }
@@ -308,28 +308,29 @@ class TerminalPieces extends StreamPieces<Readable> {
   }
 }
 
-/** What a pipe holds, unless told otherwise. */
+/** Default capacity of a pipe. */
 const PIPE_SIZE = 0x10000;
 
 /**
- * Pieces of a pipe: what there is when one is asked for. What comes meanwhile is gathered, up to two
- * buffers. A pipe gives 64 KiB at a time: buffers made for each would have to be collected.
+ * Pieces of a pipe: each is what has arrived when it is asked for. Until then, bytes are gathered
+ * in large buffers; two full ones pause the pipe. A pipe gives 64 KiB at a time: with a buffer for
+ * each read, there would be more garbage to collect.
  */
 class PipePieces extends StreamPieces<net.Socket> {
-  /** complete, in order */
+  /** the rest of full buffers, in order */
   readonly #ready: Buffer[] = [];
-  /** the buffer under way: up to `#given` it was passed on, up to `#used` there are bytes */
+  /** the current buffer, passed on up to `#given` and filled up to `#used` */
   #buffer: Buffer = Buffer.alloc(0);
   #given = 0;
   #used = 0;
   #paused = false;
 
-  /** @param fd which is closed at the end */
+  /** @param fd is closed in the end */
   constructor(fd: number) {
     const buffer = Buffer.allocUnsafeSlow(PIPE_SIZE);
     const callback = (size: number): boolean => this.#gather(buffer.subarray(0, size));
     super(adopt(fd, 'read', { buffer, callback }));
-    this.stream.resume(); // else it never says that it has ended
+    this.stream.resume(); // otherwise, it would never emit 'end'
   }
 
   protected take(): Buffer | undefined {
@@ -341,7 +342,7 @@ class PipePieces extends StreamPieces<net.Socket> {
     return bytes;
   }
 
-  /** Takes a copy of what was read; false if it is to pause. */
+  /** Copies what was read; false if the pipe should pause. */
   #gather(bytes: Buffer): boolean {
     for (let at = 0; at < bytes.length;) {
       if (this.#used === this.#buffer.length) {
@@ -359,7 +360,7 @@ class PipePieces extends StreamPieces<net.Socket> {
     return !this.#paused;
   }
 
-  /** What has come and is not complete. */
+  /** What is in the current buffer and has not been passed on. */
   #rest(): Buffer | undefined {
     if (this.#given === this.#used) return undefined;
     const bytes = this.#buffer.subarray(this.#given, this.#used);

@@ -22,7 +22,7 @@ import type {
 import { writePax, type PaxRecord } from '../lib/pax.js';
 import { Stage, type Push } from './stage.js';
 
-/** Names of users and groups by their ids, '' where there is none. */
+/** Names of users and groups by id; '' if there is none. */
 export interface OwnerNames {
   user(uid: number): string;
   group(gid: number): string;
@@ -32,7 +32,7 @@ export interface TarMuxOptions {
   names?: OwnerNames;
   /** hardlink targets begin with '/', as nydus-image writes them */
   slashedLinks?: boolean;
-  /** symlink targets lose doubled slashes and inner '.' components, as with nydus-image */
+  /** link targets in headers lose doubled slashes and inner '.' components, as in nydus-image */
   tidiedTargets?: boolean;
 }
 
@@ -46,20 +46,21 @@ const TYPES: Readonly<Record<Exclude<EntryType, 'socket'>, string>> = {
   fifo: TarType.FIFO,
 };
 
-/** What a tar ends with; less of it fills up a block. */
+/** The end of a tar; a part of it fills up a block. */
 const ZEROS = Buffer.alloc(2 * BLOCK_SIZE);
-const NAME_SIZE = 100; // of the names in a header
+const NAME_SIZE = 100; // of a path in a header
 const OWNER_SIZE = 32;
 const NO_NAMES: OwnerNames = { user: () => '', group: () => '' };
 
 /**
- * tar-mux: entries and their content to the bytes of a tar.
+ * tar-mux: turns entries and their content into the bytes of a tar.
  *
  * takes entry, data, chunk (with plain bytes) and end; makes bytes
- * holds nothing but the numbers of the entry under way
+ * holds only the path and sizes of the current entry
  *
- * Headers are byte for byte those of `nydus-image unpack`: POSIX ones, without a slash behind
- * directories, PAX records only for long names and xattrs. The root and sockets are left out.
+ * Headers are byte for byte those of `nydus-image unpack`: in POSIX format, without a slash after
+ * directory names, and with PAX records only for long names and xattrs. The root and sockets are
+ * left out.
  */
 export const tarMux = ({
   names = NO_NAMES,
@@ -68,7 +69,7 @@ export const tarMux = ({
 }: TarMuxOptions = {}) => {
   let offset = 0; // in the tar
   let path = '';
-  let due = 0; // content that the entry must have
+  let due = 0; // bytes of content that the entry must have
   let written = 0;
 
   const made = (bytes: Buffer): BytesPart => {
@@ -95,7 +96,7 @@ export const tarMux = ({
   };
 
   const headersOf = (entry: Entry, type: string): Buffer => {
-    // a reader would take such a name for another one, or for one outside of where it unpacks
+    // readers would take such a name for another one, or for one outside the target directory
     if (isUnplainPath(entry.path) || entry.path.includes('\0')) {
       throw new RafsError('CORRUPT', 'not the path of an entry');
     }
@@ -186,23 +187,23 @@ export const tarMux = ({
 
 const paddingOf = (size: number): number => alignUp(size, BLOCK_SIZE) - size;
 
-/** A name that its field cannot hold is left out: it is only there for people. */
+/** Leaves out a name that its field cannot hold: it is only there for people. */
 const ownerName = (name: string): string =>
   name.length > OWNER_SIZE || name.includes('\0') ? '' : name;
 
 /**
- * The start of a long name that stands in a header for it: as much as is whole UTF-8 characters,
- * since some readers look at it.
+ * The start of a long name, which represents it in a header: cut between UTF-8 characters, because
+ * some readers look at it.
  */
 const shortName = (name: string): string => {
   const bytes = Buffer.from(name.slice(0, NAME_SIZE), 'latin1');
   let size = bytes.length;
   while (size > 0 && !isUtf8(bytes.subarray(0, size))) size--;
-  // a cut may have made a '.' or '..' of the last component
+  // the cut may have turned the last component into '.' or '..'
   return name.slice(0, size === 0 ? NAME_SIZE : size).replace(/\/\.{1,2}$/, '');
 };
 
-/** Name of the header of PAX records, from the name in the header they belong to. */
+/** Name in the header of PAX records, derived from the name in the header that they belong to. */
 const paxName = (name: string): string => {
   const plain = name.endsWith('/') ? name.slice(0, -1) : name;
   const slash = plain.lastIndexOf('/') + 1;
@@ -210,7 +211,7 @@ const paxName = (name: string): string => {
   return full.length > NAME_SIZE ? shortName(full) : full;
 };
 
-/** A path without doubled slashes and '.' components, but for a leading one; same meaning. */
+/** The same path without doubled slashes and '.' components, except for a leading '.'. */
 const tidied = (target: string): string => {
   const parts = target.split('/').filter((part, i) => part !== '' && (part !== '.' || i === 0));
   const path = `${target.startsWith('/') ? '/' : ''}${parts.join('/')}`;

@@ -8,7 +8,6 @@ import { parseBootstrap } from '../../lib/image.js';
 import { sectionsOfTail, tailSize, unpackSection } from '../../lib/toc.js';
 import { prepareCompressors } from '../../lib/compress.js';
 import {
-  BlobBlocks,
   blobReader,
   contentPool,
   type BlobReaderOptions,
@@ -213,34 +212,4 @@ t.test('a chunk larger than the image says is read into memory of its own', asyn
     for (const part of batch as ImagePart[]) if (part.kind === 'chunk') size += part.bytes.length;
   }
   t.ok(size > 4_000_000);
-});
-
-t.test('reading ahead gives the same bytes with fewer reads', async t => {
-  const content = randomBytes(3_000_000, 5);
-  let reads = 0;
-  const counted = (bytes: Buffer): RandomBytes => ({
-    ...bytesOf(bytes, 'counted'),
-    async read(offset, size) {
-      reads += 1;
-      return bytes.subarray(offset, offset + size);
-    },
-  });
-  const blocks = new BlobBlocks();
-  const [a, b] = [counted(content), counted(content)];
-  let at = 0;
-  for (let size = 1; at + size < content.length; size = (size * 7) % 5003) {
-    for (const source of [a, b]) {
-      const bytes = await blocks.read(source, at, size);
-      if (!bytes.equals(content.subarray(at, at + size))) t.fail(`${size} bytes at ${at}`);
-    }
-    at += size;
-  }
-  t.ok(at > 2_900_000 && reads < 40, `${reads} reads`);
-  const back = await blocks.read(a, 10, 20);
-  t.ok(back.equals(content.subarray(10, 30)), 'backwards');
-  t.notOk(blocks.read(a, 20, 30) instanceof Promise, 'at once from a block that is held');
-  const across = await blocks.read(a, 0x20000 - 10, 20);
-  t.ok(across.equals(content.subarray(0x20000 - 10, 0x20000 + 10)), 'in two blocks');
-  const failing = blocks.read(bytesOf(content, 'short'), content.length - 5, 6);
-  t.match(await failureOf(Promise.resolve(failing)), { code: 'CORRUPT', message: /bytes at/ });
 });
