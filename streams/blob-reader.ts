@@ -26,7 +26,7 @@ import type { ChunkPart, EndPart, Entry, EntryPart } from '../lib/parts.js';
 import { expand } from '../lib/toc.js';
 import { BlobBlocks } from './blob-blocks.js';
 import type { RandomBytes } from './random-bytes.js';
-import type { Batch } from './stage.js';
+import { BatchBuilder, type Batch } from './stage.js';
 import { readMember, ZranReader } from './zran-reader.js';
 
 export type ImagePart = EntryPart | ChunkPart<StoredChunk> | EndPart;
@@ -44,9 +44,6 @@ export interface BlobReaderOptions {
   /** pool for plain bytes, as from `contentPool`, if the sink reports its progress */
   pool?: BufferPool | undefined;
 }
-
-const BATCH_PARTS = 128;
-const BATCH_BYTES = 0x80000;
 
 /** Least size of a buffer for content. */
 const LEAST_POOLED = 0x80000;
@@ -80,22 +77,14 @@ async function* batches(options: BlobReaderOptions): AsyncIterable<Batch<ImagePa
     return reader;
   };
 
-  let batch: ImagePart[] = [];
-  let bytes = 0;
-  const isFull = (): boolean => batch.length >= BATCH_PARTS || bytes >= BATCH_BYTES;
-  const take = (): ImagePart[] => {
-    const taken = batch;
-    batch = [];
-    bytes = 0;
-    return taken;
-  };
+  const batch = new BatchBuilder<ImagePart>();
   for (const visit of walk(bootstrap)) {
     const { inode, path, repeated } = visit;
     if (rootless && path === '') continue;
     const linked = inode.type === 'file' && inode.nlink > 1;
     if (linked && !repeated) firstNames.set(inode.id, path);
     const target = repeated ? firstNames.get(inode.id) : undefined;
-    batch.push({ kind: 'entry', entry: entryOf(bootstrap, visit, target) });
+    batch.add({ kind: 'entry', entry: entryOf(bootstrap, visit, target) });
     if (inode.type === 'file' && !repeated) {
       for (const chunk of bootstrap.chunks(inode)) {
         const source = blobs.get(chunk.blobIndex);
@@ -105,8 +94,7 @@ async function* batches(options: BlobReaderOptions): AsyncIterable<Batch<ImagePa
           const read = reader.read(chunk);
           // most lie in a block that is held: waiting would take longer than unpacking them
           const content = read instanceof Promise ? await read : read;
-          batch.push({ kind: 'chunk', chunk, bytes: content });
-          bytes += content.length;
+          batch.add({ kind: 'chunk', chunk, bytes: content }, content.length);
         } catch (error) {
           throw located(error, {
             path: `/${path}`,
@@ -115,13 +103,13 @@ async function* batches(options: BlobReaderOptions): AsyncIterable<Batch<ImagePa
             offset: chunk.compressedOffset,
           });
         }
-        if (isFull()) yield take();
+        if (batch.isFull) yield batch.take();
       }
     }
-    batch.push({ kind: 'end' });
-    if (isFull()) yield take();
+    batch.add({ kind: 'end' });
+    if (batch.isFull) yield batch.take();
   }
-  if (batch.length > 0) yield batch;
+  if (!batch.isEmpty) yield batch.take();
 }
 
 /** The entry for a name; `target` is the first name of the inode, if this is a further one. */

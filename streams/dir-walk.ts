@@ -14,7 +14,7 @@ import { divideExternal } from '../lib/external-entries.js';
 import type { DataPart, EndPart, Entry, EntryPart, EntryType, ExternalPart } from '../lib/parts.js';
 import { whiteoutOf, type WhiteoutSpec } from '../lib/whiteout.js';
 import { largeContent, openPools, SmallFiles, type ContentPools } from './file-content.js';
-import type { Batch } from './stage.js';
+import { BatchBuilder, type Batch } from './stage.js';
 import { xattrReader } from './xattr.js';
 
 export type WalkPart = EntryPart | DataPart | EndPart | ExternalPart;
@@ -48,9 +48,6 @@ interface Wanted extends Found {
   unread?: boolean;
 }
 
-const BATCH_PARTS = 128;
-const BATCH_BYTES = 0x80000;
-
 /**
  * Walks in layout order: the root, the children of a directory by name, then each child directory.
  *
@@ -79,41 +76,30 @@ async function* batches(
   options: DirWalkOptions,
   pools: ContentPools,
 ): AsyncGenerator<Batch<WalkPart>> {
-  let batch: WalkPart[] = [];
-  let bytes = 0;
-  const add = (data: Buffer): void => {
-    batch.push({ kind: 'data', bytes: data });
-    bytes += data.length;
-  };
-  const full = (): boolean => batch.length >= BATCH_PARTS || bytes >= BATCH_BYTES;
-  const take = (): WalkPart[] => {
-    const taken = batch;
-    batch = [];
-    bytes = 0;
-    return taken;
-  };
+  const batch = new BatchBuilder<WalkPart>();
+  const add = (bytes: Buffer): void => batch.add({ kind: 'data', bytes }, bytes.length);
   const files = new SmallFiles<Wanted>(wanted(root, options), options.readAhead, pools);
   try {
     for (let next = files.next(); next; next = files.next()) {
       const { entry, path, external, unread } = next.object;
-      if (external) batch.push(external);
+      if (external) batch.add(external);
       if (unread) {
-        if (full()) yield take();
+        if (batch.isFull) yield batch.take();
         continue;
       }
-      batch.push({ kind: 'entry', entry });
+      batch.add({ kind: 'entry', entry });
       const content = next.content instanceof Promise ? await next.content : next.content;
       if (content) add(content);
       else if (entry.size > 0) {
         for await (const piece of largeContent(path, entry, pools.large)) {
           add(piece);
-          if (full()) yield take();
+          if (batch.isFull) yield batch.take();
         }
       }
-      batch.push(END);
-      if (full()) yield take();
+      batch.add(END);
+      if (batch.isFull) yield batch.take();
     }
-    if (batch.length > 0) yield take();
+    if (!batch.isEmpty) yield batch.take();
   } catch (error) {
     throw located(error, { stage: 'dir-walk' });
   } finally {

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import chain from 'stream-chain';
 import t from 'tap';
 import { placeOf } from '../../lib/errors.js';
-import { Stage, type Batch } from '../../streams/stage.js';
+import { BatchBuilder, Stage, type Batch } from '../../streams/stage.js';
 import { collect } from '../support/stage.js';
 
 /** `from` says by which stages a part went and as which of several. */
@@ -466,4 +466,26 @@ t.test('generators that are left are finished, so that what they hold is given b
       t.equal(left, 1, `${kind}, waiting for ${wait}`);
     }
   }
+});
+
+t.test('a batch of a source is full by its parts or by their bytes', async t => {
+  const batch = new BatchBuilder<number>();
+  t.ok(batch.isEmpty);
+  for (let i = 0; i < 127; i++) batch.add(i);
+  t.notOk(batch.isFull);
+  t.notOk(batch.isEmpty);
+  batch.add(127);
+  t.ok(batch.isFull);
+  t.same(
+    batch.take(),
+    Array.from({ length: 128 }, (_, i) => i),
+  );
+  t.ok(batch.isEmpty, 'the next one');
+  batch.add(1, 0x7ffff);
+  t.notOk(batch.isFull);
+  batch.add(2, 1);
+  t.ok(batch.isFull);
+  t.same(batch.take(), [1, 2]);
+  batch.add(3);
+  t.notOk(batch.isFull, 'bytes are counted anew');
 });
