@@ -215,16 +215,20 @@ const compressedExport = (layer: Layer, peers: Peers): Work => ({
   made: 'made',
 });
 
+/** Makes an image of the layer, `boot` with its blob beside it. */
+const rafsImage =
+  (compressor: string): NonNullable<Work['prepare']> =>
+  ({ inputs, source }) =>
+    finished([
+      ...[...OURS, 'create', '--type', 'tar-rafs', '--compressor', compressor, ...QUIET],
+      ...['--blob-dir', inputs, '--bootstrap', path.join(inputs, 'boot'), source],
+    ]);
+
 const unpack = (layer: Layer, peers: Peers): Work => ({
   layer,
   form: 'tar',
   task: 'unpack',
-  prepare: async ({ inputs, source }) => {
-    await finished([
-      ...[...OURS, 'create', '--type', 'tar-rafs', '--compressor', 'zstd', ...QUIET],
-      ...['--blob-dir', inputs, '--bootstrap', path.join(inputs, 'boot'), source],
-    ]);
-  },
+  prepare: rafsImage('zstd'),
   ...builders(peers, ({ inputs, out }) => [
     ...['unpack', ...QUIET, '--blob-dir', inputs, '--bootstrap', path.join(inputs, 'boot')],
     ...['--output', path.join(out, 'made')],
@@ -236,14 +240,7 @@ const check = (layer: Layer, peers: Peers): Work => ({
   layer,
   form: 'tar',
   task: 'check',
-  prepare: async ({ inputs, source }) => {
-    const blob = path.join(inputs, 'blob');
-    const bootstrap = path.join(inputs, 'boot');
-    await finished([
-      ...[...OURS, 'create', '--type', 'tar-rafs', '--compressor', 'none', ...QUIET],
-      ...['--blob', blob, '--bootstrap', bootstrap, source],
-    ]);
-  },
+  prepare: rafsImage('none'),
   ...builders(peers, ({ inputs }) => ['check', ...QUIET, '-B', path.join(inputs, 'boot')]),
 });
 

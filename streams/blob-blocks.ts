@@ -17,11 +17,17 @@ const BLOCKS_HELD = 0x400000;
 /** More blocks than a blob can have: offsets are below 2^53. */
 const MOST_BLOCKS = 2 ** 36;
 
+/** How far a blob has been read. */
+interface Reading {
+  /** in the cache, of block 0 */
+  readonly firstKey: number;
+  /** the block after those that were read last */
+  onward: number | undefined;
+}
+
 export class BlobBlocks {
   readonly #held = new ByteCache(BLOCKS_HELD);
-  readonly #numbers = new Map<RandomBytes, number>();
-  /** the block after those that were read last */
-  readonly #onward = new Map<RandomBytes, number>();
+  readonly #readings = new Map<RandomBytes, Reading>();
 
   /**
    * Bytes of a blob, not to be changed; without a promise if they are held. Fails with CORRUPT if
@@ -47,21 +53,23 @@ export class BlobBlocks {
   }
 
   #block(source: RandomBytes, index: number): Buffer | Promise<Buffer> {
-    let number = this.#numbers.get(source);
-    if (number === undefined) this.#numbers.set(source, (number = this.#numbers.size));
-    const key = number * MOST_BLOCKS + index;
-    return this.#held.get(key) ?? this.#load(source, key, index);
+    let reading = this.#readings.get(source);
+    if (!reading) {
+      reading = { firstKey: this.#readings.size * MOST_BLOCKS, onward: undefined };
+      this.#readings.set(source, reading);
+    }
+    return this.#held.get(reading.firstKey + index) ?? this.#load(source, reading, index);
   }
 
   /** Reads a block, and those after it where the blob is read front to back. */
-  async #load(source: RandomBytes, key: number, index: number): Promise<Buffer> {
-    const count = this.#onward.get(source) === index ? BLOCKS_AHEAD : 1;
-    this.#onward.set(source, index + count);
+  async #load(source: RandomBytes, reading: Reading, index: number): Promise<Buffer> {
+    const count = reading.onward === index ? BLOCKS_AHEAD : 1;
+    reading.onward = index + count;
     const offset = index * BLOCK_SIZE;
     const bytes = await source.read(offset, Math.min(count * BLOCK_SIZE, source.size - offset));
     for (let i = 0, at = 0; at < bytes.length; i++, at += BLOCK_SIZE) {
       // views of one buffer, which goes when the last of them does: they were read last, too
-      this.#held.set(key + i, bytes.subarray(at, at + BLOCK_SIZE));
+      this.#held.set(reading.firstKey + index + i, bytes.subarray(at, at + BLOCK_SIZE));
     }
     return bytes.subarray(0, BLOCK_SIZE);
   }

@@ -18,10 +18,9 @@ import { RafsError } from '../lib/errors.js';
 import { BlobFeature, Section } from '../lib/layout/blob.js';
 import { ChunkFlag } from '../lib/layout/v6.js';
 import type { BlobInfo, FinishPart, PlacedChunk, SectionPart } from '../lib/parts.js';
-import type { Batch } from './stage.js';
+import { BatchBuilder, type Batch } from './stage.js';
 
 const CHUNK_ALIGN = 0x1000;
-const BATCH_BYTES = 0x80000;
 const NO_DIGEST = Buffer.alloc(32);
 
 /** The bytes of a chunk as the new blob will store them. */
@@ -66,8 +65,7 @@ async function* batches(options: CompactorOptions): AsyncIterable<Batch<SectionP
   const file = new BlobFile();
   const ci = new CiWriter(checksums ? 2 : 1);
   let uncompressedSize = 0;
-  let batch: (SectionPart | FinishPart)[] = [];
-  let held = 0;
+  const batch = new BatchBuilder<SectionPart | FinishPart>();
 
   for (const [index, row] of rows.entries()) {
     const { bytes, compressed } = await read(row);
@@ -82,25 +80,22 @@ async function* batches(options: CompactorOptions): AsyncIterable<Batch<SectionP
     uncompressedSize += aligned
       ? alignUp(placed.uncompressedSize, CHUNK_ALIGN)
       : placed.uncompressedSize;
-    batch.push(file.append(bytes));
-    held += bytes.length;
-    if (held < BATCH_BYTES) continue;
-    yield batch;
-    batch = [];
-    held = 0;
+    batch.add(file.append(bytes), bytes.length);
+    if (batch.isFull) yield batch.take();
   }
 
   const dataSize = file.position;
-  if (tarHeaders) batch.push(file.appendHeader(Section.BLOB, dataSize));
+  if (tarHeaders) batch.add(file.appendHeader(Section.BLOB, dataSize));
   const ciOffset = file.position;
   const table =
     fsVersion === 6 && rows.length > 0
       ? ci.finish({ compressor: compressorName(like.compressor), features, ciOffset })
       : undefined;
   if (table) {
-    batch.push(file.append(table.stored), file.append(table.header));
+    batch.add(file.append(table.stored));
+    batch.add(file.append(table.header));
     if (tarHeaders) {
-      batch.push(file.appendHeader(Section.META, table.stored.length + table.header.length));
+      batch.add(file.appendHeader(Section.META, table.stored.length + table.header.length));
     }
   }
   const blob: BlobInfo = {
@@ -120,8 +115,8 @@ async function* batches(options: CompactorOptions): AsyncIterable<Batch<SectionP
     metaSize: 0,
   };
   made(blob);
-  batch.push({ kind: 'finish', artifact: 'blob', name: blob.id });
-  yield batch;
+  batch.add({ kind: 'finish', artifact: 'blob', name: blob.id });
+  yield batch.take();
 }
 
 type NewPlace = Pick<

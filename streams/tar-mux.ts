@@ -133,6 +133,7 @@ export const tarMux = ({
       groupName: ownerName(names.group(entry.gid)),
       devMajor: isDevice ? deviceMajor(entry.rdev) : 0,
       devMinor: isDevice ? deviceMinor(entry.rdev) : 0,
+      prefix: '',
     });
     if (records.length === 0) return header;
     records.sort((a, b) => (a.key < b.key ? -1 : Number(a.key > b.key)));

@@ -143,6 +143,7 @@ const fields = {
   groupName: 'group',
   devMajor: 0,
   devMinor: 0,
+  prefix: '',
 };
 
 t.test('POSIX headers, byte for byte', t => {
