@@ -1,5 +1,5 @@
 /**
- * Compiles the AssemblyScript sources to dist/lib/*.wasm, beside the modules that load them.
+ * Compiles the AssemblyScript sources to dist/lib/compress/*.wasm, beside the modules that load them.
  */
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -13,14 +13,14 @@ const modules = [
   { name: 'lz4-block', memory: ['--initialMemory', '2'] },
 ];
 
-mkdirSync(`${root}/dist/lib`, { recursive: true });
+mkdirSync(`${root}/dist/lib/compress`, { recursive: true });
 for (const { name, memory } of modules) {
   const { error, stderr } = await asc.main([
     `assembly/${name}.ts`,
     '--baseDir',
     root,
     '--outFile',
-    `dist/lib/${name}.wasm`,
+    `dist/lib/compress/${name}.wasm`,
     '--runtime',
     'stub',
     '--use',

@@ -7,12 +7,12 @@
  */
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
-import { hashChunks } from '../lib/chunk-hashes.js';
-import { compressBound, compressInto, prepareCompressors } from '../lib/compress.js';
-import { crc32 } from '../lib/compression.js';
-import { crc32c, digest, prepareDigests } from '../lib/digest.js';
-import { blockDigests } from '../lib/verity.js';
-import { GzipDecoder } from '../streams/gunzip.js';
+import { hashChunks } from '../lib/chunk/chunk-hashes.js';
+import { compressBound, compressInto, prepareCompressors } from '../lib/compress/compressors.js';
+import { crc32 } from '../lib/compress/gzip-header.js';
+import { crc32c, digest, prepareDigests } from '../lib/crypto/digest.js';
+import { blockDigests } from '../lib/device/verity.js';
+import { GzipDecoder } from '../streams/layer/gunzip.js';
 import { isLayerName, LAYERS, makeLayer } from './layers.js';
 
 const SIZE = 0x4000000;

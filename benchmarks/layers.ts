@@ -3,7 +3,7 @@
  * of real ones. Only a pool of content is held, so a layer may have any size.
  */
 import { createCipheriv } from 'node:crypto';
-import { memberOf } from '../test/support/tar.js';
+import { memberOf } from '../test/support/tar/tar.js';
 import { numbers } from '../test/support/random.js';
 
 export interface LayerShape {

@@ -19,7 +19,7 @@ import { measure, median, type Cost } from './measure.js';
 import { panelsOf, svg } from './plot.js';
 import { machine, table, versionOf, type Row } from './report.js';
 import { layersOf, Sources, warm, whenThere } from './sources.js';
-import { nameOf, OURS, peersOf, prepared, worksOf, type Place, type Work } from './works.js';
+import { nameOf, OURS, peersOf, prepared, worksOf, type Place, type Work } from './workloads.js';
 
 const ROOT = new URL('../../', import.meta.url);
 const RESULTS = fileURLToPath(new URL('benchmarks/RESULTS.md', ROOT));

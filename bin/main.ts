@@ -1,16 +1,16 @@
 /** The program: finds the command, runs it, turns an error into one line and an exit status. */
 import path from 'node:path';
 import tty from 'node:tty';
-import { collectEvery } from '../lib/allocate.js';
+import { collectEvery } from '../lib/memory/allocate.js';
 import { describe, exitStatus, RafsError } from '../lib/errors.js';
-import { abandonAll } from '../streams/output.js';
-import { parseCommandLine, type Invocation, type Printout } from './command-line.js';
-import { colored, highlight } from './color.js';
-import { runCommand } from './commands.js';
-import { createLog, type Log } from './log.js';
-import { UsageError } from './option-rules.js';
-import { COMMANDS, GROUPS, PIPE_ARGV } from './options.js';
-import { releaseFifos } from './release-fifos.js';
+import { abandonAll } from '../streams/io/open-output.js';
+import { parseCommandLine, type Invocation, type Printout } from './cli/command-line.js';
+import { colored, highlight } from './console/color.js';
+import { runCommand } from './commands/run.js';
+import { createLog, type Log } from './console/log.js';
+import { UsageError } from './cli/option-rules.js';
+import { COMMANDS, GROUPS, PIPE_ARGV } from './cli/options.js';
+import { releaseFifos } from './cli/unblock-fifo-peers.js';
 
 /** Without a command, a tar on standard input becomes a blob on standard output. */
 const parse = (argv: readonly string[], prog: string): Invocation | Printout => {

@@ -30,7 +30,7 @@ const remove = file => rmSync(at(file), { force: true });
 const sourceOf = file => {
   const plain = file.replace(/^dist\//, '');
   return plain.endsWith('.wasm')
-    ? plain.replace(/^lib\/(.*)\.wasm$/, 'assembly/$1.ts')
+    ? plain.replace(/^lib\/compress\/(.*)\.wasm$/, 'assembly/$1.ts')
     : plain.replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts');
 };
 

@@ -106,8 +106,8 @@ t.test('the package', { skip: npmMissing }, async t => {
       'README.md',
       'LICENSE',
       'CHANGELOG.md',
-      'dist/lib/inflate.wasm',
-      'dist/streams/compressor-worker.js',
+      'dist/lib/compress/inflate.wasm',
+      'dist/streams/threads/compressor-worker.js',
     ]) {
       t.ok(have.has(name), name);
     }

@@ -3,7 +3,7 @@
  * header, and the table of contents (TOC). Sections are written one after another, each followed by
  * its tar header.
  */
-import { bits64, bytes, fixed, flags, pad, struct, text, u32, u64, u8 } from '../struct.js';
+import { bits64, bytes, fixed, flags, pad, struct, text, u32, u64, u8 } from './struct.js';
 
 /** Features of a blob, in the blob table and in the CI header. */
 export const BlobFeature = {

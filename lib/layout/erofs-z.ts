@@ -3,7 +3,7 @@
  * block, each with an index entry. An entry says where the physical cluster begins that holds the
  * data from there on, or how many entries back to look for that.
  */
-import { fixed, pad, struct, u16, u32, u8 } from '../struct.js';
+import { fixed, pad, struct, u16, u32, u8 } from './struct.js';
 
 /** Compressed data at the end of a cluster, after zeros; configurations; clusters of any size. */
 export const FEATURE_COMPRESSED = 0x3;

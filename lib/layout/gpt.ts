@@ -3,7 +3,7 @@
  *
  * UEFI Specification 2.10, chapter 5.3.
  */
-import { bytes, fixed, pad, struct, text, u32, u64 } from '../struct.js';
+import { bytes, fixed, pad, struct, text, u32, u64 } from './struct.js';
 
 export const SECTOR_SIZE = 512;
 

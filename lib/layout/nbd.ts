@@ -4,7 +4,7 @@
  *
  * https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md
  */
-import { bytes, fixed, struct, text, u16be, u32be, u64be } from '../struct.js';
+import { bytes, fixed, struct, text, u16be, u32be, u64be } from './struct.js';
 
 /** What the server says first. */
 export const Greeting = struct('Greeting', 18, {

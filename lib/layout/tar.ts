@@ -5,7 +5,7 @@
  * offsets, because a layer has a hundred thousand headers and most fields are not needed.
  */
 import { RafsError } from '../errors.js';
-import { bytes, fixed, pad, struct, text, u8, type Field, type ValueOf } from '../struct.js';
+import { bytes, fixed, pad, struct, text, u8, type Field, type ValueOf } from './struct.js';
 
 export const BLOCK_SIZE = 512;
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { isLayerName, LAYERS, makeLayer, type LayerName } from '../../benchmarks/layers.js';
-import { madeTar } from '../support/layers.js';
+import { madeTar } from '../support/tar/layers.js';
 
 const noTar = spawnSync('tar', ['--version']).error !== undefined && 'needs tar';
 

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { median } from '../../benchmarks/measure.js';
-import { temporaryDirectory } from '../support/fs.js';
+import { temporaryDirectory } from '../support/process/fs.js';
 
 const RUN = fileURLToPath(new URL('../../benchmarks/run.js', import.meta.url));
 const skip = spawnSync('time', ['-f', '%M', 'true']).error !== undefined && 'needs GNU time';

@@ -3,9 +3,9 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { CLI, cli, hasFailed, succeed } from '../support/cli.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { layerPath, layerTar } from '../support/layers.js';
+import { CLI, cli, hasFailed, succeed } from '../support/process/cli.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { layerPath, layerTar } from '../support/tar/layers.js';
 
 const PIPED = ['--blob-inline-meta', '--features', 'blob-toc'];
 

@@ -6,14 +6,14 @@ import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { NbdError } from '../../lib/layout/nbd.js';
-import { cli, hasFailed, start, succeed } from '../support/cli.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { gptDisk } from '../support/gpt-disk.js';
-import { blobHandler, FAULTS, sendBytes, serve, type Handler } from '../support/http.js';
-import { imageOf } from '../support/image-of.js';
-import { layerTar, madeTar } from '../support/layers.js';
-import { NbdClient, request } from '../support/nbd-client.js';
-import { buildStack } from '../support/stacks.js';
+import { cli, hasFailed, start, succeed } from '../support/process/cli.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { gptDisk } from '../support/images/gpt-disk.js';
+import { blobHandler, FAULTS, sendBytes, serve, type Handler } from '../support/servers/http.js';
+import { imageOf } from '../support/images/image-of.js';
+import { layerTar, madeTar } from '../support/tar/layers.js';
+import { NbdClient, request } from '../support/peers/nbd-client.js';
+import { buildStack } from '../support/images/stacks.js';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 

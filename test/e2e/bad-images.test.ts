@@ -7,16 +7,16 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { walk } from '../../lib/bootstrap.js';
-import { parseBootstrap } from '../../lib/image.js';
-import { BlobEntry, ChunkRecord, ExtendedInode } from '../../lib/layout/v6.js';
-import { cli, hasFailed, start, succeed } from '../support/cli.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { golden, goldenBlob, goldenPath } from '../support/golden.js';
-import { layerPath, layerTar } from '../support/layers.js';
-import { filesBelow } from '../support/left.js';
+import { walk } from '../../lib/bootstrap/bootstrap.js';
+import { parseBootstrap } from '../../lib/bootstrap/parse.js';
+import { BlobEntry, ChunkRecord, ExtendedInode } from '../../lib/layout/rafs-v6.js';
+import { cli, hasFailed, start, succeed } from '../support/process/cli.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { golden, goldenBlob, goldenPath } from '../support/images/golden.js';
+import { layerPath, layerTar } from '../support/tar/layers.js';
+import { filesBelow } from '../support/process/left.js';
 import { numbers, randomBytes } from '../support/random.js';
-import { memberOf, tarOf } from '../support/tar.js';
+import { memberOf, tarOf } from '../support/tar/tar.js';
 
 const QUIET = ['-l', 'warn'];
 

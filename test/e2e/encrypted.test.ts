@@ -2,15 +2,15 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { check } from '../../bin/check.js';
-import { unpack } from '../../bin/unpack.js';
-import { parseBootstrap } from '../../lib/image.js';
-import { BlobEntry } from '../../lib/layout/v6.js';
-import { cli, hasFailed, succeed } from '../support/cli.js';
-import { recordedIo } from '../support/command-io.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { failureOf, golden, goldenBlob, goldenFolder } from '../support/golden.js';
-import { layerPath } from '../support/layers.js';
+import { check } from '../../bin/commands/check.js';
+import { unpack } from '../../bin/commands/unpack.js';
+import { parseBootstrap } from '../../lib/bootstrap/parse.js';
+import { BlobEntry } from '../../lib/layout/rafs-v6.js';
+import { cli, hasFailed, succeed } from '../support/process/cli.js';
+import { recordedIo } from '../support/process/command-io.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { failureOf, golden, goldenBlob, goldenFolder } from '../support/images/golden.js';
+import { layerPath } from '../support/tar/layers.js';
 import { numbers } from '../support/random.js';
 
 interface Built {

@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { cli, hasFailed, start, succeed } from '../support/cli.js';
-import { factsBelow, mountErofs, withoutErofs, withoutFsck } from '../support/erofs-tools.js';
-import { makeFifo, shell, temporaryDirectory } from '../support/fs.js';
+import { cli, hasFailed, start, succeed } from '../support/process/cli.js';
+import { factsBelow, mountErofs, withoutErofs, withoutFsck } from '../support/peers/erofs-tools.js';
+import { makeFifo, shell, temporaryDirectory } from '../support/process/fs.js';
 import { randomBytes } from '../support/random.js';
 
 const KIB = 1024;

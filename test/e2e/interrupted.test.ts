@@ -4,12 +4,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { hasFailed, start, type Running } from '../support/cli.js';
-import { makeFifo, temporaryDirectory } from '../support/fs.js';
-import { layerPath } from '../support/layers.js';
-import { filesBelow } from '../support/left.js';
+import { hasFailed, start, type Running } from '../support/process/cli.js';
+import { makeFifo, temporaryDirectory } from '../support/process/fs.js';
+import { layerPath } from '../support/tar/layers.js';
+import { filesBelow } from '../support/process/left.js';
 import { randomBytes } from '../support/random.js';
-import { memberOf } from '../support/tar.js';
+import { memberOf } from '../support/tar/tar.js';
 
 const POOL = randomBytes(0x110000, 1);
 

@@ -6,9 +6,9 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import tarStream from 'tar-stream';
 import t, { type Test } from 'tap';
-import { succeed } from '../support/cli.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { layerPath, layerTar } from '../support/layers.js';
+import { succeed } from '../support/process/cli.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { layerPath, layerTar } from '../support/tar/layers.js';
 
 interface Member {
   type: string;

@@ -8,11 +8,11 @@ import { pipeline } from 'node:stream/promises';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { cli, start, succeed, type CliOptions } from '../support/cli.js';
-import { makeFifo, temporaryDirectory } from '../support/fs.js';
-import { layerTar, madeTar } from '../support/layers.js';
+import { cli, start, succeed, type CliOptions } from '../support/process/cli.js';
+import { makeFifo, temporaryDirectory } from '../support/process/fs.js';
+import { layerTar, madeTar } from '../support/tar/layers.js';
 import { numbers } from '../support/random.js';
-import { makeFrame } from '../support/zstd.js';
+import { makeFrame } from '../support/tar/zstd.js';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 

@@ -5,13 +5,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { walk } from '../../lib/bootstrap.js';
-import { parseBootstrap } from '../../lib/image.js';
-import { cli, hasFailed, succeed } from '../support/cli.js';
-import { makeFifo, shell, temporaryDirectory } from '../support/fs.js';
-import { golden } from '../support/golden.js';
-import { layerPath, layerTar } from '../support/layers.js';
-import { longName, tarOf } from '../support/tar.js';
+import { walk } from '../../lib/bootstrap/bootstrap.js';
+import { parseBootstrap } from '../../lib/bootstrap/parse.js';
+import { cli, hasFailed, succeed } from '../support/process/cli.js';
+import { makeFifo, shell, temporaryDirectory } from '../support/process/fs.js';
+import { golden } from '../support/images/golden.js';
+import { layerPath, layerTar } from '../support/tar/layers.js';
+import { longName, tarOf } from '../support/tar/tar.js';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 

@@ -4,13 +4,13 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { stat } from '../../bin/stat.js';
-import { succeed } from '../support/cli.js';
-import { recordedIo } from '../support/command-io.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { expected, goldenBlob, goldenPath } from '../support/golden.js';
-import { layerTar } from '../support/layers.js';
-import { tarOf, type TarEntry } from '../support/tar.js';
+import { stat } from '../../bin/commands/stat.js';
+import { succeed } from '../support/process/cli.js';
+import { recordedIo } from '../support/process/command-io.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { expected, goldenBlob, goldenPath } from '../support/images/golden.js';
+import { layerTar } from '../support/tar/layers.js';
+import { tarOf, type TarEntry } from '../support/tar/tar.js';
 
 const KINDS = 'tar-rafs.kinds.lz4_block.v5';
 

@@ -4,13 +4,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { check } from '../../bin/check.js';
-import { unpack } from '../../bin/unpack.js';
-import { cli, hasFailed, succeed } from '../support/cli.js';
-import { recordedIo } from '../support/command-io.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { failureOf } from '../support/golden.js';
-import { layerPath, layerTar, madeTar } from '../support/layers.js';
+import { check } from '../../bin/commands/check.js';
+import { unpack } from '../../bin/commands/unpack.js';
+import { cli, hasFailed, succeed } from '../support/process/cli.js';
+import { recordedIo } from '../support/process/command-io.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { failureOf } from '../support/images/golden.js';
+import { layerPath, layerTar, madeTar } from '../support/tar/layers.js';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 

@@ -2,9 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import t, { type Test } from 'tap';
-import { prepareCompressors } from '../../lib/compress.js';
-import { cli } from '../support/cli.js';
-import { isRoot, temporaryDirectory } from '../support/fs.js';
+import { prepareCompressors } from '../../lib/compress/compressors.js';
+import { cli } from '../support/process/cli.js';
+import { isRoot, temporaryDirectory } from '../support/process/fs.js';
 import { dependencies, GoldenBench, readCases, type Case, type Need } from './cases.js';
 
 const WIDTH = 2;

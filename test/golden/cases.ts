@@ -11,8 +11,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
-import type { Ran } from '../support/cli.js';
-import { layerFiles, layerPath } from '../support/layers.js';
+import type { Ran } from '../support/process/cli.js';
+import { layerFiles, layerPath } from '../support/tar/layers.js';
 
 /** What a case cannot be run without: this machine may lack it. */
 export type Need = 'root' | 'tar' | 'xattr' | 'zstd';

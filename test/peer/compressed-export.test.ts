@@ -3,17 +3,17 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { succeed } from '../support/cli.js';
+import { succeed } from '../support/process/cli.js';
 import {
   factsBelow,
   mountErofs,
   withoutErofsCompressor,
   withoutFsck,
   withoutXattrTools,
-} from '../support/erofs-tools.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { layerTar } from '../support/layers.js';
-import { packingFiles, packingTar } from '../support/packing-tar.js';
+} from '../support/peers/erofs-tools.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { layerTar } from '../support/tar/layers.js';
+import { packingFiles, packingTar } from '../support/tar/packing-tar.js';
 import { numbers, randomBytes, wordyBytes } from '../support/random.js';
 
 /** The image of a tar, exported as it is and compressed. */

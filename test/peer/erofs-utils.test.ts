@@ -9,9 +9,9 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { succeed } from '../support/cli.js';
-import { isRoot, temporaryDirectory } from '../support/fs.js';
-import { layerPath, madeTar } from '../support/layers.js';
+import { succeed } from '../support/process/cli.js';
+import { isRoot, temporaryDirectory } from '../support/process/fs.js';
+import { layerPath, madeTar } from '../support/tar/layers.js';
 
 const lacks = (program: string, ...argv: string[]): string | false =>
   spawnSync(program, argv).error !== undefined && `needs ${program}`;

@@ -3,11 +3,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { parseBootstrap } from '../../lib/image.js';
-import { succeed } from '../support/cli.js';
-import { factsBelow, withoutFsck, type Fact } from '../support/erofs-tools.js';
-import { isRoot, temporaryDirectory } from '../support/fs.js';
-import { layerTar } from '../support/layers.js';
+import { parseBootstrap } from '../../lib/bootstrap/parse.js';
+import { succeed } from '../support/process/cli.js';
+import { factsBelow, withoutFsck, type Fact } from '../support/peers/erofs-tools.js';
+import { isRoot, temporaryDirectory } from '../support/process/fs.js';
+import { layerTar } from '../support/tar/layers.js';
 
 const skip = withoutFsck() || (!isRoot && 'needs root, to extract owners and devices');
 

@@ -4,9 +4,9 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { succeed } from '../support/cli.js';
-import { isRoot, makeFifo, temporaryDirectory } from '../support/fs.js';
-import { layerPath, madeTar } from '../support/layers.js';
+import { succeed } from '../support/process/cli.js';
+import { isRoot, makeFifo, temporaryDirectory } from '../support/process/fs.js';
+import { layerPath, madeTar } from '../support/tar/layers.js';
 import { randomBytes } from '../support/random.js';
 
 const succeeds = (command: string, ...argv: string[]): boolean =>

@@ -5,8 +5,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { temporaryDirectory } from '../support/fs.js';
-import { GoBench, type Packed } from '../support/go-bench.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { GoBench, type Packed } from '../support/peers/go-bench.js';
 import { randomBytes } from '../support/random.js';
 
 const bench = new GoBench(t);

@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { temporaryDirectory } from '../support/fs.js';
-import { fileDigest, GoBench, isSound, NO_DATA, type Packed } from '../support/go-bench.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { fileDigest, GoBench, isSound, NO_DATA, type Packed } from '../support/peers/go-bench.js';
 
 const bench = new GoBench(t);
 

@@ -5,9 +5,16 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { cli, succeed } from '../support/cli.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { fileDigest, GoBench, isSound, NO_DATA, sameFile, UNPACK } from '../support/go-bench.js';
+import { cli, succeed } from '../support/process/cli.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import {
+  fileDigest,
+  GoBench,
+  isSound,
+  NO_DATA,
+  sameFile,
+  UNPACK,
+} from '../support/peers/go-bench.js';
 
 const bench = new GoBench(t);
 

@@ -3,10 +3,10 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { succeed } from '../support/cli.js';
-import { factsBelow, mountErofs, withoutErofs } from '../support/erofs-tools.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { layerTar } from '../support/layers.js';
+import { succeed } from '../support/process/cli.js';
+import { factsBelow, mountErofs, withoutErofs } from '../support/peers/erofs-tools.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { layerTar } from '../support/tar/layers.js';
 
 const skip = withoutErofs();
 const ID = 'd'.repeat(64);

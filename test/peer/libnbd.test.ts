@@ -6,9 +6,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
-import { start, succeed } from '../support/cli.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { layerPath, layerTar } from '../support/layers.js';
+import { start, succeed } from '../support/process/cli.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { layerPath, layerTar } from '../support/tar/layers.js';
 
 const run = promisify(execFile);
 const lacks = (program: string): string | false =>

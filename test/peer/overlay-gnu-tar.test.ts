@@ -6,12 +6,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { succeed } from '../support/cli.js';
-import { factsBelow, mountErofs, withoutErofs } from '../support/erofs-tools.js';
-import { isRoot, temporaryDirectory } from '../support/fs.js';
+import { succeed } from '../support/process/cli.js';
+import { factsBelow, mountErofs, withoutErofs } from '../support/peers/erofs-tools.js';
+import { isRoot, temporaryDirectory } from '../support/process/fs.js';
 import { numbers } from '../support/random.js';
-import { tarOf } from '../support/tar.js';
-import { applyLayer, AS_IT_IS, layerOf, randomSteps } from '../support/tar-stacks.js';
+import { tarOf } from '../support/tar/tar.js';
+import { applyLayer, AS_IT_IS, layerOf, randomSteps } from '../support/tar/tar-stacks.js';
 
 const isGnuTar = (spawnSync('tar', ['--version']).stdout?.toString() ?? '').includes('GNU tar');
 const skip = !isGnuTar && 'needs GNU tar';

@@ -7,10 +7,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { temporaryDirectory } from '../support/fs.js';
-import { builtStack, linesBelow, linesOf } from '../support/stack-lines.js';
-import { tarOf, type TarEntry } from '../support/tar.js';
-import { applyLayer, layerOf, stackSteps } from '../support/tar-stacks.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { builtStack, linesBelow, linesOf } from '../support/images/stack-lines.js';
+import { tarOf, type TarEntry } from '../support/tar/tar.js';
+import { applyLayer, layerOf, stackSteps } from '../support/tar/tar-stacks.js';
 
 const isGnuTar = (spawnSync('tar', ['--version']).stdout?.toString() ?? '').includes('GNU tar');
 const skip = !isGnuTar && 'needs GNU tar';

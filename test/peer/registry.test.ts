@@ -4,19 +4,19 @@ import { createSign, randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { cli, hasFailed, succeed } from '../support/cli.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { buildGo } from '../support/go.js';
-import { serve } from '../support/http.js';
-import { imageOf } from '../support/image-of.js';
-import { madeTar } from '../support/layers.js';
+import { cli, hasFailed, succeed } from '../support/process/cli.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { buildGo } from '../support/peers/go.js';
+import { serve } from '../support/servers/http.js';
+import { imageOf } from '../support/images/image-of.js';
+import { madeTar } from '../support/tar/layers.js';
 import {
   pushBlob,
   startRegistry,
   startS3,
   withoutRegistry,
   type RegistryParts,
-} from '../support/storage-servers.js';
+} from '../support/servers/storage-servers.js';
 
 const skip = withoutRegistry();
 const REPO = 'library/app';

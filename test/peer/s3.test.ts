@@ -1,11 +1,11 @@
 /** A server of S3 that is not ours, which verifies signatures: rclone's gofakes3. */
 import fs from 'node:fs';
 import t from 'tap';
-import { cli, hasFailed, succeed } from '../support/cli.js';
-import { buildGo } from '../support/go.js';
-import { imageOf } from '../support/image-of.js';
-import { madeTar } from '../support/layers.js';
-import { startS3 } from '../support/storage-servers.js';
+import { cli, hasFailed, succeed } from '../support/process/cli.js';
+import { buildGo } from '../support/peers/go.js';
+import { imageOf } from '../support/images/image-of.js';
+import { madeTar } from '../support/tar/layers.js';
+import { startS3 } from '../support/servers/storage-servers.js';
 
 const { program, missing: skip } = buildGo('s3-server');
 

@@ -3,12 +3,12 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { succeed } from '../support/cli.js';
-import { withoutVerity } from '../support/erofs-tools.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { layerTar } from '../support/layers.js';
+import { succeed } from '../support/process/cli.js';
+import { withoutVerity } from '../support/peers/erofs-tools.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { layerTar } from '../support/tar/layers.js';
 import { numbers } from '../support/random.js';
-import { tarOf } from '../support/tar.js';
+import { tarOf } from '../support/tar/tar.js';
 
 const skip = withoutVerity();
 const ID = 'e'.repeat(64);

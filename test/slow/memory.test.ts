@@ -4,8 +4,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { CLI, PLAIN } from '../support/cli.js';
-import { temporaryDirectory } from '../support/fs.js';
+import { CLI, PLAIN } from '../support/process/cli.js';
+import { temporaryDirectory } from '../support/process/fs.js';
 
 const MAKE_LAYER = fileURLToPath(new URL('../../benchmarks/make-layer.js', import.meta.url));
 

@@ -5,24 +5,24 @@ import { Readable, Writable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { RafsError } from '../../lib/errors.js';
-import type { BufferPool } from '../../lib/buffer-pool.js';
-import type { Artifact, BytesPart } from '../../lib/parts.js';
-import type { ArtifactPart } from '../../streams/artifact-writer.js';
-import { dirWalk } from '../../streams/dir-walk.js';
-import { meter } from '../../streams/meter.js';
+import type { BufferPool } from '../../lib/memory/buffer-pool.js';
+import type { Artifact, BytesPart } from '../../lib/model/parts.js';
+import type { ArtifactPart } from '../../streams/build/artifact-writer.js';
+import { dirWalk } from '../../streams/layer/dir-walk.js';
+import { meter } from '../../streams/build/meter.js';
 import {
   nativeFromDirectory,
   nativeFromTar,
   run,
   type NativeOptions,
 } from '../../streams/pipelines.js';
-import { openSource } from '../../streams/source.js';
-import { temporaryDirectory } from '../support/fs.js';
-import { cutAt } from '../support/stage.js';
-import { layerTar } from '../support/layers.js';
+import { openSource } from '../../streams/io/source.js';
+import { temporaryDirectory } from '../support/process/fs.js';
+import { cutAt } from '../support/stream/stage.js';
+import { layerTar } from '../support/tar/layers.js';
 import { randomBytes, wordyBytes } from '../support/random.js';
-import { tarOf } from '../support/tar.js';
-import { makeFrame } from '../support/zstd.js';
+import { tarOf } from '../support/tar/tar.js';
+import { makeFrame } from '../support/tar/zstd.js';
 
 const OPTIONS: NativeOptions = {
   compressor: 'zstd',

@@ -6,7 +6,7 @@ import chain from 'stream-chain';
 import t from 'tap';
 import { placeOf } from '../../lib/errors.js';
 import { BatchBuilder, Stage, type Batch } from '../../streams/stage.js';
-import { collect } from '../support/stage.js';
+import { collect } from '../support/stream/stage.js';
 
 /** `from` says by which stages a part went and as which of several. */
 interface Part {

@@ -12,7 +12,7 @@ import {
   TocEntry,
   TocFlag,
 } from '../../../lib/layout/blob.js';
-import { goldenRecord } from '../../support/golden-record.js';
+import { goldenRecord } from '../../support/images/golden-record.js';
 
 // The bytes are cut from blobs that nydus-image made of small layers.
 

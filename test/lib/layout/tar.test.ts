@@ -19,7 +19,7 @@ import {
   sectionHeader,
   ustarHeader,
 } from '../../../lib/layout/tar.js';
-import { memberOf } from '../../support/tar.js';
+import { memberOf } from '../../support/tar/tar.js';
 
 const latin1 = (text: string) => Buffer.from(text, 'latin1');
 

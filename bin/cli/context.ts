@@ -1,0 +1,11 @@
+/** What the entry point passes to a command. */
+import type { CommandIo } from '../console/text-buffer.js';
+import type { Log } from '../console/log.js';
+import type { ProgressMode } from '../console/progress.js';
+
+export interface CommandContext extends CommandIo {
+  readonly log: Log;
+  readonly progress: ProgressMode;
+  /** aborted when the user or the system asks us to stop */
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,103 @@
+/**
+ * An image that is made from another one: its new blobs and its bootstrap lie in a folder of their
+ * own until all have been read back and verified, and only then get their names.
+ */
+import { createReadStream, existsSync, rmSync } from 'node:fs';
+import { mkdir, rename, rm, symlink, unlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { PlannedBootstrap } from '../../lib/bootstrap/plan.js';
+import { RafsError } from '../../lib/errors.js';
+import type { BlobInfo } from '../../lib/model/parts.js';
+import { openArtifacts, type ArtifactPart } from '../../streams/build/artifact-writer.js';
+import { separateBootstrap } from '../../streams/build/bootstrap-finalizer.js';
+import { hiddenName } from '../../streams/io/temporary-name.js';
+import type { Output } from '../../streams/io/open-output.js';
+import type { BlobPlace } from '../../streams/image/blob-location.js';
+import { check } from './check.js';
+import type { CommandContext } from '../cli/context.js';
+
+export interface StagedImage {
+  /** writes a blob whose last part is the finish that names it */
+  addBlob(parts: Readable): Promise<void>;
+  writeBootstrap(planned: PlannedBootstrap): Promise<void>;
+  /**
+   * Reads everything back: the tree, the tables, and every chunk of the available blobs, including
+   * those that stay in files at `place`. Fails as `check` does.
+   */
+  verify(blobs: readonly BlobInfo[], place: BlobPlace): Promise<void>;
+  /** Gives the blobs their names, then the bootstrap; leaves nothing new behind if that fails. */
+  publish(made: readonly BlobInfo[], bootstrap: Output): Promise<void>;
+}
+
+/** Makes an image whose new blobs go to a directory. Nothing else is left there. */
+export const stageImage = async <T>(
+  directory: string,
+  { log, signal }: Pick<CommandContext, 'log' | 'signal'>,
+  work: (staged: StagedImage) => Promise<T>,
+): Promise<T> => {
+  const folder = hiddenName(directory);
+  const blobDir = join(folder, 'blobs');
+  const bootstrapPath = join(folder, 'bootstrap');
+  const vanish = (): void => rmSync(folder, { recursive: true, force: true });
+  process.on('exit', vanish); // also if the process is stopped
+  try {
+    await mkdir(folder, { mode: 0o700 });
+    await mkdir(blobDir);
+    return await work({
+      async addBlob(parts) {
+        const writer = await openArtifacts({ blob: { directory: blobDir } }, signal);
+        await pipeline(parts, writer, { signal });
+      },
+      async writeBootstrap({ pieces }) {
+        const writer = await openArtifacts({ bootstrap: { path: bootstrapPath } }, signal);
+        await pipeline(Readable.from(bootstrapParts(pieces)), writer, { signal });
+      },
+      async verify(blobs, place) {
+        for (const { id, metaDigest } of blobs) {
+          for (const name of [fileName(id), metaDigest.toString('hex')]) {
+            if (place.storage) continue;
+            const source = resolve(place.blobFile ?? join(place.blobDir ?? '', name));
+            const isHere = existsSync(join(blobDir, name));
+            if (!isHere && existsSync(source)) await symlink(source, join(blobDir, name));
+          }
+        }
+        const quiet = { log, stdout: () => undefined };
+        await check({ bootstrap: bootstrapPath, blobDir }, quiet);
+        signal.throwIfAborted();
+      },
+      async publish(made, bootstrap) {
+        const named: string[] = [];
+        try {
+          for (const { id } of made) {
+            const target = join(directory, id);
+            const isNew = !existsSync(target);
+            await rename(join(blobDir, id), target);
+            if (isNew) named.push(target);
+          }
+          for await (const bytes of createReadStream(bootstrapPath)) {
+            await bootstrap.write([bytes as Buffer]); // no encoding is set
+          }
+          await bootstrap.finish();
+        } catch (error) {
+          for (const path of named) await unlink(path);
+          throw error;
+        }
+      },
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+    process.off('exit', vanish);
+  }
+};
+
+function* bootstrapParts(pieces: Iterable<Buffer>): Iterable<ArtifactPart[]> {
+  for (const part of separateBootstrap('bootstrap', pieces)) yield [part];
+}
+
+/** An id comes from the image: it must not lead out of a directory. */
+const fileName = (id: string): string => {
+  if (/^\.{0,2}$|[/\0]/.test(id)) throw new RafsError('CORRUPT', `'${id}' is no file name`);
+  return Buffer.from(id, 'latin1').toString('utf8');
+};

@@ -1,0 +1,51 @@
+/** What `--output-json` writes: the result of a command that made or loaded a bootstrap. */
+import { writeFileSync } from 'node:fs';
+import type { Compressor } from '../../lib/compress/compressors.js';
+import { versionId } from '../version.js';
+
+export interface Output {
+  /** path; '' if the bootstrap is inside the blob */
+  bootstrap: string;
+  /** ids of all blobs of the blob table, by blob index */
+  blobs: readonly string[];
+  externalBootstrap?: string;
+  externalBlobs?: readonly string[];
+  /** seconds by name */
+  consumedTime?: Readonly<Record<string, number>>;
+  registeredEvents?: Readonly<Record<string, number | string>>;
+  fsVersion: 5 | 6;
+  /** the one in effect */
+  compressor: Compressor;
+}
+
+/** The JSON text: indented by two spaces or compact, without a trailing newline. */
+export const outputJson = (output: Output, { pretty }: { pretty: boolean }): string => {
+  // readers may depend on this order of keys
+  const value = {
+    version: versionId(),
+    bootstrap: output.bootstrap,
+    blobs: output.blobs,
+    external_bootstrap: output.externalBootstrap ?? '',
+    external_blobs: output.externalBlobs ?? [],
+    trace: {
+      consumed_time: output.consumedTime ?? {},
+      registered_events: output.registeredEvents ?? {},
+    },
+    fs_version: String(output.fsVersion),
+    compressor: output.compressor,
+  };
+  return JSON.stringify(value, null, pretty ? 2 : 0);
+};
+
+/**
+ * Writes `text` to a new or truncated file; the last thing a command does.
+ *
+ * @throws Error with the system's error as its cause
+ */
+export const writeOutputJson = (path: string, text: string): void => {
+  try {
+    writeFileSync(path, text);
+  } catch (cause) {
+    throw new Error(`can not open output file ${path}`, { cause });
+  }
+};

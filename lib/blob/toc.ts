@@ -1,0 +1,177 @@
+/**
+ * Finds the sections of a blob from its tail: the last bytes are the tar header of the table of
+ * contents, or of the bootstrap where there is no table. Headers follow what they describe, so a
+ * blob without a table can be walked backwards.
+ */
+import type { Room } from '../memory/allocate.js';
+import { decompress, type Compressor } from '../compress/compressors.js';
+import { sha256 } from '../crypto/digest.js';
+import { RafsError } from '../errors.js';
+import { Section, TocEntry, TocFlag } from '../layout/blob.js';
+import { BLOCK_SIZE, readSectionHeader } from '../layout/tar.js';
+
+/** A section of a blob: where it is stored, and what it is when unpacked. */
+export interface BlobSection {
+  name: string;
+  offset: number;
+  size: number;
+  compressor: Compressor;
+  uncompressedSize: number;
+  /** sha256 of the unpacked bytes (of `image.blob`: of the stored bytes and their tar header) */
+  digest?: Buffer;
+}
+
+/** How many bytes are enough to find the table of contents of a blob of this size. */
+export const tailSize = (blobSize: number): number =>
+  Math.min(TAIL_SIZE, Math.floor(blobSize / TocEntry.size) * TocEntry.size);
+const TAIL_SIZE = 4096;
+
+const MAX_SECTION = 2 ** 31 - 1;
+
+const corrupt = (message: string, at: Record<string, string | number> = {}): RafsError =>
+  new RafsError('CORRUPT', message, at);
+
+/** The name and size in a section's tar header; undefined if the bytes are no such header. */
+export const parseSectionHeader = (
+  bytes: Buffer,
+  at: number,
+): { name: string; size: number } | undefined => {
+  try {
+    return at < 0 ? undefined : readSectionHeader(bytes, at);
+  } catch (error) {
+    if (error instanceof RafsError) return undefined;
+    throw error;
+  }
+};
+
+/**
+ * The sections that can be found from the tail.
+ *
+ * @param tail the last `tailSize(blobSize)` bytes of the blob
+ * @returns undefined if the tail is not that of a blob with a table or an inlined bootstrap
+ */
+export const sectionsOfTail = (tail: Buffer, blobSize: number): BlobSection[] | undefined => {
+  const headerAt = tail.length - BLOCK_SIZE;
+  const header = parseSectionHeader(tail, headerAt);
+  if (!header) return undefined;
+  const end = blobSize - BLOCK_SIZE;
+  if (header.name === Section.TOC) {
+    if (header.size > headerAt) throw corrupt(`a TOC of ${header.size} bytes before ${end}`);
+    return parseToc(tail.subarray(headerAt - header.size, headerAt), end - header.size);
+  }
+  if (header.name !== Section.BOOT) return undefined;
+  if (header.size > end) throw corrupt(`a bootstrap of ${header.size} bytes before ${end}`);
+  return [
+    {
+      name: header.name,
+      offset: end - header.size,
+      size: header.size,
+      compressor: 'none',
+      uncompressedSize: header.size,
+    },
+  ];
+};
+
+/**
+ * The entries of a table of contents.
+ *
+ * @param tocOffset where the table lies in the blob; every section must end before it
+ */
+export const parseToc = (bytes: Buffer, tocOffset: number): BlobSection[] => {
+  if (bytes.length === 0 || bytes.length % TocEntry.size !== 0) {
+    throw corrupt(`a TOC of ${bytes.length} bytes`);
+  }
+  const sections: BlobSection[] = [];
+  for (let at = 0; at < bytes.length; at += TocEntry.size) {
+    const entry = TocEntry.decode(bytes, at);
+    const section = {
+      name: entry.name,
+      offset: entry.compressedOffset,
+      size: entry.compressedSize,
+      compressor: compressorOf(entry.flags, entry.name),
+      uncompressedSize: entry.uncompressedSize,
+      digest: entry.uncompressedDigest,
+    };
+    if (!(section.offset + section.size <= tocOffset)) {
+      throw corrupt(`ends at ${section.offset + section.size} of ${tocOffset}`, {
+        section: entry.name,
+      });
+    }
+    if (sections.some(other => other.name === section.name)) {
+      throw corrupt('comes twice in the TOC', { section: entry.name });
+    }
+    // image.blob says how large its chunks are when unpacked, though it is not packed as a whole
+    const plain = section.compressor === 'none' && section.name !== Section.BLOB;
+    if (plain && section.size !== section.uncompressedSize) {
+      throw corrupt(`${section.size} bytes, unpacked ${section.uncompressedSize}`, {
+        section: entry.name,
+      });
+    }
+    sections.push(section);
+  }
+  const meta = sections.find(({ name }) => name === Section.META);
+  const header = sections.find(({ name }) => name === Section.META_HEADER);
+  if (meta && header && header.offset !== meta.offset + meta.size) {
+    throw corrupt(`lies at ${header.offset}, not at ${meta.offset + meta.size}`, {
+      section: Section.META_HEADER,
+    });
+  }
+  return sections;
+};
+
+/**
+ * The unpacked bytes of a section, compared with its digest where it has one.
+ *
+ * @param stored its `size` bytes
+ */
+export const unpackSection = (section: BlobSection, stored: Buffer): Buffer => {
+  const at = { section: section.name };
+  const plain = expand(section.compressor, stored, section.uncompressedSize, at);
+  if (section.digest && !sha256(plain).equals(section.digest)) {
+    throw new RafsError('MISMATCH', `sha256 is not ${section.digest.toString('hex')}`, at);
+  }
+  return plain;
+};
+
+/**
+ * Decompresses bytes whose plain size was read from disk: refuses what they cannot hold.
+ *
+ * @param room makes the memory for the result, which is never a view of `stored` then
+ */
+export const expand = (
+  compressor: Compressor,
+  stored: Buffer,
+  size: number,
+  at: Record<string, string | number>,
+  room?: Room,
+): Buffer => {
+  if (compressor === 'none') {
+    if (stored.length === size) {
+      if (!room) return stored;
+      const plain = room(size);
+      stored.copy(plain);
+      return plain;
+    }
+    throw corrupt(`${stored.length} bytes, not ${size}`, at);
+  }
+  if (size > MAX_SECTION) throw new RafsError('LIMIT', `${size} bytes when unpacked`, at);
+  if (size > stored.length * MOST_OUTPUT[compressor]) {
+    throw corrupt(`${stored.length} bytes of ${compressor} cannot hold ${size}`, at);
+  }
+  try {
+    return decompress(compressor, stored, size, room);
+  } catch (error) {
+    if (error instanceof RafsError) throw new RafsError(error.code, error.message, at);
+    throw error;
+  }
+};
+
+/** The most bytes that one byte can stand for: a zstd block of 4 bytes may stand for 128 KiB. */
+const MOST_OUTPUT = { zstd: 0x8000, lz4_block: 0x100, gzip: 0x410 } as const;
+
+const compressorOf = (flags: number, section: string): Compressor => {
+  if (flags === TocFlag.NONE) return 'none';
+  if (flags === TocFlag.ZSTD) return 'zstd';
+  if (flags === TocFlag.LZ4_BLOCK) return 'lz4_block';
+  throw corrupt(`flags 0x${flags.toString(16)}`, { section });
+};

@@ -1,0 +1,329 @@
+/** Reads the superblocks, device slots, blob table and prefetch table of a v6 bootstrap. */
+import { blobOfEntry } from './blob-entry.js';
+import type { BlobRecord, Bootstrap, TablePlace } from '../bootstrap.js';
+import { compressorName, type Compressor } from '../../compress/compressors.js';
+import { digesterName, type Digester } from '../../crypto/digest.js';
+import { RafsError } from '../../errors.js';
+import { BlobFeature, ChunkInfoV1, ChunkInfoV2, INVALID_FEATURES } from '../../layout/blob.js';
+import {
+  BlobEntry,
+  ChunkRecord,
+  Cipher,
+  DeviceSlot,
+  ExtendedSuperBlock,
+  FEATURE_COMPAT,
+  FEATURE_INCOMPAT,
+  SuperBlock,
+  SuperFlag,
+  V6,
+} from '../../layout/rafs-v6.js';
+import { u32, type ValueOf } from '../../layout/struct.js';
+
+export interface Tables {
+  flags: number;
+  chunkSize: number;
+  blockSize: number;
+  compressor: Compressor;
+  digester: Digester;
+  inodeCount: number;
+  rootNid: number;
+  metaOffset: number;
+  blobs: BlobRecord[];
+  prefetch: number[];
+  places: Bootstrap['tables'];
+}
+
+const MIN_SIZE = 4096;
+const MIN_CHUNK_SIZE = 0x1000;
+const MAX_CHUNK_SIZE = 0x100_0000;
+const MAX_CHUNK_COUNT = 2 ** 24;
+const MAX_UNCOMPRESSED_SIZE = 2 ** 44;
+const MAX_COMPRESSED_SIZE = 2 ** 40;
+
+const COMPRESSION_FLAGS: readonly (readonly [number, Compressor])[] = [
+  [SuperFlag.COMPRESSION_NONE, 'none'],
+  [SuperFlag.COMPRESSION_LZ4, 'lz4_block'],
+  [SuperFlag.COMPRESSION_GZIP, 'gzip'],
+  [SuperFlag.COMPRESSION_ZSTD, 'zstd'],
+];
+const HASH_FLAGS: readonly (readonly [number, Digester])[] = [
+  [SuperFlag.HASH_BLAKE3, 'blake3'],
+  [SuperFlag.HASH_SHA256, 'sha256'],
+];
+
+/** Throws CORRUPT unless `holds`. */
+const check = (holds: boolean, message: string, at: Record<string, string | number> = {}): void => {
+  if (!holds) throw new RafsError('CORRUPT', message, at);
+};
+
+const hex = (value: number): string => `0x${value.toString(16)}`;
+
+/** The name whose flag is set; there must be exactly one. */
+const oneOf = <T>(flags: number, table: readonly (readonly [number, T])[], what: string): T => {
+  const set = table.filter(([flag]) => flags & flag);
+  const only = set[0];
+  if (set.length !== 1 || !only) {
+    throw new RafsError('CORRUPT', `flags ${hex(flags)} name ${set.length} ${what}s, not one`);
+  }
+  return only[1];
+};
+
+const chunkSizeFits = (size: number): boolean =>
+  size >= MIN_CHUNK_SIZE && size <= MAX_CHUNK_SIZE && Number.isInteger(Math.log2(size));
+
+/** Whether the bytes start like a v6 bootstrap; only the magic number is checked. */
+export const isV6 = (image: Buffer): boolean =>
+  image.length >= V6.SUPER_OFFSET + SuperBlock.size &&
+  u32.read(image, V6.SUPER_OFFSET) === u32.read(SUPER_MAGIC, 0);
+const SUPER_MAGIC = Buffer.from([0xe2, 0xe1, 0xf5, 0xe0]);
+
+/** Reads and checks everything that lies at a fixed place or in a table. */
+export const readTables = (image: Buffer): Tables => {
+  check(image.length >= MIN_SIZE, `${image.length} bytes, not at least ${MIN_SIZE}`);
+  const base = SuperBlock.decode(image, V6.SUPER_OFFSET);
+  const extended = ExtendedSuperBlock.decode(image, V6.EXTENDED_OFFSET);
+  const { blockSize, metaOffset } = checkSuperBlock(image, base, extended.flags);
+
+  const compressor = oneOf(extended.flags, COMPRESSION_FLAGS, 'compressor');
+  const digester = oneOf(extended.flags, HASH_FLAGS, 'digest algorithm');
+  check(chunkSizeFits(extended.chunkSize), `a chunk size of ${hex(extended.chunkSize)}`);
+  const places = tablePlaces(image, base.extraDevices, extended);
+  const blobs = readBlobs(image, places.blob, extended.chunkSize, blockSize === 512);
+  check(
+    blobs.length === base.extraDevices,
+    `${base.extraDevices} device slots for ${blobs.length} blobs`,
+  );
+  readDevices(image, blobs);
+
+  return {
+    flags: extended.flags,
+    chunkSize: extended.chunkSize,
+    blockSize,
+    compressor,
+    digester,
+    inodeCount: base.inodeCount,
+    rootNid: base.rootNid,
+    metaOffset,
+    blobs,
+    prefetch: readPrefetch(image, places.prefetch),
+    places,
+  };
+};
+
+const checkSuperBlock = (image: Buffer, base: ValueOf<typeof SuperBlock>, flags: number) => {
+  const at = { record: 'SuperBlock' };
+  check(
+    base.blockBits === V6.BLOCK_BITS || base.blockBits === V6.TARFS_BLOCK_BITS,
+    `blocks of 2^${base.blockBits} bytes`,
+    at,
+  );
+  const blockSize = 2 ** base.blockBits;
+  const tarfs = (flags & SuperFlag.TARTFS_MODE) !== 0;
+  check(
+    tarfs === (blockSize === 512),
+    `blocks of ${blockSize} bytes ${tarfs ? 'with' : 'without'} the tarfs flag`,
+    at,
+  );
+  check(image.length % blockSize === 0, `${image.length} bytes are no whole blocks`, at);
+  check(base.checksum === 0, `checksum ${hex(base.checksum)}, not 0`, at);
+  check(base.extSlots === 0, `${base.extSlots} superblock slots, not 0`, at);
+  check(base.union1 === 0, `union1 is ${base.union1}, not 0`, at);
+  check(base.xattrBlkaddr === 0, `shared xattrs at block ${base.xattrBlkaddr}, not 0`, at);
+  check(base.inodeCount !== 0, 'no inodes', at);
+  check(base.devtSlotoff === V6.DEVICE_SLOT, `device slots at slot ${base.devtSlotoff}`, at);
+  check(
+    base.featureIncompat === FEATURE_INCOMPAT,
+    `incompatible features ${hex(base.featureIncompat)}, not ${hex(FEATURE_INCOMPAT)}`,
+    at,
+  );
+  check(
+    Math.floor(base.featureCompat / FEATURE_COMPAT) % 2 === 1,
+    `compatible features ${hex(base.featureCompat)} without ${hex(FEATURE_COMPAT)}`,
+    at,
+  );
+  // images of old builders have 4096 here
+  check(
+    base.extraDevices > 0 || base.blocks === 0 || base.blocks === 4096,
+    `${base.blocks} blocks without a device`,
+    at,
+  );
+  check(base.rootNid !== 0, 'the root has nid 0', at);
+  const metaOffset = base.metaBlkaddr * blockSize;
+  check(metaOffset <= image.length, `inodes at ${metaOffset} of ${image.length} bytes`, at);
+  return { blockSize, metaOffset };
+};
+
+const tablePlaces = (
+  image: Buffer,
+  deviceCount: number,
+  extended: ValueOf<typeof ExtendedSuperBlock>,
+): Bootstrap['tables'] => {
+  const blob = { offset: extended.blobTableOffset, size: extended.blobTableSize };
+  const chunk = { offset: extended.chunkTableOffset, size: extended.chunkTableSize };
+  // old images without a table have a size but no offset
+  const hasPrefetch = extended.prefetchTableSize > 0 && extended.prefetchTableOffset > 0;
+  const prefetch = hasPrefetch
+    ? { offset: extended.prefetchTableOffset, size: extended.prefetchTableSize }
+    : { offset: 0, size: 0 };
+
+  place(image, blob, { name: 'blob table', unit: 4096, record: BlobEntry.size });
+  check(
+    V6.DEVICE_OFFSET + deviceCount * DeviceSlot.size <= blob.offset,
+    `${deviceCount} device slots reach into the blob table at ${blob.offset}`,
+  );
+  if (chunk.size > 0) {
+    place(image, chunk, { name: 'chunk table', unit: 4096, record: ChunkRecord.size });
+    disjoint(chunk, blob, 'chunk table and blob table');
+  }
+  if (hasPrefetch) {
+    place(image, prefetch, { name: 'prefetch table', unit: 8, record: u32.size });
+    disjoint(prefetch, blob, 'prefetch table and blob table');
+    disjoint(prefetch, chunk, 'prefetch table and chunk table');
+  }
+  return { blob, chunk, prefetch };
+};
+
+const place = (
+  image: Buffer,
+  { offset, size }: TablePlace,
+  { name, unit, record }: { name: string; unit: number; record: number },
+): void => {
+  check(offset >= MIN_SIZE && offset % unit === 0, `the ${name} starts at ${offset}`);
+  check(size % record === 0, `a ${name} of ${size} bytes, with records of ${record}`);
+  check(offset + size <= image.length, `the ${name} ends at ${offset + size} of ${image.length}`);
+};
+
+const disjoint = (a: TablePlace, b: TablePlace, what: string): void => {
+  const apart = a.size === 0 || b.size === 0;
+  check(apart || a.offset + a.size <= b.offset || b.offset + b.size <= a.offset, `${what} overlap`);
+};
+
+const readBlobs = (
+  image: Buffer,
+  { offset, size }: TablePlace,
+  chunkSize: number,
+  tarfs: boolean,
+): BlobRecord[] => {
+  const blobs: BlobRecord[] = [];
+  for (let i = 0; i < size / BlobEntry.size; i++) {
+    const entry = BlobEntry.decode(image, offset + i * BlobEntry.size);
+    checkBlob(entry, i, chunkSize, tarfs);
+    blobs.push({
+      index: i,
+      ...blobOfEntry(entry),
+      storedId: entry.blobId,
+      cipher: entry.cipher,
+      mappedBlkaddr: 0,
+      readaheadOffset: 0,
+      readaheadSize: 0,
+    });
+  }
+  return blobs;
+};
+
+const checkBlob = (
+  entry: ValueOf<typeof BlobEntry>,
+  index: number,
+  chunkSize: number,
+  tarfs: boolean,
+): void => {
+  const at = { record: 'BlobEntry', blob: index };
+  const { features } = entry;
+  const has = (feature: number): boolean => (features & feature) !== 0;
+  check(isUtf8(entry.blobId) && entry.blobId !== '', 'a blob id that is empty or not UTF-8', at);
+  check(entry.blobIndex === index, `index ${entry.blobIndex}, not ${index}`, at);
+  check(
+    entry.chunkSize === chunkSize,
+    `a chunk size of ${hex(entry.chunkSize)}, not ${hex(chunkSize)}`,
+    at,
+  );
+  check(entry.chunkCount <= MAX_CHUNK_COUNT, `${entry.chunkCount} chunks`, at);
+  compressorName(entry.compressor);
+  compressorName(entry.ciCompressor);
+  digesterName(entry.digester);
+  if (entry.cipher !== Cipher.NONE && entry.cipher !== Cipher.AES_128_XTS) {
+    throw new RafsError('UNSUPPORTED', `cipher ${entry.cipher}`, at);
+  }
+  check((features & INVALID_FEATURES) === 0, `features ${hex(features)}`, at);
+  check(
+    has(BlobFeature.ALIGNED) === !tarfs,
+    `features ${hex(features)} of a blob that is ${tarfs ? '' : 'not '}a tar`,
+    at,
+  );
+  check(
+    entry.uncompressedSize <= MAX_UNCOMPRESSED_SIZE,
+    `${entry.uncompressedSize} uncompressed bytes`,
+    at,
+  );
+  check(
+    entry.compressedSize <= MAX_COMPRESSED_SIZE,
+    `${entry.compressedSize} compressed bytes`,
+    at,
+  );
+  check(
+    has(BlobFeature.ENCRYPTED) === (entry.cipher !== Cipher.NONE),
+    `features ${hex(features)} with cipher ${entry.cipher}`,
+    at,
+  );
+  if (has(BlobFeature.ENCRYPTED)) {
+    const key = entry.metaDigest;
+    check(!key.subarray(0, 16).equals(key.subarray(16)), 'a key of two equal halves', at);
+  }
+  checkChunkInfo(entry, at);
+};
+
+/** Checks the sizes of the CI table against the number of chunks. */
+const checkChunkInfo = (
+  entry: ValueOf<typeof BlobEntry>,
+  at: Record<string, string | number>,
+): void => {
+  const { features, chunkCount, ciCompressedSize, ciUncompressedSize } = entry;
+  const sizes = `a CI table of ${ciCompressedSize}, uncompressed ${ciUncompressedSize} bytes`;
+  const what = `${sizes} for ${chunkCount} chunks`;
+  check(Number.isSafeInteger(entry.ciOffset + ciCompressedSize), what, at);
+  check(ciCompressedSize <= ciUncompressedSize || !!(features & BlobFeature.ENCRYPTED), what, at);
+  const special = BlobFeature.BATCH | BlobFeature.ZRAN | BlobFeature.ENCRYPTED;
+  if (features & BlobFeature.CHUNK_INFO_V2) {
+    const tableSize = chunkCount * ChunkInfoV2.size;
+    check(
+      features & special ? ciUncompressedSize >= tableSize : ciUncompressedSize === tableSize,
+      what,
+      at,
+    );
+    return;
+  }
+  check((features & special) === 0, `features ${hex(features)} without CHUNK_INFO_V2`, at);
+  const loose = BlobFeature.IS_CHUNKDICT_GENERATED | BlobFeature.TARFS | BlobFeature.EXTERNAL;
+  if (features & loose) return;
+  check(ciUncompressedSize === chunkCount * ChunkInfoV1.size, what, at);
+};
+
+/** Device slot i belongs to blob i: it has the same id, and says where the blob is mapped. */
+const readDevices = (image: Buffer, blobs: BlobRecord[]): void => {
+  const ids = new Set<string>();
+  for (const blob of blobs) {
+    const at = { record: 'DeviceSlot', blob: blob.index };
+    const slot = DeviceSlot.decode(image, V6.DEVICE_OFFSET + blob.index * DeviceSlot.size);
+    check(slot.blobId === blob.id, `blob id '${slot.blobId}', not '${blob.id}'`, at);
+    check(slot.blocks > 0, 'a device without blocks', at);
+    check(!ids.has(slot.blobId), `blob id '${slot.blobId}' comes twice`, at);
+    ids.add(slot.blobId);
+    blob.mappedBlkaddr = slot.mappedBlkaddr;
+  }
+};
+
+/** Nids of the inodes to prefetch; the first 0 ends them. */
+const readPrefetch = (image: Buffer, { offset, size }: TablePlace): number[] => {
+  const nids: number[] = [];
+  for (let at = offset; at < offset + size; at += u32.size) {
+    const nid = u32.read(image, at);
+    if (nid === 0) break;
+    nids.push(nid);
+  }
+  return nids;
+};
+
+const isUtf8 = (latin1: string): boolean => {
+  const bytes = Buffer.from(latin1, 'latin1');
+  return Buffer.from(bytes.toString('utf8'), 'utf8').equals(bytes);
+};

@@ -1,0 +1,89 @@
+/** The address space of an image's block device: the bootstrap, then the blobs where mapped. */
+import type { BlobRecord, Bootstrap } from '../bootstrap/bootstrap.js';
+import type { ChunkInfo } from '../blob/chunk-info-table.js';
+import { RafsError } from '../errors.js';
+import { BlobFeature } from '../layout/blob.js';
+
+/** Builders leave less than 512 KiB between blobs; images with endless gaps are refused. */
+const GAP_LIMIT = 2 ** 30;
+
+export interface MappedBlob {
+  blob: BlobRecord;
+  /** where its first byte lies */
+  offset: number;
+  /** whole blocks of it, in bytes */
+  size: number;
+}
+
+export interface BlockMap {
+  blockSize: number;
+  bootstrapSize: number;
+  /** in the order of their addresses */
+  blobs: readonly MappedBlob[];
+  /** bytes in all, whole blocks */
+  size: number;
+}
+
+/**
+ * Lays out the device.
+ *
+ * UNSUPPORTED for v5; CORRUPT if blobs overlap or have no address; LIMIT for gaps over 1 GiB.
+ */
+export const blockMap = (bootstrap: Bootstrap, bootstrapSize: number): BlockMap => {
+  const { blockSize, tarfs } = bootstrap;
+  if (bootstrap.version !== 6) {
+    throw new RafsError('UNSUPPORTED', 'only RAFS v6 images can be a block device');
+  }
+  if (bootstrapSize % blockSize !== 0) {
+    throw new RafsError('CORRUPT', `${bootstrapSize} bytes are no whole blocks of ${blockSize}`);
+  }
+  const blobs = bootstrap.blobs
+    .map(blob => {
+      if (((blob.features & BlobFeature.TARFS) !== 0) !== tarfs) {
+        throw new RafsError('CORRUPT', 'only one of image and blob is Tarfs', { blob: blob.id });
+      }
+      return {
+        blob,
+        offset: blob.mappedBlkaddr * blockSize,
+        size: Math.floor(blob.uncompressedSize / blockSize) * blockSize,
+      };
+    })
+    .sort((a, b) => a.offset - b.offset);
+  let end = bootstrapSize;
+  for (const { blob, offset, size } of blobs) {
+    const at = { blob: blob.id, offset };
+    if (offset < end)
+      throw new RafsError('CORRUPT', `a blob is mapped inside the ${end} bytes before it`, at);
+    if (offset - end > GAP_LIMIT) {
+      throw new RafsError('LIMIT', `a gap of ${offset - end} bytes before a blob`, at);
+    }
+    end = offset + size;
+  }
+  return { blockSize, bootstrapSize, blobs, size: end };
+};
+
+/** Builders leave less than a block between chunks; this allows as much as the largest chunk. */
+const MOST_UNUSED = 0x1000000;
+
+/** CORRUPT for more bytes without a chunk than a blob can need. */
+export const requireGap = (size: number): void => {
+  if (size > MOST_UNUSED) throw new RafsError('CORRUPT', `${size} bytes without a chunk`);
+};
+
+/**
+ * Where a chunk ends. CORRUPT unless it lies after the previous one, which ends at `end`, and
+ * within the `size` bytes of the blob.
+ */
+export const endOfChunk = (
+  { uncompressedOffset, uncompressedSize }: ChunkInfo,
+  end: number,
+  size: number,
+): number => {
+  const own = uncompressedOffset + uncompressedSize;
+  if (uncompressedOffset < end || own > size) {
+    const where = `lies at ${uncompressedOffset}, not between ${end} and ${size}`;
+    throw new RafsError('CORRUPT', where);
+  }
+  requireGap(uncompressedOffset - end);
+  return own;
+};

@@ -1,0 +1,254 @@
+/**
+ * bootstrap-finalizer: turns entries and placed chunks into the bootstrap.
+ *
+ * takes entry, chunk, end, external and blob; makes section, finish and image; passes section and
+ *   finish
+ * holds the tree and the chunk table: about 100 bytes per inode and 80 per chunk, of the layer and
+ *   of the image below it
+ *
+ * The bootstrap can only be written once everything is known. It is then planned, and emitted front
+ * to back: to a file of its own, or into the blob before the blob's table of contents.
+ */
+import { createHash } from 'node:crypto';
+import { allocate } from '../../lib/memory/allocate.js';
+import { BlobFile } from '../../lib/blob/blob-file.js';
+import { BlobTable } from '../../lib/bootstrap/blob-table.js';
+import { sizeDirectories } from '../../lib/bootstrap/v5/plan.js';
+import type { ChunkDict } from '../../lib/image/chunk-dict.js';
+import { ChunkTable } from '../../lib/chunk/chunk-table.js';
+import { compressBound, compressInto } from '../../lib/compress/compressors.js';
+import {
+  planBootstrap,
+  type BootstrapOptions,
+  type PlannedBootstrap,
+} from '../../lib/bootstrap/plan.js';
+import { Section } from '../../lib/layout/blob.js';
+import { externalImage } from '../../lib/image/external-image.js';
+import type { LowerImage } from '../../lib/image/load-image.js';
+import { layOver } from '../../lib/tree/overlay.js';
+import type {
+  BlobInfo,
+  BlobPart,
+  ChunkPart,
+  EndPart,
+  Entry,
+  EntryPart,
+  ExternalPart,
+  FinishPart,
+  ImagePart,
+  NamedChunk,
+  PlacedChunk,
+  SectionPart,
+} from '../../lib/model/parts.js';
+import { Tree, type InodeFacts } from '../../lib/tree/tree.js';
+import type { WhiteoutSpec } from '../../lib/layer/whiteout.js';
+import { Stage } from '../stage.js';
+
+export interface FinalizerOptions extends Omit<BootstrapOptions, 'fsVersion' | 'hasXattrs'> {
+  /** default: 6 */
+  fsVersion?: 5 | 6;
+  inlineMeta: boolean;
+  blobToc: boolean;
+  /** also make the bootstrap of external files, which every build of a directory has */
+  external?: boolean;
+  /** the image that the layer is laid over; its tree and tables become those of the result */
+  lower?: LowerImage | undefined;
+  whiteoutSpec?: WhiteoutSpec;
+  /** the dictionary that chunks with a `dictRow` come from */
+  dict?: ChunkDict | undefined;
+}
+
+type In =
+  | EntryPart
+  | ChunkPart<PlacedChunk>
+  | ChunkPart<NamedChunk>
+  | EndPart
+  | ExternalPart
+  | SectionPart
+  | FinishPart
+  | BlobPart;
+type Out = SectionPart | FinishPart | ImagePart;
+
+export const bootstrapFinalizer = ({
+  inlineMeta,
+  blobToc,
+  external = false,
+  lower,
+  whiteoutSpec = 'oci',
+  dict,
+  prefetch = [],
+  ...options
+}: FinalizerOptions) => {
+  const tree = lower?.tree ?? new Tree();
+  const chunks = lower?.chunks ?? new ChunkTable({ named: !options.tarfs });
+  const blobs = lower?.blobs ?? new BlobTable();
+  const root = lower ? tree.addRoot() : tree.root;
+  const settled = { fsVersion: 6 as const, ...options };
+  tree.marksHardlinks = !external;
+  let row = 0;
+  let entry: Entry | undefined;
+  let firstChunk = 0;
+  let entryCount = 0;
+  const externals: ExternalPart[] = [];
+  let ended: BlobPart | undefined;
+
+  /** The row of a chunk in the chunk table: its ordinal. */
+  const rowOf = (chunk: PlacedChunk | NamedChunk): number => {
+    if ('index' in chunk) return chunks.add(chunk, blobs.ownIndex);
+    if (chunk.dictRow === undefined) return chunk.ordinal;
+    const { blobs: dictBlobs, chunks: dictChunks } = dict!; // given if chunks have rows in it
+    const blob = dictBlobs[dictChunks.blobIndex.get(chunk.dictRow)]!;
+    return chunks.addFrom(dictChunks, chunk.dictRow, blobs.indexOf(blob));
+  };
+
+  /** @param layerRoot what the layer says of its root */
+  const planExternal = (
+    layerRoot: InodeFacts,
+    hasXattrs: boolean,
+  ): { plan: PlannedBootstrap; table: readonly BlobInfo[] } => {
+    const image = externalImage(layerRoot, externals, { ...settled, lower, whiteoutSpec });
+    const { chunkSize } = image;
+    // if the bootstrap says that there are xattrs, that of external files does, too
+    const given = { ...settled, hasXattrs, chunkSize };
+    return {
+      plan: planBootstrap(image.tree, image.chunks, image.blobs, given),
+      table: image.blobs,
+    };
+  };
+
+  /** The bootstrap as a section of a blob; compressed if the blob has a TOC to say so. */
+  function* inlined(file: BlobFile, plan: PlannedBootstrap): Generator<SectionPart, void> {
+    const offset = file.position;
+    if (!blobToc) {
+      for (const bytes of plan.pieces) yield file.append(bytes);
+      yield file.appendHeader(Section.BOOT, file.position - offset);
+      return;
+    }
+    // one buffer each: there may be gigabytes, and zstd makes other bytes of a stream of pieces
+    const plain = allocate(plan.size);
+    let filled = 0;
+    for (const bytes of plan.pieces) filled += bytes.copy(plain, filled);
+    const out = Buffer.allocUnsafeSlow(compressBound(plain.length)); // most of it is never touched
+    const packedSize = compressInto('zstd', plain, out, 0);
+    const stored = packedSize > 0 ? out.subarray(0, packedSize) : plain;
+    yield file.append(stored);
+    yield file.appendHeader(Section.BOOT, stored.length);
+    file.addToTable(Section.BOOT, offset, {
+      compressor: packedSize > 0 ? 'zstd' : 'none',
+      compressedSize: stored.length,
+      uncompressedSize: plain.length,
+      uncompressedDigest: createHash('sha256').update(plain).digest(),
+    });
+    yield file.tableOfContents().part;
+  }
+
+  return new Stage<In, Out>('bootstrap-finalizer', {
+    each(part, push) {
+      switch (part.kind) {
+        case 'entry':
+          entry = part.entry;
+          entryCount++;
+          firstChunk = chunks.lists.length;
+          row = tree.insert(entry);
+          if (!options.explicitUidGid) tree.uid.data[row] = tree.gid.data[row] = 0;
+          break;
+        case 'chunk':
+          chunks.lists.push(rowOf(part.chunk));
+          break;
+        case 'end':
+          if (entry!.type === 'file') {
+            tree.setChunks(row, firstChunk, chunks.lists.length - firstChunk);
+          }
+          break;
+        case 'external':
+          externals.push(part);
+          break;
+        case 'blob':
+          ended = part;
+          break;
+        case 'section':
+        case 'finish':
+          push(part);
+      }
+    },
+    async *end() {
+      const { blob, file, layer, lateId } = ended!;
+      const table = blobs.finish(blob, chunks);
+      sizeDirectories(tree); // v5 sizes count only the names of this layer; v6 sizes are set later
+      const layerRoot = tree.facts(root);
+      if (lower) layOver(tree, 0, root, whiteoutSpec);
+      const plan = planBootstrap(tree, chunks, table, { ...settled, prefetch });
+      if (blob && lateId) plan.pieces = await withLateId(plan, blob, lateId);
+      const ids = table.map(({ id }) => id);
+      let blobSize = table.at(-1)?.compressedSize ?? 0;
+      const other = external ? planExternal(layerRoot, plan.hasXattrs) : undefined;
+      if (inlineMeta) {
+        yield* inlined(file, plan);
+        const id = file.digest().toString('hex');
+        yield { kind: 'finish', artifact: 'blob', name: id };
+        // a blob with nothing but a bootstrap is not in its own blob table
+        if (blob) ids[blobs.ownIndex] = layer?.id ?? id;
+        else {
+          ids.push(layer?.id ?? id);
+          blobSize = layer?.size ?? file.position;
+        }
+        if (other) {
+          const otherFile = new BlobFile('external-blob');
+          yield* inlined(otherFile, other.plan);
+          const name = otherFile.digest().toString('hex');
+          yield { kind: 'finish', artifact: 'external-blob', name };
+        }
+      } else {
+        // a blob beside a layer is named by its own digest; no name: there was nothing new
+        const fileName = layer ? blob?.metaDigest.toString('hex') : blob?.id;
+        yield { kind: 'finish', artifact: 'blob', name: fileName };
+        const name = yield* separateBootstrap('bootstrap', plan.pieces);
+        if (other) yield* separateBootstrap('external', other.plan.pieces, `${name}.external`);
+      }
+      const externalBlobs = other?.table.map(({ id }) => id) ?? [];
+      yield { kind: 'image', image: { blobs: ids, externalBlobs, blobSize, entryCount } };
+    },
+  });
+};
+
+/** Most bytes to hold while the head waits for the id: enough for half a million files. */
+const HELD_SIZE = 0x4000000;
+
+/** Makes what follows the head while the blob's id is being computed; then sets it in `blob`. */
+const withLateId = async (
+  { split }: PlannedBootstrap,
+  blob: BlobInfo,
+  lateId: Promise<string>,
+): Promise<Iterable<Buffer>> => {
+  const { head, rest } = split!; // only a v6 build gives its blob a late id
+  const pieces = rest[Symbol.iterator]();
+  const held: Buffer[] = [];
+  let size = 0;
+  for (; size < HELD_SIZE; size += held.at(-1)!.length) {
+    const next = pieces.next();
+    if (next.done) break;
+    held.push(next.value);
+  }
+  blob.id = await lateId;
+  return (function* () {
+    yield head();
+    yield* held;
+    yield* { [Symbol.iterator]: () => pieces };
+  })();
+};
+
+/** A bootstrap in a file of its own; by default, its name in a directory is its sha256. */
+export function* separateBootstrap(
+  artifact: 'bootstrap' | 'external',
+  pieces: Iterable<Buffer>,
+  name?: string,
+): Generator<SectionPart | FinishPart, string> {
+  const hash = createHash('sha256');
+  for (const bytes of pieces) {
+    hash.update(bytes);
+    yield { kind: 'section', artifact, bytes };
+  }
+  const named = name ?? hash.digest('hex');
+  yield { kind: 'finish', artifact, name: named };
+  return named;
+}

@@ -1,0 +1,51 @@
+/**
+ * digester: names every chunk by its digest and marks those seen before.
+ *
+ * takes chunk (which it hashes unless it is hashed), makes chunk (named), passes everything else
+ * holds what lib/chunk-names.ts holds
+ */
+import { ChunkNames, type ChunkNamesOptions } from '../../lib/image/chunk-deduper.js';
+import { crc32c, digest, prepareDigests } from '../../lib/crypto/digest.js';
+import type {
+  Chunk,
+  ChunkPart,
+  EndPart,
+  EntryPart,
+  ExternalPart,
+  HashedChunk,
+  NamedChunk,
+} from '../../lib/model/parts.js';
+import { Stage } from '../stage.js';
+
+const NO_BYTES = Buffer.alloc(0);
+
+/** Resolves when the digests are ready. A known chunk is passed on without its bytes. */
+export const digester = async (options: ChunkNamesOptions) => {
+  await prepareDigests();
+  const { algorithm } = options;
+  const names = new ChunkNames(options);
+
+  type Passed = EntryPart | EndPart | ExternalPart;
+  type In = Passed | ChunkPart<Chunk | HashedChunk>;
+  return new Stage<In, Passed | ChunkPart<NamedChunk>>('digester', {
+    each(part, push) {
+      if (part.kind !== 'chunk') {
+        push(part);
+        return;
+      }
+      // the chunk is ours: it is turned into a named one in place
+      const named = part as ChunkPart<NamedChunk>;
+      const { chunk, bytes } = named;
+      if (!isHashed(part.chunk)) {
+        chunk.digest = digest(algorithm, bytes);
+        chunk.crc32 = crc32c(bytes);
+      }
+      if (names.name(chunk).known) named.bytes = NO_BYTES;
+      push(named);
+    },
+    end: () => names.clear(),
+  });
+};
+
+const isHashed = (chunk: Chunk | HashedChunk): chunk is HashedChunk =>
+  'digest' in chunk && chunk.digest !== undefined;

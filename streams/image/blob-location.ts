@@ -1,0 +1,169 @@
+/** Where options and configuration files say that an image's blobs are, and how to open them. */
+import { dirname, join } from 'node:path';
+import { parseBackend, parseStorageConfig, type Backend } from '../../lib/config/backends.js';
+import type { BlobRecord } from '../../lib/bootstrap/bootstrap.js';
+import { located, RafsError } from '../../lib/errors.js';
+import { BlobFeature } from '../../lib/layout/blob.js';
+import { openBytes, type RandomBytes } from '../io/reader-at.js';
+import { openStorage, type Storage } from '../storage/storage.js';
+import type { Image } from './open-image.js';
+
+/** At most one of these is set. */
+export interface BlobPlace {
+  /** a directory of blobs, named by their ids */
+  blobDir?: string;
+  /** one file, whatever the id */
+  blobFile?: string;
+  storage?: Storage;
+}
+
+/** Opens a blob. Fails with the system's error if there is no file, or as the storage does. */
+export const openBlob = async (
+  blob: BlobRecord,
+  { blobDir, blobFile, storage }: BlobPlace,
+): Promise<RandomBytes> => {
+  if (blobFile !== undefined) return openBytes(blobFile);
+  // an id comes from the image: it must not lead out of the directory
+  if (/^\.{0,2}$|[/\0]/.test(blob.id)) {
+    throw new RafsError('CORRUPT', `'${blob.id}' is no file name`, { blob: blob.index });
+  }
+  if (storage) return storage.open(blob.id);
+  return openBytes(join(blobDir ?? '', Buffer.from(blob.id, 'latin1').toString('utf8')));
+};
+
+/**
+ * Opens the tables of an original layer: those in the image itself, if they are inlined there; else
+ * a file or object named by its sha256, with the blobs, or beside the given file.
+ */
+export const openTables = async (
+  blob: BlobRecord,
+  { blobDir, blobFile, storage }: BlobPlace,
+  { inlined, path }: Pick<Image, 'inlined' | 'path'>,
+): Promise<RandomBytes> => {
+  if (inlined && blob.features & BlobFeature.INLINED_FS_META) return openBytes(path);
+  const digest = blob.metaDigest.some(byte => byte !== 0) && blob.metaDigest.toString('hex');
+  const name = digest || blob.metaFile;
+  if (name === undefined) {
+    throw new RafsError('UNSUPPORTED', 'the image does not say where the tables of a layer are', {
+      blob: blob.id,
+    });
+  }
+  if (storage) return storage.open(name);
+  return openBytes(join(blobDir ?? dirname(blobFile ?? ''), name));
+};
+
+/** The place that a storage configuration describes. Opens nothing yet. */
+export const storagePlace = async (backend: Backend): Promise<BlobPlace> => {
+  if (backend.type === 'localfs') {
+    if (backend.blobFile !== '') return { blobFile: backend.blobFile };
+    if (backend.altDirs.length === 0) return { blobDir: backend.dir };
+  }
+  return { storage: await openStorage(backend) };
+};
+
+/** Options of commands for storages. */
+export interface BackendValues {
+  readonly 'backend-type'?: string | undefined;
+  readonly 'backend-config'?: string | undefined;
+  readonly 'backend-config-file'?: string | undefined;
+}
+
+/** The place that `--backend-type` and its companions describe; undefined if not given. */
+export const backendPlace = async ({
+  'backend-type': type,
+  'backend-config': text,
+  'backend-config-file': file,
+}: BackendValues): Promise<BlobPlace | undefined> => {
+  if (type === undefined) return undefined;
+  if (file !== undefined) {
+    const config = await readText(file).catch((cause: unknown) => {
+      throw new Error(`fail to read backend config file ${JSON.stringify(file)}`, { cause });
+    });
+    return placeIn(type, parseJson(config, { file }), { file });
+  }
+  if (text === undefined) {
+    const message = '--backend-config or --backend-config-file must be specified';
+    throw new RafsError('UNSUPPORTED', message);
+  }
+  const option = { option: '--backend-config' };
+  return placeIn(type, parseJson(text, option), option);
+};
+
+/** The place by the first of these options that was given; undefined if none was. */
+export const givenPlace = async ({
+  backend,
+  blobDir,
+  config,
+}: {
+  backend?: BackendValues | undefined;
+  blobDir?: string | undefined;
+  config?: string | undefined;
+}): Promise<BlobPlace | undefined> => {
+  const storage = backend && (await backendPlace(backend));
+  if (storage) return storage;
+  if (blobDir !== undefined) return { blobDir };
+  return config === undefined ? undefined : readConfig(config);
+};
+
+const placeIn = async (
+  type: string,
+  config: unknown,
+  at: Readonly<Record<string, string>>,
+): Promise<BlobPlace> => {
+  try {
+    return await storagePlace(parseBackend(type, config));
+  } catch (error) {
+    throw located(error, at);
+  }
+};
+
+/** Where a configuration file says the blobs are, and whether to verify their data. */
+export const readConfig = async (path: string): Promise<BlobPlace & { validate: boolean }> => {
+  const config = await readDocument(path);
+  try {
+    const { validate, backend } = parseStorageConfig(config);
+    return { validate, ...(backend ? await storagePlace(backend) : {}) };
+  } catch (error) {
+    throw located(error, { file: path });
+  }
+};
+
+const MAX_CONFIG = 0x10_0000;
+
+/** A configuration file, in JSON or TOML. */
+export const readDocument = async (path: string): Promise<unknown> => {
+  const text = await readText(path);
+  try {
+    return JSON.parse(text);
+  } catch {
+    // it may be TOML
+  }
+  const { parse } = await import('smol-toml');
+  try {
+    return parse(text);
+  } catch {
+    // parser errors quote the text they fail at, which may be a secret
+    const message = 'failed to parse configuration information: it is neither JSON nor TOML';
+    throw new RafsError('UNSUPPORTED', message, { file: path });
+  }
+};
+
+const readText = async (path: string): Promise<string> => {
+  const source = await openBytes(path);
+  try {
+    if (source.size > MAX_CONFIG) {
+      throw new RafsError('LIMIT', 'configuration file size is too big', { file: path });
+    }
+    return (await source.read(0, source.size)).toString('utf8');
+  } finally {
+    await source.close();
+  }
+};
+
+const parseJson = (text: string, at: Readonly<Record<string, string>>): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new RafsError('UNSUPPORTED', 'the configuration of the storage is not JSON', at);
+  }
+};

@@ -1,0 +1,71 @@
+/** Opens images: a bootstrap file, or a blob that contains its bootstrap. */
+import { basename } from 'node:path';
+import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import { prepareCompressors } from '../../lib/compress/compressors.js';
+import { located, RafsError } from '../../lib/errors.js';
+import { BlobFeature, Section } from '../../lib/layout/blob.js';
+import { isBootstrap, parseBootstrap } from '../../lib/bootstrap/parse.js';
+import { sectionsOfTail, tailSize, unpackSection } from '../../lib/blob/toc.js';
+import { openBytes, type RandomBytes } from '../io/reader-at.js';
+
+export interface Image {
+  bootstrap: Bootstrap;
+  /** the bytes of the bootstrap */
+  image: Buffer;
+  path: string;
+  /** the file is a blob, and the bootstrap was found in it */
+  inlined: boolean;
+}
+
+/** The file has to fit in memory. */
+const MAX_BOOTSTRAP = 2 ** 31 - 1;
+const HEAD_SIZE = 4096;
+
+/**
+ * Reads and parses an image. A blob that contains its own bootstrap cannot contain its id, which is
+ * taken from the file's name, up to the first dot.
+ */
+export const openImage = async (path: string): Promise<Image> => {
+  const source = await openBytes(path);
+  try {
+    const { image, inlined } = await readBootstrap(source);
+    const bootstrap = parseBootstrap(image);
+    const fileId = fileIdOf(path);
+    for (const blob of bootstrap.blobs) {
+      // an external blob is not this file, though nydus-image marks it like the blob that is
+      if (blob.features & BlobFeature.EXTERNAL) continue;
+      const old = inlined && !(blob.features & BlobFeature.CAP_TAR_TOC);
+      // a layer that is only referenced has its own id, whatever the name of the file beside it
+      const kin = BlobFeature.INLINED_FS_META | BlobFeature.SEPARATE;
+      if (old || (blob.features & kin) === BlobFeature.INLINED_FS_META) blob.id = fileId;
+      else if ((blob.features & kin) === kin) blob.metaFile = fileId;
+    }
+    return { bootstrap, image, path, inlined };
+  } catch (error) {
+    throw located(error, { file: path });
+  } finally {
+    await source.close();
+  }
+};
+
+/** A file's name up to its first dot: the id of the blob that it is, or whose bootstrap it has. */
+export const fileIdOf = (path: string): string =>
+  Buffer.from(basename(path).replace(/\..*$/s, '')).toString('latin1');
+
+const readBootstrap = async (source: RandomBytes): Promise<{ image: Buffer; inlined: boolean }> => {
+  const head = await source.read(0, Math.min(HEAD_SIZE, source.size));
+  if (isBootstrap(head)) {
+    if (source.size > MAX_BOOTSTRAP) {
+      throw new RafsError('LIMIT', `a bootstrap of ${source.size} bytes`);
+    }
+    return { image: await source.read(0, source.size), inlined: false };
+  }
+  const size = tailSize(source.size);
+  const sections = sectionsOfTail(await source.read(source.size - size, size), source.size);
+  const boot = sections?.find(({ name }) => name === Section.BOOT);
+  if (!boot) throw new RafsError('CORRUPT', 'invalid RAFS superblock');
+  if (boot.size > MAX_BOOTSTRAP) throw new RafsError('LIMIT', `a bootstrap of ${boot.size} bytes`);
+  await prepareCompressors();
+  const image = unpackSection(boot, await source.read(boot.offset, boot.size));
+  return { image, inlined: true };
+};

@@ -1,0 +1,77 @@
+/** Bytes that can be read at any offset: a file, or whatever else stores blobs. */
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { allocate } from '../../lib/memory/allocate.js';
+import { RafsError } from '../../lib/errors.js';
+
+export interface RandomBytes {
+  readonly size: number;
+  /** reads ahead by itself, so nobody else needs to */
+  readonly readsAhead?: true;
+  /**
+   * Exactly `size` bytes, which no later read changes; CORRUPT if they pass the end.
+   *
+   * @param into a buffer of that size, for implementations that can use it
+   */
+  read(offset: number, size: number, into?: Buffer): Promise<Buffer>;
+  close(): Promise<void>;
+}
+
+/** Opens a file. One that is not regular, such as a FIFO, is first read whole, up to 2 GiB. */
+export const openBytes = async (path: string): Promise<RandomBytes> => {
+  const handle = await open(path, constants.O_RDONLY);
+  try {
+    const stat = await handle.stat();
+    if (stat.isFile()) return new FileBytes(path, handle, stat.size);
+    const bytes = await handle.readFile();
+    await handle.close();
+    return bytesOf(bytes, path);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+};
+
+/** Bytes in memory. */
+export const bytesOf = (bytes: Buffer, path: string): RandomBytes => ({
+  size: bytes.length,
+  async read(offset, size) {
+    within(offset, size, bytes.length, path);
+    return bytes.subarray(offset, offset + size);
+  },
+  async close() {},
+});
+
+const within = (offset: number, size: number, end: number, file: string): void => {
+  if (offset >= 0 && size >= 0 && offset + size <= end) return;
+  throw new RafsError('CORRUPT', `${size} bytes at ${offset} of ${end}`, { file });
+};
+
+class FileBytes implements RandomBytes {
+  readonly size: number;
+  #path: string;
+  #handle: FileHandle;
+
+  constructor(path: string, handle: FileHandle, size: number) {
+    this.#path = path;
+    this.#handle = handle;
+    this.size = size;
+  }
+
+  async read(offset: number, size: number, into?: Buffer): Promise<Buffer> {
+    within(offset, size, this.size, this.#path);
+    const bytes = into ?? allocate(size);
+    let at = 0;
+    while (at < size) {
+      const { bytesRead } = await this.#handle.read(bytes, at, size - at, offset + at);
+      // the file has become shorter since it was opened
+      if (bytesRead === 0) within(offset, size, offset + at, this.#path);
+      at += bytesRead;
+    }
+    return bytes;
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * tarfs-hasher: measures and digests a tar as it passes, and keeps it if asked to.
+ *
+ * takes bytes; passes them, makes section and, at the end, layer
+ * holds 8 slabs of 1 MiB
+ *
+ * The digest takes longer than all the rest, so it is computed in a thread of its own, unless the
+ * tar fits into one slab.
+ */
+import type { BytesPart, LayerPart, SectionPart } from '../../lib/model/parts.js';
+import { HashPool } from '../threads/hash-pool.js';
+import { LongHash } from '../threads/long-hash.js';
+import { Stage } from '../stage.js';
+
+export interface TarfsHasherOptions {
+  /** whether the layer part should have the digest */
+  hashed: boolean;
+  /** also write the tar as the blob */
+  kept: boolean;
+}
+
+const SLAB_SIZE = 0x100000;
+const SLABS = 8;
+
+export const tarfsHasher = ({ hashed, kept }: TarfsHasherOptions) => {
+  const pool = new HashPool({ threads: 1, slabs: SLABS, slabSize: SLAB_SIZE });
+  const hash = new LongHash(pool);
+  let size = 0;
+
+  return new Stage<BytesPart, BytesPart | SectionPart | LayerPart>('tarfs-hasher', {
+    async *batch(parts) {
+      for (const part of parts) {
+        size += part.bytes.length;
+        if (hashed) await hash.add(part.bytes);
+        if (kept) yield { kind: 'section', artifact: 'blob', bytes: part.bytes };
+        yield part;
+      }
+    },
+    async *end() {
+      yield { kind: 'layer', size, digest: hashed ? await hash.digest() : undefined };
+    },
+    close() {
+      void pool.close();
+    },
+  });
+};

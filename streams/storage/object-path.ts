@@ -1,0 +1,11 @@
+/** Names of blobs in a bucket, plain and for URLs. */
+import type { BucketBackend } from '../../lib/config/backends.js';
+
+/** The object's name with each path component percent-encoded. */
+export const objectPath = (backend: Pick<BucketBackend, 'objectPrefix'>, id: string): string =>
+  objectName(backend, id).split('/').map(encodeURIComponent).join('/');
+
+export const objectName = (
+  { objectPrefix }: Pick<BucketBackend, 'objectPrefix'>,
+  id: string,
+): string => `${objectPrefix}${Buffer.from(id, 'latin1').toString('utf8')}`;

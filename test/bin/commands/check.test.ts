@@ -1,0 +1,123 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import t from 'tap';
+import { check } from '../../../bin/commands/check.js';
+import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
+import { recordedIo } from '../../support/process/command-io.js';
+import { openBelow, temporaryDirectory } from '../../support/process/fs.js';
+import {
+  expected,
+  failureOf,
+  golden,
+  goldenBlob,
+  goldenFolder,
+  goldenPath,
+} from '../../support/images/golden.js';
+
+t.test('says what nydus-image says', async t => {
+  const cases = expected().filter(({ argv }) => argv[0] === 'check');
+  t.ok(cases.length >= 8);
+  for (const { id, case: name, argv, stdout, json } of cases) {
+    const io = recordedIo();
+    const result = await check({ bootstrap: goldenPath(name), verbose: argv.includes('-v') }, io);
+    t.equal(io.text, stdout, id);
+    if (json) {
+      t.strictSame(
+        [result.blobs, String(result.fsVersion), result.compressor],
+        [json.blobs, json.fs_version, json.compressor],
+        id,
+      );
+    }
+    t.strictSame([io.logged.warn, io.logged.error], [[], []], id);
+  }
+});
+
+t.test('reads the blobs that are at hand', async t => {
+  for (const [name, chunks] of [
+    ['tar-rafs.kinds.zstd.v6', 11],
+    ['toc.kinds.none', 11],
+    ['batch.kinds.zstd', 11],
+  ] as const) {
+    const io = recordedIo();
+    await check({ bootstrap: goldenPath(name), blobDir: goldenFolder(name) }, io);
+    t.match(io.logged.info.at(-1), new RegExp(`^verified ${chunks} chunks, .* in 1 blobs$`), name);
+  }
+  const io = recordedIo();
+  await check({ bootstrap: goldenPath('inline.kinds.zstd', 'blob') }, io);
+  t.match(io.logged.info.at(-1), /^verified 11 chunks/);
+  t.match(io.text, /\t 0: blob, compressed size/);
+});
+
+t.test('says which blobs are not read', async t => {
+  const gzip = recordedIo();
+  const zran = goldenFolder('zran.kinds'); // the blob meta is there, the layer is not
+  await check({ bootstrap: path.join(zran, 'boot'), blobDir: zran }, gzip);
+  t.match(
+    gzip.logged.info.join('\n'),
+    /^data of blob \w+ are not verified: there is no such file$/m,
+  );
+  const missing = recordedIo();
+  await check({ bootstrap: goldenPath('merge.v6'), blobDir: zran }, missing);
+  t.equal(missing.logged.info.filter(line => line.endsWith('no such file')).length, 3);
+});
+
+t.test('a changed chunk is named', async t => {
+  const blobDir = temporaryDirectory(t);
+  const name = 'tar-rafs.kinds.zstd.v6';
+  const blob = fs.readFileSync(goldenBlob(name));
+  const [record] = parseBootstrap(golden(name)).blobs;
+  const file = path.join(blobDir, record!.id);
+  const io = recordedIo();
+  const run = () => check({ bootstrap: goldenPath(name), blobDir }, io);
+
+  for (const at of [0, 30, 20100, 23176]) {
+    const wrong = Buffer.from(blob);
+    wrong[at]! ^= 1;
+    fs.writeFileSync(file, wrong);
+    const error = await failureOf(run());
+    t.ok(error?.code === 'MISMATCH' || error?.code === 'CORRUPT', `a change at ${at}`);
+    const place = { path: /^\//, blob: record!.id, chunk: Number, offset: Number };
+    t.match(error?.at, place, `a change at ${at}`);
+  }
+  fs.writeFileSync(file, blob.subarray(0, 25000));
+  t.equal((await failureOf(run()))?.code, 'CORRUPT', 'a blob that is cut');
+  fs.writeFileSync(file, blob);
+  t.equal(await failureOf(run()), undefined, 'the blob as it was');
+  t.equal(
+    io.text,
+    `${io.text.split('\n').slice(0, 2).join('\n')}\n`,
+    'only good images are printed',
+  );
+  t.strictSame(openBelow(blobDir), []);
+});
+
+t.test('every byte of an inlined bootstrap counts', async t => {
+  const file = path.join(temporaryDirectory(t), 'blob');
+  const blob = golden('inline.kinds.zstd', 'blob');
+  let refused = 0;
+  let tried = 0;
+  for (let at = 0; at < blob.length; at += 499) {
+    const wrong = Buffer.from(blob);
+    wrong[at]! ^= 0x20;
+    fs.writeFileSync(file, wrong);
+    tried += 1;
+    if (await failureOf(check({ bootstrap: file }, recordedIo()))) refused += 1;
+  }
+  // what is left are the headers behind sections, each of 512 bytes, of which the TOC covers one
+  t.ok(tried - refused <= 5, `${refused} of ${tried} are refused`);
+});
+
+t.test('a configuration turns reading on', async t => {
+  const config = path.join(temporaryDirectory(t), 'config.json');
+  const name = 'tar-rafs.kinds.zstd.v6';
+  const run = async (validate: boolean, blobsAccessible = true) => {
+    const backend = { type: 'localfs', localfs: { dir: goldenFolder(name) } };
+    fs.writeFileSync(config, JSON.stringify({ version: 2, backend, rafs: { validate } }));
+    const io = recordedIo();
+    await check({ bootstrap: goldenPath(name), config, blobsAccessible }, io);
+    return io.logged.info.some(line => line.startsWith('verified'));
+  };
+  t.equal(await run(true), true);
+  t.equal(await run(false), false);
+  t.equal(await run(true, false), false);
+});

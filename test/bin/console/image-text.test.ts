@@ -1,0 +1,40 @@
+import t from 'tap';
+import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
+import { flagNames, quoted, shown } from '../../../bin/console/image-text.js';
+import { golden } from '../../support/images/golden.js';
+
+const bytes = (text: string): string => Buffer.from(text).toString('latin1');
+
+t.test('quoted names', t => {
+  for (const [name, due] of [
+    ['plain', '"plain"'],
+    [bytes('grün €😀'), '"grün €😀"'],
+    ['a"b\\c\'d', '"a\\"b\\\\c\\\'d"'],
+    ['\n\r\t\0\x07\x7f', '"\\n\\r\\t\\0\\u{7}\\u{7f}"'],
+    ['\xff', '"\\xFF"'],
+    ['a\xe2\x82b\xc3', '"a\\xE2\\x82b\\xC3"'],
+    [bytes('e\u0301'), '"e\\u{301}"'],
+    [bytes('\u200b\u00a0'), '"\\u{200b}\\u{a0}"'],
+    [bytes('\ufffd'), '"\ufffd"'],
+    [`${bytes('ü')}\x80${bytes('ü')}`, '"ü\\x80ü"'],
+    ['', '""'],
+  ] as const) {
+    t.equal(quoted(name), due);
+  }
+  t.end();
+});
+
+t.test('shown names', t => {
+  t.equal(shown(bytes('grün')), 'grün');
+  t.equal(shown('\xff'), '\ufffd');
+  t.end();
+});
+
+t.test('flags have their names in the order of their bits', t => {
+  t.equal(
+    flagNames(parseBootstrap(golden('tar-rafs.kinds.zstd.v6')).flags),
+    'HASH_BLAKE3 | EXPLICIT_UID_GID | HAS_XATTR | COMPRESSION_ZSTD | ENCRYPTION_NONE',
+  );
+  t.equal(flagNames(0x0200_0000), 'ENCRYPTION_ASE_128_XTS');
+  t.end();
+});

@@ -1,0 +1,135 @@
+import zlib from 'node:zlib';
+import fc from 'fast-check';
+import t from 'tap';
+import {
+  GzipHeader,
+  SNIFFED_SIZE,
+  crc32,
+  crc32Plain,
+  sniff,
+} from '../../../lib/compress/gzip-header.js';
+import { RafsError } from '../../../lib/errors.js';
+import { gzipHeader, type GzipFields } from '../../support/tar/gzip.js';
+
+t.test('what a source is compressed with shows in its first bytes', async t => {
+  const hex = (text: string) => sniff(Buffer.from(text, 'hex'));
+  t.equal(sniff(zlib.gzipSync('x').subarray(0, SNIFFED_SIZE)), 'gzip');
+  t.equal(hex('1f8b08'), 'gzip', 'three bytes are enough');
+  t.equal(hex('1f8b07ff'), 'none');
+  t.equal(hex('28b52ffd'), 'zstd');
+  t.equal(hex('28b52f'), 'none');
+  t.equal(hex('502a4d18'), 'zstd', 'skippable frame');
+  t.equal(hex('5f2a4d18'), 'zstd');
+  t.equal(hex('602a4d18'), 'none');
+  t.equal(hex(''), 'none');
+  t.equal(sniff(Buffer.from('usr/bin/x\0\0')), 'none');
+});
+
+t.test('checksums', async t => {
+  const digits = Buffer.from('123456789');
+  for (const sum of [crc32, crc32Plain]) {
+    t.equal(sum(digits), 0xcbf43926);
+    t.equal(sum(digits.subarray(4), sum(digits.subarray(0, 4))), 0xcbf43926, 'in two parts');
+    t.equal(sum(Buffer.alloc(0), 0xcbf43926), 0xcbf43926);
+  }
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(0xffffffff), (bytes, before) => {
+      t.equal(crc32(bytes, before), crc32Plain(bytes, before));
+    }),
+  );
+});
+
+/** Feeds a header in pieces cut at `cuts`; returns how many bytes were its own. */
+const read = (bytes: Buffer, cuts: readonly number[]): { used: number; complete: boolean } => {
+  const header = new GzipHeader(1000);
+  const places = [...cuts.map(cut => cut % (bytes.length + 1)), bytes.length];
+  places.sort((a, b) => a - b);
+  let used = 0;
+  let from = 0;
+  for (const to of places) {
+    used += header.push(bytes.subarray(from, to));
+    from = to;
+  }
+  return { used, complete: header.complete };
+};
+
+const text = fc.uint8Array({ maxLength: 40 }).map(bytes => bytes.map(byte => byte || 1));
+const fields: fc.Arbitrary<GzipFields> = fc.record(
+  { extra: fc.uint8Array({ maxLength: 300 }), name: text, comment: text, crc: fc.boolean() },
+  { requiredKeys: [] },
+);
+
+t.test('a header with any fields ends where it does, however it is cut', async () => {
+  fc.assert(
+    fc.property(fields, fc.array(fc.nat(), { maxLength: 12 }), (made, cuts) => {
+      const header = gzipHeader(made);
+      const { used, complete } = read(Buffer.concat([header, Buffer.from('more')]), cuts);
+      return complete && used === header.length;
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+t.test('a header that is cut is not complete', async () => {
+  fc.assert(
+    fc.property(fields, fc.nat(), (made, cut) => {
+      const header = gzipHeader(made);
+      const part = header.subarray(0, cut % header.length);
+      const { used, complete } = read(part, [3, 11, 12]);
+      return !complete && used === part.length;
+    }),
+  );
+});
+
+t.test('a header is accepted as by zlib, whatever is changed in it', async t => {
+  let accepted = 0;
+  let refused = 0;
+  fc.assert(
+    fc.property(fields, fc.nat(), fc.nat(7), (made, at, bit) => {
+      const header = gzipHeader(made);
+      const place = at % header.length;
+      header[place]! ^= 1 << bit;
+      const bytes = Buffer.concat([header, zlib.gzipSync('x').subarray(10)]);
+      let want = true;
+      try {
+        zlib.gunzipSync(bytes);
+      } catch (error) {
+        // other places for the header's end leave what is no deflate stream, but the header is one
+        if (/header|method|flags/.test((error as Error).message)) want = false;
+      }
+      let got = true;
+      try {
+        read(bytes, [at]);
+      } catch (error) {
+        if (!(error instanceof RafsError) || error.code !== 'CORRUPT') throw error;
+        const { offset } = error.at;
+        t.ok(Number(offset) >= 1000 && Number(offset) <= 1000 + bytes.length, 'offset');
+        got = false;
+      }
+      if (got) accepted++;
+      else refused++;
+      return got === want;
+    }),
+    { numRuns: 3000 },
+  );
+  t.ok(accepted > 100 && refused > 100, `${accepted} accepted, ${refused} refused`);
+});
+
+t.test('what is wrong with a header, and where', async t => {
+  const good = gzipHeader({ name: Buffer.from('name'), crc: true });
+  const bad = (at: number, value: number): Buffer => {
+    const copy = Buffer.from(good);
+    copy[at] = value;
+    return copy;
+  };
+  const cases: [Buffer, RegExp, number][] = [
+    [bad(0, 0x1e), /0x1e, not 0x1f/, 0],
+    [bad(1, 0), /0x0, not 0x8b/, 1],
+    [bad(2, 7), /method 7/, 2],
+    [bad(3, 0x2a), /reserved flags in 0x2a/, 3],
+    [bad(good.length - 1, good.at(-1)! ^ 1), /checksum/, good.length],
+  ];
+  for (const [bytes, message, offset] of cases) {
+    t.throws(() => read(bytes, []), { code: 'CORRUPT', message, at: { offset: 1000 + offset } });
+  }
+});

@@ -1,0 +1,301 @@
+import t, { type Test } from 'tap';
+import { parseBackend, type RegistryBackend } from '../../../lib/config/backends.js';
+import { describe } from '../../../lib/errors.js';
+import { parseChallenge, registry } from '../../../streams/storage/registry.js';
+import { blobHandler, serve, type Handler, type TestServer } from '../../support/servers/http.js';
+
+const bytes = Buffer.from('bytes of a blob');
+const PATH = '/v2/library/app/blobs/sha256:blob';
+const AUTH = Buffer.from('user:pass').toString('base64');
+
+const registryAt = (host: string, more: object = {}) =>
+  // what a type of 'registry' gives
+  registry(
+    parseBackend('registry', {
+      scheme: 'http',
+      host,
+      repo: 'library/app',
+      ...more,
+    }) as RegistryBackend,
+  );
+
+/** Opens the blob, reads of it, and closes it again. */
+const reads = async (t: Test, storage: ReturnType<typeof registry>): Promise<void> => {
+  const source = await storage.open('blob');
+  t.equal(source.size, bytes.length);
+  t.ok((await source.read(6, 5)).equals(bytes.subarray(6, 11)));
+  await source.close();
+};
+
+const failing = async (storage: ReturnType<typeof registry>): Promise<unknown> =>
+  storage.open('blob').then(
+    async source => {
+      await source.close();
+      return undefined;
+    },
+    (error: unknown) => error,
+  );
+
+const blobs = blobHandler({ blob: bytes });
+
+/** Answers who comes with this header. */
+const guarded =
+  (authorization: string, challenge: () => string | string[], then = blobs): Handler =>
+  (request, response) => {
+    if (request.headers.authorization === authorization) then(request, response);
+    else response.writeHead(401, { 'www-authenticate': challenge() }).end();
+  };
+
+const linesOf = ({ asked }: TestServer): string[] =>
+  asked.map(({ method, url, headers }) =>
+    `${method} ${url} ${headers.authorization ?? '-'}`.trimEnd(),
+  );
+
+t.test('for everybody', async t => {
+  const server = await serve(t, blobs);
+  await reads(t, registryAt(server.host));
+  t.strictSame(linesOf(server), [`HEAD ${PATH} -`, `GET ${PATH} -`]);
+});
+
+t.test('basic: credentials are sent where they are asked for', async t => {
+  const server = await serve(
+    t,
+    guarded(`Basic ${AUTH}`, () => 'Basic realm="here"'),
+  );
+  await reads(t, registryAt(server.host, { auth: AUTH }));
+  t.strictSame(linesOf(server), [
+    `HEAD ${PATH} -`,
+    `HEAD ${PATH} Basic ${AUTH}`,
+    `GET ${PATH} Basic ${AUTH}`,
+  ]);
+  const open = await serve(t, blobs);
+  await reads(t, registryAt(open.host, { auth: AUTH }));
+  t.strictSame(linesOf(open), [`HEAD ${PATH} -`, `GET ${PATH} -`], 'and nowhere else');
+  const error = await failing(registryAt(server.host));
+  t.match(error, { code: 'BACKEND', message: 'the storage answers 401 Unauthorized' });
+  const wrong = Buffer.from('user:wrong').toString('base64');
+  const other = await failing(registryAt(server.host, { auth: wrong }));
+  t.match(other, { code: 'BACKEND', message: 'the storage answers 401 Unauthorized' });
+  t.notMatch(describe(other), new RegExp(`${wrong}|wrong`));
+});
+
+/** A server of tokens, which may know one method only. */
+const tokenServer = async (t: Test, method: 'GET' | 'POST', token: () => object) => {
+  const forms: string[] = [];
+  const server = await serve(t, (request, response) => {
+    let form = new URL(request.url!, server.url).searchParams.toString();
+    request.on('data', piece => (form += String(piece)));
+    request.on('end', () => {
+      if (request.method !== method) {
+        response.writeHead(405).end();
+        return;
+      }
+      forms.push(form);
+      response.end(JSON.stringify(token()));
+    });
+  });
+  const challenge = (): string =>
+    `Bearer realm="${server.url}/token",service="the service",scope="repository:library/app:pull"`;
+  return { server, forms, challenge };
+};
+
+for (const method of ['POST', 'GET'] as const) {
+  t.test(`bearer: a token by ${method}`, async t => {
+    const {
+      server: tokens,
+      forms,
+      challenge,
+    } = await tokenServer(t, method, () => ({
+      token: 'the.token',
+    }));
+    const server = await serve(t, guarded('Bearer the.token', challenge));
+    await reads(t, registryAt(server.host, { auth: AUTH }));
+    t.strictSame(linesOf(server), [
+      `HEAD ${PATH} -`,
+      `HEAD ${PATH} Bearer the.token`,
+      `GET ${PATH} Bearer the.token`,
+    ]);
+    t.equal(forms.length, 1, 'it is kept');
+    t.strictSame(Object.fromEntries(new URLSearchParams(forms[0])), {
+      service: 'the service',
+      client_id: 'nydus-registry-client',
+      scope: 'repository:library/app:pull',
+    });
+    t.equal(tokens.asked.at(-1)!.headers.authorization, `Basic ${AUTH}`);
+    await reads(t, registryAt(server.host));
+    t.equal(tokens.asked.at(-1)!.headers.authorization, undefined, 'one for everybody');
+  });
+}
+
+t.test('tokens end, and registry_token comes first', async t => {
+  let count = 0;
+  const { forms, challenge } = await tokenServer(t, 'POST', () => ({
+    access_token: `token-${++count}`,
+  }));
+  const server = await serve(t, blobs);
+  const demand = (token: string): void => {
+    server.handler = guarded(`Bearer ${token}`, challenge);
+  };
+  demand('given');
+  const storage = registryAt(server.host, { registry_token: 'given', auth: AUTH });
+  await reads(t, storage);
+  t.equal(forms.length, 0);
+  demand('token-1');
+  await reads(t, storage);
+  t.equal(forms.length, 1);
+  demand('token-2');
+  await reads(t, storage);
+  t.equal(forms.length, 2);
+  t.strictSame(linesOf(server).slice(-4), [
+    ...[`HEAD ${PATH} Bearer token-1`, `HEAD ${PATH} -`],
+    ...[`HEAD ${PATH} Bearer token-2`, `GET ${PATH} Bearer token-2`],
+  ]);
+});
+
+t.test('servers of tokens that give none', async t => {
+  for (const answer of ['{}', 'text', '[]', 'null', '{"token":""}', '{"token":"a b\\n"}']) {
+    const tokens = await serve(t, (_request, response) => response.end(answer));
+    const challenge = (): string => `Bearer realm="${tokens.url}",service="s"`;
+    const server = await serve(t, guarded('Bearer x', challenge));
+    const error = await failing(registryAt(server.host));
+    t.match(error, { code: 'BACKEND', message: /no token to read with/ }, answer);
+    t.match(error, { at: { url: `${tokens.url}/` } });
+  }
+});
+
+t.test('challenges that lead nowhere', async t => {
+  for (const challenge of [
+    ...['', 'Digest realm="x"', 'Bearer', 'Bearer realm="nowhere",service="s"'],
+    ...['Bearer realm="http://127.0.0.1:1/"', 'Basic realm="x"', '=,="'],
+  ]) {
+    const server = await serve(
+      t,
+      guarded('Bearer x', () => challenge),
+    );
+    const error = await failing(registryAt(server.host));
+    t.match(error, { code: 'BACKEND', message: /answers 401/ }, challenge);
+  }
+});
+
+t.test('of several challenges the one with a token', async t => {
+  const { challenge } = await tokenServer(t, 'POST', () => ({ token: 'x' }));
+  const server = await serve(
+    t,
+    guarded('Bearer x', () => ['Basic realm="here"', challenge()]),
+  );
+  await reads(t, registryAt(server.host, { auth: AUTH }));
+});
+
+/** Sends everybody to that address. */
+const redirecting =
+  (location: () => string, status = 307): Handler =>
+  (_request, response) => {
+    response.writeHead(status, { location: location() }).end();
+  };
+
+t.test('elsewhere: without credentials, and without asking again', async t => {
+  const storage = await serve(t, blobs);
+  const server = await serve(t, blobs);
+  server.handler = guarded(
+    `Basic ${AUTH}`,
+    () => 'Basic realm="here"',
+    redirecting(() => `${storage.url}/data/blob?signature=secret`),
+  );
+  const source = await registryAt(server.host, { auth: AUTH }).open('blob');
+  t.ok((await source.read(6, 5)).equals(bytes.subarray(6, 11)));
+  t.strictSame(linesOf(storage), [
+    'HEAD /data/blob?signature=secret -',
+    'GET /data/blob?signature=secret -',
+  ]);
+  await source.close();
+});
+
+t.test('an address that is no longer good is asked for again', async t => {
+  const storage = await serve(t, blobs);
+  let count = 0;
+  const server = await serve(
+    t,
+    redirecting(() => `${storage.url}/${count}/blob`),
+  );
+  const large = Buffer.alloc(3_000_000, 'x');
+  storage.handler = (request, response) => {
+    if (request.url !== `/${count}/blob`) response.writeHead(403).end('expired');
+    else blobHandler({ blob: large })(request, response);
+  };
+  const source = await registryAt(server.host).open('blob');
+  t.teardown(() => source.close());
+  t.ok((await source.read(1_000_000, 10)).equals(large.subarray(0, 10)));
+  const before = server.asked.length;
+  count += 1;
+  t.ok((await source.read(2_000_000, 10)).equals(large.subarray(0, 10)));
+  t.equal(server.asked.length, before + 1);
+  storage.handler = (_request, response) => response.writeHead(403).end('denied');
+  const error = await source.read(500_000, 10).catch((e: unknown) => e);
+  t.match(error, { code: 'BACKEND', message: /answers 403/, at: { url: `${storage.url}/1/blob` } });
+});
+
+t.test('signed for GET alone', async t => {
+  const storage = await serve(t, (request, response) => {
+    if (request.method === 'HEAD') response.writeHead(403).end();
+    else blobs(request, response);
+  });
+  const server = await serve(
+    t,
+    redirecting(() => `${storage.url}/blob`),
+  );
+  await reads(t, registryAt(server.host));
+});
+
+t.test('on the same host with credentials', async t => {
+  const server = await serve(t, blobs);
+  server.handler = guarded(
+    `Basic ${AUTH}`,
+    () => 'Basic realm="here"',
+    (request, response) =>
+      (request.url === PATH ? redirecting(() => '/other/blob') : blobs)(request, response),
+  );
+  await reads(t, registryAt(server.host, { auth: AUTH }));
+});
+
+t.test('other parts of an address', async t => {
+  const storage = await serve(t, blobs);
+  const server = await serve(
+    t,
+    redirecting(() => 'https://storage.invalid/blob'),
+  );
+  const more = { blob_url_scheme: 'http', blob_redirected_host: storage.host };
+  await reads(t, registryAt(server.host, more));
+  t.strictSame(linesOf(storage), ['HEAD /blob -', 'GET /blob -']);
+});
+
+t.test('round and round, and to where no web is', async t => {
+  const server = await serve(t, blobs);
+  for (const location of [server.url, 'file:///etc/passwd', 'http://', '']) {
+    server.handler = redirecting(() => location);
+    server.asked = [];
+    const error = await failing(registryAt(server.host));
+    t.match(error, { code: 'BACKEND', message: /answers 307/ }, location);
+    t.ok(server.asked.length < 10);
+  }
+});
+
+t.test('a registry without TLS, where that is allowed', async t => {
+  const server = await serve(t, blobs);
+  await reads(t, registryAt(server.host, { scheme: 'https', skip_verify: true }));
+  const error = await failing(registryAt(server.host, { scheme: 'https' }));
+  t.match(error, { code: 'BACKEND', message: 'no answer' });
+});
+
+t.test('challenges as they are written', async t => {
+  t.strictSame(parseChallenge('Bearer realm="https://a/b?c=d",service="x, y",scope="a\\"b"'), {
+    scheme: 'bearer',
+    values: { realm: 'https://a/b?c=d', service: 'x, y', scope: 'a"b' },
+  });
+  t.strictSame(parseChallenge('  BASIC Realm=plain, charset = "UTF-8"'), {
+    scheme: 'basic',
+    values: { realm: 'plain', charset: 'UTF-8' },
+  });
+  t.strictSame(parseChallenge('Negotiate'), { scheme: 'negotiate', values: {} });
+  t.equal(parseChallenge(''), undefined);
+  t.equal(parseChallenge('"'), undefined);
+});
