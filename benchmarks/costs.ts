@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { hashChunks } from '../lib/chunk/chunk-hashes.js';
 import { compressBound, compressInto, prepareCompressors } from '../lib/compress/compressors.js';
-import { crc32 } from '../lib/compress/gzip-header.js';
+import { crc32 } from '../lib/compress/crc32.js';
 import { crc32c, digest, prepareDigests } from '../lib/crypto/digest.js';
 import { blockDigests } from '../lib/device/verity.js';
 import { GzipDecoder } from '../streams/layer/gunzip.js';

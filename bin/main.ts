@@ -3,14 +3,14 @@ import path from 'node:path';
 import tty from 'node:tty';
 import { collectEvery } from '../lib/memory/allocate.js';
 import { describe, exitStatus, RafsError } from '../lib/errors.js';
-import { abandonAll } from '../streams/io/open-output.js';
+import { abandonAll } from '../streams/io/file-output.js';
 import { parseCommandLine, type Invocation, type Printout } from './cli/command-line.js';
 import { colored, highlight } from './console/color.js';
 import { runCommand } from './commands/run.js';
 import { createLog, type Log } from './console/log.js';
 import { UsageError } from './cli/option-rules.js';
 import { COMMANDS, GROUPS, PIPE_ARGV } from './cli/options.js';
-import { releaseFifos } from './cli/unblock-fifo-peers.js';
+import { unblockFifoPeers } from './cli/unblock-fifo-peers.js';
 
 /** Without a command, a tar on standard input becomes a blob on standard output. */
 const parse = (argv: readonly string[], prog: string): Invocation | Printout => {
@@ -87,7 +87,7 @@ const main = async (): Promise<number> => {
     }
     if (error instanceof UsageError) {
       fail(error.message);
-      await releaseFifos(process.argv.slice(2));
+      await unblockFifoPeers(process.argv.slice(2));
     } else fail(lineOf(stopped ? stop.signal.reason : error));
     return stopped || exitStatus(error);
   } finally {

@@ -10,29 +10,34 @@ export const EXIT = {
 } as const;
 
 export type Code = keyof typeof EXIT;
-export type Place = Readonly<Record<string, string | number>>;
+export type ErrorContext = Readonly<Record<string, string | number>>;
 
 export class RafsError extends Error {
   override readonly name = 'RafsError';
   readonly code: Code;
-  readonly at: Place;
+  readonly at: ErrorContext;
 
   /** @param at where it was found: stage, path, record, field, offset */
-  constructor(code: Code, message: string, at: Place = {}, options?: ErrorOptions) {
+  constructor(code: Code, message: string, at: ErrorContext = {}, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
     this.at = at;
   }
 }
 
+/** Bytes that break their format. */
+export const corrupt = (message: string, at?: ErrorContext): RafsError =>
+  new RafsError('CORRUPT', message, at);
+
 /** Adds a place to an error on its way up; the innermost place wins. */
-export const located = (error: unknown, at: Place): Error => {
+export const located = (error: unknown, at: ErrorContext): Error => {
   const e = error instanceof Error ? error : new Error(String(error));
-  return Object.assign(e, { at: { ...at, ...(e as { at?: Place }).at } });
+  return Object.assign(e, { at: { ...at, ...(e as { at?: ErrorContext }).at } });
 };
 
 /** The place an error carries, if any: `located` gives one to foreign errors too. */
-export const placeOf = (error: unknown): Place => (error as { at?: Place } | null)?.at ?? {};
+export const contextOf = (error: unknown): ErrorContext =>
+  (error as { at?: ErrorContext } | null)?.at ?? {};
 
 /** Control characters, including those above 127: a name in a layer must not control a terminal. */
 const CONTROLS = /[\x00-\x1f\x7f-\x9f]/g; // eslint-disable-line no-control-regex
@@ -43,7 +48,7 @@ const visible = (c: string): string =>
 /** One line for a person: the message, its causes, then the place, outermost first. */
 export const describe = (error: unknown): string => {
   const e = error instanceof Error ? error : new Error(String(error));
-  const place = Object.entries(placeOf(e)).map(([key, value]) => `${key} ${shown(value)}`);
+  const place = Object.entries(contextOf(e)).map(([key, value]) => `${key} ${shown(value)}`);
   const where = place.length > 0 ? ` (${place.join(', ')})` : '';
   let text = e.message;
   for (let cause = e.cause; cause instanceof Error; cause = cause.cause)

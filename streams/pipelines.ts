@@ -16,14 +16,14 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import chain from 'stream-chain';
-import { BufferPool, Flow } from '../lib/memory/buffer-pool.js';
-import { ChunkNames, type ChunkNamesOptions } from '../lib/image/chunk-deduper.js';
-import type { Compression } from '../lib/compress/gzip-header.js';
+import { BufferPool, BufferFlow } from '../lib/memory/buffer-pool.js';
+import { ChunkDeduper, type ChunkDeduperOptions } from '../lib/image/chunk-deduper.js';
+import type { Compression } from '../lib/compress/sniff.js';
 import { LEAST_SEALED_BATCH } from '../lib/crypto/aes-xts.js';
 import type { Digester } from '../lib/crypto/digest.js';
 import { RafsError } from '../lib/errors.js';
 import type { LayerPart, SectionPart } from '../lib/model/parts.js';
-import { batcher } from './build/batcher.js';
+import { chunkBatcher } from './build/chunk-batcher.js';
 import { blobWriter, type BlobWriterOptions } from './build/blob-writer.js';
 import { bootstrapFinalizer, type FinalizerOptions } from './build/bootstrap-finalizer.js';
 import { chunker } from './build/chunker.js';
@@ -117,7 +117,7 @@ const native = async (
   const threads = workers !== 0;
   const batches = recycles(options) && batchSize > 0 ? new BufferPool(batchSize) : undefined;
   const pools = [...pieces, ...(batches ? [batches] : [])];
-  const flow = pools.length > 0 ? new Flow(pools, chunkSize) : undefined;
+  const flow = pools.length > 0 ? new BufferFlow(pools, chunkSize) : undefined;
   const stored = threads && !cache && sink ? new BufferPool(slabSizeOf(chunkSize)) : undefined;
   if (sink) sink.written = stored;
   const namedInThreads = threads && batchSize === 0;
@@ -129,7 +129,7 @@ const native = async (
       compressor: options.compressor,
       chunkSize,
       ...(workers === undefined ? {} : { workers }),
-      ...(namedInThreads ? { names: new ChunkNames(namesOf(options)) } : {}),
+      ...(namedInThreads ? { names: new ChunkDeduper(namesOf(options)) } : {}),
       flow,
       stored,
     }),
@@ -138,7 +138,7 @@ const native = async (
   ];
 };
 
-const namesOf = (options: Omit<NativeOptions, 'input'>): ChunkNamesOptions => ({
+const namesOf = (options: Omit<NativeOptions, 'input'>): ChunkDeduperOptions => ({
   ...options,
   algorithm: options.digester,
 });
@@ -151,7 +151,7 @@ const batching = (
   if (batchSize === 0) return [];
   const leastBatch = secret ? LEAST_SEALED_BATCH : 0;
   // chunks keep their bytes for the cache, or so that the compressor can report that they came
-  return [batcher({ batchSize, leastBatch, keepBytes: cache || pool !== undefined, pool })];
+  return [chunkBatcher({ batchSize, leastBatch, keepBytes: cache || pool !== undefined, pool })];
 };
 
 export type TarfsOptions = FinalizerOptions & {

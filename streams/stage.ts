@@ -7,6 +7,7 @@
  */
 import { Transform, type TransformCallback } from 'node:stream';
 import { located } from '../lib/errors.js';
+import { type Batch, weight, BATCH_PARTS, BATCH_BYTES } from './batch.js';
 
 type Made<Out> = Iterable<Out> | AsyncIterable<Out> | void;
 
@@ -50,47 +51,6 @@ export type Push<Out> = (part: Out) => void;
 
 type AnyHandlers<In, Out> =
   Handlers<In, Out> | BatchHandlers<In, Out> | PushHandlers<In, Out> | PushBatchHandlers<In, Out>;
-
-/** What a stream between stages carries. */
-export type Batch<Part> = readonly Part[];
-
-/** A batch is passed on when it has this many parts, or this many bytes. */
-const BATCH_PARTS = 128;
-const BATCH_BYTES = 0x40000;
-
-/** The same for sources, which make batches of large files or chunks. */
-const SOURCE_BYTES = 0x80000;
-
-/** Gathers parts into batches, for sources. */
-export class BatchBuilder<Part> {
-  #parts: Part[] = [];
-  #bytes = 0;
-
-  /** Adds a part; `size` is how many bytes it holds. */
-  add(part: Part, size = 0): void {
-    this.#parts.push(part);
-    this.#bytes += size;
-  }
-
-  /** Whether there is enough to pass on. */
-  get isFull(): boolean {
-    return this.#parts.length >= BATCH_PARTS || this.#bytes >= SOURCE_BYTES;
-  }
-
-  get isEmpty(): boolean {
-    return this.#parts.length === 0;
-  }
-
-  /** The batch; the next one begins. */
-  take(): Batch<Part> {
-    const batch = this.#parts;
-    this.#parts = [];
-    this.#bytes = 0;
-    return batch;
-  }
-}
-
-const weight = (part: unknown): number => (part as { bytes?: Buffer }).bytes?.length ?? 0;
 
 /** A Transform that pulls from its handlers only while its reader has room. */
 export class Stage<In, Out> extends Transform {

@@ -15,7 +15,7 @@ const WORTH_A_THREAD = 0x200000;
 const WORTH_ANOTHER = 0x800000;
 
 /** Refuses nothing: the build reports what is wrong with the options. */
-export const startThreads = ({ values, positionals }: CreateInvocation): void => {
+export const prestartWorkers = ({ values, positionals }: CreateInvocation): void => {
   const fileSize = sizeOf(positionals[0]!); // the parser requires it
   const isFile = fileSize !== undefined;
   const size = fileSize ?? WORTH_A_THREAD;

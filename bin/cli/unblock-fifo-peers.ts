@@ -8,7 +8,7 @@ const OUTPUTS = new Set([
 ]);
 
 /** Opens each FIFO briefly, as the command would have. Takes seconds if there is no peer. */
-export const releaseFifos = async (argv: readonly string[]): Promise<void> => {
+export const unblockFifoPeers = async (argv: readonly string[]): Promise<void> => {
   const released = argv.map((argument, i) => {
     const joined = /^(--[^=]+)=(.+)$/s.exec(argument) ?? /^(-[A-Za-z])(.+)$/s.exec(argument);
     const [option = '', path = ''] = joined ? joined.slice(1) : [argv[i - 1], argument];

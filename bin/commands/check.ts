@@ -1,7 +1,8 @@
 /** Verifies a bootstrap and, if its blobs are available, everything in them. */
 import { pipeline } from 'node:stream/promises';
 import { Writable } from 'node:stream';
-import type { BlobRecord, Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import type { BlobRecord } from '../../lib/model/stored.js';
 import { prepareCompressors, type Compressor } from '../../lib/compress/compressors.js';
 import { prepareDigests } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
@@ -11,15 +12,15 @@ import { verify } from '../../lib/bootstrap/verify.js';
 import { checkBlob, compareChunks, type CheckedBlob } from '../../streams/read/blob-checker.js';
 import { blobReader, contentPool, type ImagePart } from '../../streams/read/blob-reader.js';
 import { chunkVerifier } from '../../streams/read/chunk-verifier.js';
-import type { RandomBytes } from '../../streams/io/reader-at.js';
-import type { Batch } from '../../streams/stage.js';
+import type { ReaderAt } from '../../streams/io/reader-at.js';
+import type { Batch } from '../../streams/batch.js';
 import {
-  backendPlace,
+  backendLocation,
   openBlob,
   openTables,
   readConfig,
   type BackendValues,
-  type BlobPlace,
+  type BlobLocation,
 } from '../../streams/image/blob-location.js';
 import { TextBuffer, type CommandIo } from '../console/text-buffer.js';
 import { openImage, type Image } from '../../streams/image/open-image.js';
@@ -54,7 +55,7 @@ export const check = async (options: CheckOptions, io: CommandIo): Promise<Image
   await prepareDigests();
   // everything is verified before anything is printed; nothing is kept in between
   for (const visit of verify(bootstrap)) void visit;
-  const place = await blobPlace(options, image);
+  const place = await blobLocation(options, image);
   if (place) await checkData(image, place, io);
 
   const out = new TextBuffer(io);
@@ -78,11 +79,11 @@ export const imageResult = (path: string, bootstrap: Bootstrap): ImageResult => 
 });
 
 /** Where to read blobs from; undefined if they are not to be read. */
-const blobPlace = async (
+const blobLocation = async (
   { blobDir, config, backend, blobsAccessible = true }: CheckOptions,
   { inlined, path }: Image,
-): Promise<BlobPlace | undefined> => {
-  const storage = backend && (await backendPlace(backend));
+): Promise<BlobLocation | undefined> => {
+  const storage = backend && (await backendLocation(backend));
   if (storage) return storage;
   if (blobDir !== undefined) return { blobDir };
   if (config !== undefined) {
@@ -92,11 +93,11 @@ const blobPlace = async (
   return inlined && blobsAccessible ? { blobFile: path } : undefined;
 };
 
-const checkData = async (image: Image, place: BlobPlace, { log }: CommandIo): Promise<void> => {
+const checkData = async (image: Image, place: BlobLocation, { log }: CommandIo): Promise<void> => {
   await Promise.all([prepareDigests(), prepareCompressors()]);
   const { bootstrap } = image;
-  const sources = new Map<number, RandomBytes>();
-  const tables = new Map<number, RandomBytes>();
+  const sources = new Map<number, ReaderAt>();
+  const tables = new Map<number, ReaderAt>();
   const checked = new Map<number, CheckedBlob>();
   try {
     for (const blob of bootstrap.blobs) {
@@ -140,7 +141,7 @@ const checkData = async (image: Image, place: BlobPlace, { log }: CommandIo): Pr
           if (part.kind !== 'chunk') continue;
           count += 1;
           size += part.bytes.length;
-          pool.reached(part.bytes);
+          pool.releaseBefore(part.bytes);
         }
         done();
       },
@@ -154,7 +155,7 @@ const checkData = async (image: Image, place: BlobPlace, { log }: CommandIo): Pr
 };
 
 /** What `opening` opens; undefined if there is no such file. */
-const ifThere = async (opening: Promise<RandomBytes>): Promise<RandomBytes | undefined> => {
+const ifThere = async (opening: Promise<ReaderAt>): Promise<ReaderAt | undefined> => {
   try {
     return await opening;
   } catch (error) {
@@ -164,7 +165,7 @@ const ifThere = async (opening: Promise<RandomBytes>): Promise<RandomBytes | und
 };
 
 /** A layer or an external blob is nothing but data: its size must be what the image says. */
-const checkSize = ({ id, compressedSize }: BlobRecord, { size }: RandomBytes): void => {
+const checkSize = ({ id, compressedSize }: BlobRecord, { size }: ReaderAt): void => {
   if (size === compressedSize) return;
   throw new RafsError('MISMATCH', `it has ${size} bytes, not ${compressedSize}`, {
     blob: id,

@@ -2,19 +2,21 @@
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { walk, type Bootstrap, type StoredChunk } from '../../lib/bootstrap/bootstrap.js';
+import { type Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../lib/bootstrap/walk.js';
+import { type StoredChunk } from '../../lib/model/stored.js';
 import { blobElsewhere } from '../../lib/bootstrap/blob-table.js';
 import { planChunkDict, type PlannedDict } from '../../lib/chunkdict/image.js';
 import type { ChunkRows } from '../../lib/chunkdict/rows.js';
 import { selectChunks } from '../../lib/chunkdict/select.js';
 import { settingsOf } from '../../lib/bootstrap/settings.js';
-import { prepareDigests } from '../../lib/crypto/digest.js';
+import { prepareDigests, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { shown } from '../console/image-text.js';
 import { openArtifacts, type ArtifactPart } from '../../streams/build/artifact-writer.js';
 import { separateBootstrap } from '../../streams/build/bootstrap-finalizer.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
-import { gone } from '../../streams/io/destroy.js';
+import { destroyAndWait } from '../../streams/io/destroy.js';
 import { readConfig } from '../../streams/image/blob-location.js';
 import { ChunkDictDatabase, type NamedImage } from './chunkdict-database.js';
 import type { Invocation } from '../cli/command-line.js';
@@ -60,7 +62,7 @@ export const chunkdictGenerate = async (
       };
       writeOutputJson(values['output-json'], outputJson(result, { pretty: true }));
     } catch (error) {
-      await gone(writer);
+      await destroyAndWait(writer);
       throw error;
     }
   } finally {
@@ -139,8 +141,6 @@ const collect = (file: string, sources: readonly Source[]) => {
     database.close();
   }
 };
-
-const NO_DIGEST = Buffer.alloc(32);
 
 /** The chunks of all files, except those of external blobs, which have no digests. */
 function* chunksOf(bootstrap: Bootstrap): Iterable<StoredChunk> {

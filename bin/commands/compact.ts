@@ -6,7 +6,7 @@ import { chunkDictPath } from '../../lib/image/chunk-dict.js';
 import {
   chunksToCopy,
   hasAlignedChunks,
-  planAgain,
+  replan,
   planCompaction,
   renumberBlobs,
   type CompactOptions,
@@ -18,12 +18,13 @@ import { prepareDigests } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { loadedText, shown } from '../console/image-text.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
-import { loadImage, type LowerImage } from '../../lib/image/load-image.js';
-import type { BlobInfo } from '../../lib/model/parts.js';
+import { loadImage, type LoadedImage } from '../../lib/image/load-image.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
 import { compactor } from '../../streams/build/compactor.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
-import { openOutput, type Output } from '../../streams/io/open-output.js';
-import { backendPlace, type BlobPlace } from '../../streams/image/blob-location.js';
+import { openOutput } from '../../streams/io/open-output.js';
+import { type Output } from '../../streams/io/output.js';
+import { backendLocation, type BlobLocation } from '../../streams/image/blob-location.js';
 import { BlobSources } from '../../streams/image/blob-sources.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
@@ -42,7 +43,7 @@ export const compact = async (
   let output: Output | undefined;
   try {
     const settled = settle(values);
-    const place = (await backendPlace(values)) ?? { blobDir: values['blob-dir'] };
+    const place = (await backendLocation(values)) ?? { blobDir: values['blob-dir'] };
     output = await openOutput(target, { signal: context.signal });
     const result = await compactImage(values, { settled, place, output }, context);
     if (!result) {
@@ -95,7 +96,7 @@ const wholeNumber = (text: string, most = 0xffff_ffff_ffff_ffffn): number => {
 interface Given {
   settled: CompactOptions;
   /** where the old blobs are */
-  place: BlobPlace;
+  place: BlobLocation;
   output: Output;
 }
 
@@ -104,7 +105,7 @@ const compactImage = async (
   values: Values,
   { settled, place, output }: Given,
   context: CommandContext,
-): Promise<{ image: LowerImage; blobs: readonly BlobInfo[] } | undefined> => {
+): Promise<{ image: LoadedImage; blobs: readonly BlobInfo[] } | undefined> => {
   const directory = values['blob-dir'];
   await Promise.all([prepareDigests(), prepareCompressors()]);
   const opened = await openLayer(values.bootstrap, 'load bootstrap');
@@ -144,7 +145,7 @@ const compactImage = async (
         context.log.info(madeText(before, item, made.at(-1)!));
       }
       const blobs = renumberBlobs(image.chunks, compaction, before, made);
-      await staged.writeBootstrap(planAgain(image, blobs));
+      await staged.writeBootstrap(replan(image, blobs));
       await staged.verify(blobs, place);
       await staged.publish(made, output);
       return { image, blobs };
@@ -160,7 +161,7 @@ const madeText = (before: readonly BlobInfo[], { from }: Rebuilding, { id }: Blo
 /** Ids of the blobs of the chunk dictionary, which must have the RAFS version of the image. */
 const dictionaryBlobs = async (
   given: string | undefined,
-  { bootstrap }: LowerImage,
+  { bootstrap }: LoadedImage,
 ): Promise<ReadonlySet<string>> => {
   if (given === undefined) return new Set();
   const dict = await openLayer(chunkDictPath(given), 'failed to open bootstrap file');

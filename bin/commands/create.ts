@@ -7,10 +7,10 @@ import { parseAttributes, type Attributes } from '../../lib/layer/attributes.js'
 import { planBuild, type BuildOptions, type PathKind } from '../../lib/config/build.js';
 import type { ChunkDict } from '../../lib/image/chunk-dict.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
-import { sniff, SNIFFED_SIZE } from '../../lib/compress/gzip-header.js';
+import { sniff, SNIFFED_SIZE } from '../../lib/compress/sniff.js';
 import { newSecret } from '../../lib/crypto/aes-xts.js';
 import { located } from '../../lib/errors.js';
-import type { LowerImage } from '../../lib/image/load-image.js';
+import type { LoadedImage } from '../../lib/image/load-image.js';
 import {
   openArtifacts,
   type ArtifactWriter,
@@ -19,7 +19,7 @@ import {
 } from '../../streams/build/artifact-writer.js';
 import { dirWalk, type DirWalk, type DirWalkOptions } from '../../streams/layer/dir-walk.js';
 import { releaseFifo, releaseSourceFifo } from '../../streams/io/fifo.js';
-import { gone } from '../../streams/io/destroy.js';
+import { destroyAndWait } from '../../streams/io/destroy.js';
 import { meter } from '../../streams/build/meter.js';
 import {
   nativeFromDirectory,
@@ -73,7 +73,7 @@ export const create = async (
       const workers = values.workers === undefined ? {} : { workers: values.workers };
       await runBuild(build, input, writer, { ...workers, ...base, prefetch: patterns }, context);
     } catch (error) {
-      await gone(writer);
+      await destroyAndWait(writer);
       throw error;
     }
     report(build, writer, text => log.info(text));
@@ -186,7 +186,7 @@ const openScan = (source: string, hashed: boolean): TarScan | undefined => {
 
 /** What a build builds on besides its source. */
 interface Base {
-  lower?: LowerImage;
+  lower?: LoadedImage;
   dict?: ChunkDict;
 }
 
@@ -270,7 +270,7 @@ const runBuild = async (
     bar.done();
   } catch (error) {
     bar.failed();
-    await gone(input);
+    await destroyAndWait(input);
     throw error;
   }
 };

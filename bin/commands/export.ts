@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { parseCacheEntry } from '../../lib/config/backends.js';
 import { blockMap } from '../../lib/device/block-map.js';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
-import { located, placeOf, RafsError } from '../../lib/errors.js';
+import { located, contextOf, RafsError } from '../../lib/errors.js';
 import { flagNames } from '../console/image-text.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
 import type { PackingName } from '../../lib/erofs/pclusters.js';
@@ -19,7 +19,7 @@ import {
 import { releaseFifo } from '../../streams/io/fifo.js';
 import { ImageWriter } from '../../streams/device/image-writer.js';
 import { openOutput } from '../../streams/io/open-output.js';
-import type { RandomBytes } from '../../streams/io/reader-at.js';
+import type { ReaderAt } from '../../streams/io/reader-at.js';
 import { spoolDirectory } from '../../streams/io/spool.js';
 import { verityHasher } from '../../streams/device/verity-hasher.js';
 import {
@@ -27,7 +27,7 @@ import {
   openTables,
   storagePlace,
   readDocument,
-  type BlobPlace,
+  type BlobLocation,
 } from '../../streams/image/blob-location.js';
 import type { CommandContext } from '../cli/context.js';
 import { openImage, type Image } from '../../streams/image/open-image.js';
@@ -74,7 +74,7 @@ export const exportBlock = async (
     const exported = await write(bootstrap, place, output, options, context).catch(
       (cause: unknown) => {
         const message = 'failed to export RAFS filesystem as raw block device image';
-        throw located(new Error(message, { cause }), placeOf(cause));
+        throw located(new Error(message, { cause }), contextOf(cause));
       },
     );
     const { verity } = exported;
@@ -92,7 +92,7 @@ const isStdout = (target: string): boolean => target === '-' || target === '/dev
 /** Copies bootstrap and blobs to the output, which gets its name only when complete. */
 const write = async (
   bootstrapPath: string,
-  place: BlobPlace,
+  place: BlobLocation,
   target: string,
   { verity, threads, compressor }: ExportOptions,
   { log, signal }: CommandContext,
@@ -143,7 +143,7 @@ interface Disk {
   close(): Promise<void>;
 }
 
-const plainDisk = async (from: Image, place: BlobPlace): Promise<Disk> => {
+const plainDisk = async (from: Image, place: BlobLocation): Promise<Disk> => {
   const { bootstrap, image } = from;
   const map = blockMap(bootstrap, image.length);
   const { size, blockSize } = map;
@@ -161,12 +161,12 @@ const plainDisk = async (from: Image, place: BlobPlace): Promise<Disk> => {
 
 const compressedDisk = async (
   image: Image,
-  place: BlobPlace,
+  place: BlobLocation,
   options: Pick<CompressedImageOptions, 'packing' | 'workers' | 'directory' | 'signal'>,
 ): Promise<Disk> => {
   const { bootstrap } = image;
-  const blobs = new Map<number, RandomBytes>();
-  const tables = new Map<number, RandomBytes>();
+  const blobs = new Map<number, ReaderAt>();
+  const tables = new Map<number, ReaderAt>();
   try {
     for (const blob of bootstrap.blobs) {
       blobs.set(blob.index, await openBlob(blob, place));
@@ -186,7 +186,7 @@ const targetsOf = async ({
   localfsDir,
   config,
   output,
-}: ExportOptions): Promise<{ bootstrap: string; place: BlobPlace; output: string }> => {
+}: ExportOptions): Promise<{ bootstrap: string; place: BlobLocation; output: string }> => {
   if (localfsDir !== undefined && bootstrap !== undefined) {
     const name = `${path.basename(bootstrap)}.disk`;
     const place = { blobDir: localfsDir };
@@ -201,7 +201,9 @@ const targetsOf = async ({
 };
 
 /** Reads a blob cache entry of either generation; the bootstrap is its metadata path. */
-const readCacheEntry = async (file: string): Promise<{ bootstrap: string; place: BlobPlace }> => {
+const readCacheEntry = async (
+  file: string,
+): Promise<{ bootstrap: string; place: BlobLocation }> => {
   const entry = await readDocument(file);
   try {
     const { metadataPath, backend } = parseCacheEntry(entry);

@@ -14,7 +14,7 @@ import { BlobFeature, Section } from '../../lib/layout/blob.js';
 import { BLOCK_SIZE } from '../../lib/layout/tar.js';
 import { loadImage } from '../../lib/image/load-image.js';
 import { Merger, type Merged, type OwnBlob } from '../../lib/image/merge.js';
-import type { BlobInfo } from '../../lib/model/parts.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
 import { parseSectionHeader } from '../../lib/blob/toc.js';
 import {
   openArtifacts,
@@ -23,8 +23,8 @@ import {
 } from '../../streams/build/artifact-writer.js';
 import { separateBootstrap } from '../../streams/build/bootstrap-finalizer.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
-import { gone } from '../../streams/io/destroy.js';
-import { openBlob, readConfig, type BlobPlace } from '../../streams/image/blob-location.js';
+import { destroyAndWait } from '../../streams/io/destroy.js';
+import { openBlob, readConfig, type BlobLocation } from '../../streams/image/blob-location.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
 import { failingWith, openLayer } from '../../streams/image/open-layers.js';
@@ -62,7 +62,7 @@ export const merge = async (
       };
       writeOutputJson(values['output-json'], outputJson(result, { pretty: true }));
     } catch (error) {
-      await gone(writer);
+      await destroyAndWait(writer);
       throw error;
     }
   } finally {
@@ -120,7 +120,10 @@ const mergeLayers = async (
 };
 
 /** The blobs of a layer; if their files are available, with what only a whole file can tell. */
-const blobsOf = async (bootstrap: Bootstrap, place: BlobPlace | undefined): Promise<BlobInfo[]> => {
+const blobsOf = async (
+  bootstrap: Bootstrap,
+  place: BlobLocation | undefined,
+): Promise<BlobInfo[]> => {
   const blobs: BlobInfo[] = [];
   for (const record of bootstrap.blobs) {
     const blob = blobElsewhere(record);
@@ -132,7 +135,7 @@ const blobsOf = async (bootstrap: Bootstrap, place: BlobPlace | undefined): Prom
 
 const measured = async (
   record: Bootstrap['blobs'][number],
-  place: BlobPlace,
+  place: BlobLocation,
 ): Promise<Partial<BlobInfo>> => {
   const separate = (record.features & BlobFeature.SEPARATE) !== 0;
   const id = separate ? (record.metaFile ?? record.id) : record.id;

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { blockMap } from '../../lib/device/block-map.js';
 import { describe } from '../../lib/errors.js';
 import { openBlockReader } from '../../streams/device/block-reader.js';
-import type { RandomBytes } from '../../streams/io/reader-at.js';
+import type { ReaderAt } from '../../streams/io/reader-at.js';
 import { nbdServer, type NbdAddress } from '../../streams/nbd/server.js';
-import { givenPlace, openBlob, openTables } from '../../streams/image/blob-location.js';
+import { givenLocation, openBlob, openTables } from '../../streams/image/blob-location.js';
 import type { CommandContext } from '../cli/context.js';
 import { openImage } from '../../streams/image/open-image.js';
 import type { Values } from '../cli/options.js';
@@ -22,8 +22,8 @@ export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promi
   const from = await openImage(values.bootstrap);
   const { bootstrap, image } = from;
   const { config, 'blob-dir': blobDir } = values;
-  const place = (await givenPlace({ backend: values, blobDir, config }))!; // one is required
-  const open = (index: number): Promise<RandomBytes> => openBlob(bootstrap.blobs[index]!, place);
+  const place = (await givenLocation({ backend: values, blobDir, config }))!; // one is required
+  const open = (index: number): Promise<ReaderAt> => openBlob(bootstrap.blobs[index]!, place);
   const map = blockMap(bootstrap, image.length);
   const device = await openBlockReader({
     bootstrap,

@@ -1,7 +1,7 @@
 /** optimize: the same image, with the chunks that are needed first in a blob of their own. */
 import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { planAgain, hasAlignedChunks } from '../../lib/image/compact.js';
+import { replan, hasAlignedChunks } from '../../lib/image/compact.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
 import { prepareDigests } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
@@ -10,15 +10,16 @@ import { BlobFeature } from '../../lib/layout/blob.js';
 import { loadImage } from '../../lib/image/load-image.js';
 import {
   isStoredAlike,
-  likeOf,
+  settingsOf,
   parsePrefetchFiles,
   redirectChunks,
 } from '../../lib/image/optimize.js';
-import type { BlobInfo } from '../../lib/model/parts.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
 import { compactor } from '../../streams/build/compactor.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
-import { openOutput, type Output } from '../../streams/io/open-output.js';
-import { givenPlace, type BlobPlace } from '../../streams/image/blob-location.js';
+import { openOutput } from '../../streams/io/open-output.js';
+import { type Output } from '../../streams/io/output.js';
+import { givenLocation, type BlobLocation } from '../../streams/image/blob-location.js';
 import { BlobSources } from '../../streams/image/blob-sources.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
@@ -94,7 +95,7 @@ const optimizeImage = async (
   const sources = new BlobSources(image, before, place, opened);
   try {
     const rows = redirectChunks(image, before, files, warn);
-    const like = likeOf(image, before, rows);
+    const like = settingsOf(image, before, rows);
     const read = (row: number) =>
       isStoredAlike(chunks, row, before[chunks.blobIndex.get(row)]!, like)
         ? sources.stored(row)
@@ -122,7 +123,7 @@ const optimizeImage = async (
         warn('no chunk is to be read ahead: there is no new blob');
       }
       const blobs = image.blobs.finish(undefined);
-      await staged.writeBootstrap(planAgain(image, blobs));
+      await staged.writeBootstrap(replan(image, blobs));
       await staged.verify(blobs, place);
       await staged.publish(made, output);
       return { image: opened, blobs };
@@ -132,9 +133,9 @@ const optimizeImage = async (
   }
 };
 
-const placeOf = async (values: Values, image: Image): Promise<BlobPlace> => {
+const placeOf = async (values: Values, image: Image): Promise<BlobLocation> => {
   const { config, 'blob-dir': blobDir } = values;
-  const given = await givenPlace({ backend: values, blobDir, config });
+  const given = await givenLocation({ backend: values, blobDir, config });
   if (given) return given;
   if (image.inlined) return { blobFile: image.path };
   throw new RafsError(

@@ -4,7 +4,7 @@
  */
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
-import { startThreads } from '../cli/prestart-workers.js';
+import { prestartWorkers } from '../cli/prestart-workers.js';
 import { outputJson, writeOutputJson, type Output } from '../console/output-json.js';
 
 export const runCommand = async (
@@ -13,7 +13,7 @@ export const runCommand = async (
 ): Promise<void> => {
   switch (invocation.command) {
     case 'create': {
-      startThreads(invocation);
+      prestartWorkers(invocation);
       const { create } = await import('./create.js');
       await create(invocation, context);
       break;

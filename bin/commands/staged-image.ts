@@ -9,12 +9,12 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { PlannedBootstrap } from '../../lib/bootstrap/plan.js';
 import { RafsError } from '../../lib/errors.js';
-import type { BlobInfo } from '../../lib/model/parts.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
 import { openArtifacts, type ArtifactPart } from '../../streams/build/artifact-writer.js';
 import { separateBootstrap } from '../../streams/build/bootstrap-finalizer.js';
-import { hiddenName } from '../../streams/io/temporary-name.js';
-import type { Output } from '../../streams/io/open-output.js';
-import type { BlobPlace } from '../../streams/image/blob-location.js';
+import { temporaryName } from '../../streams/io/temporary-name.js';
+import type { Output } from '../../streams/io/output.js';
+import type { BlobLocation } from '../../streams/image/blob-location.js';
 import { check } from './check.js';
 import type { CommandContext } from '../cli/context.js';
 
@@ -26,7 +26,7 @@ export interface StagedImage {
    * Reads everything back: the tree, the tables, and every chunk of the available blobs, including
    * those that stay in files at `place`. Fails as `check` does.
    */
-  verify(blobs: readonly BlobInfo[], place: BlobPlace): Promise<void>;
+  verify(blobs: readonly BlobInfo[], place: BlobLocation): Promise<void>;
   /** Gives the blobs their names, then the bootstrap; leaves nothing new behind if that fails. */
   publish(made: readonly BlobInfo[], bootstrap: Output): Promise<void>;
 }
@@ -37,7 +37,7 @@ export const stageImage = async <T>(
   { log, signal }: Pick<CommandContext, 'log' | 'signal'>,
   work: (staged: StagedImage) => Promise<T>,
 ): Promise<T> => {
-  const folder = hiddenName(directory);
+  const folder = temporaryName(directory);
   const blobDir = join(folder, 'blobs');
   const bootstrapPath = join(folder, 'bootstrap');
   const vanish = (): void => rmSync(folder, { recursive: true, force: true });

@@ -3,7 +3,8 @@ import { readdir, stat as statFile } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
 import type { Digester } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
-import { StatisticsGatherer, statisticsText, type Statistics } from '../../lib/image/statistics.js';
+import { StatisticsGatherer, type Statistics } from '../../lib/image/statistics.js';
+import { statisticsText } from '../console/statistics-text.js';
 import type { CommandIo } from '../console/text-buffer.js';
 import { openImage } from '../../streams/image/open-image.js';
 

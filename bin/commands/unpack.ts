@@ -11,16 +11,17 @@ import type { BytesPart } from '../../lib/model/parts.js';
 import { blobReader, contentPool } from '../../streams/read/blob-reader.js';
 import { chunkVerifier } from '../../streams/read/chunk-verifier.js';
 import { lingerFifo } from '../../streams/io/fifo.js';
-import { openOutput, type Output } from '../../streams/io/open-output.js';
-import type { RandomBytes } from '../../streams/io/reader-at.js';
-import type { Batch } from '../../streams/stage.js';
+import { openOutput } from '../../streams/io/open-output.js';
+import { type Output } from '../../streams/io/output.js';
+import type { ReaderAt } from '../../streams/io/reader-at.js';
+import type { Batch } from '../../streams/batch.js';
 import { tarMux } from '../../streams/read/tar-mux.js';
 import {
-  givenPlace,
+  givenLocation,
   openBlob,
   openTables,
   type BackendValues,
-  type BlobPlace,
+  type BlobLocation,
 } from '../../streams/image/blob-location.js';
 import type { CommandIo } from '../console/text-buffer.js';
 import { openImage } from '../../streams/image/open-image.js';
@@ -44,13 +45,13 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
   if (options.output === '') throw new RafsError('UNSUPPORTED', 'invalid empty --output option');
   // first of all, so that the reader of a FIFO sees its end if anything fails
   const output = await openOutput(options.output);
-  const sources = new Map<number, RandomBytes>();
-  const tables = new Map<number, RandomBytes>();
+  const sources = new Map<number, ReaderAt>();
+  const tables = new Map<number, ReaderAt>();
   try {
     const image = await openImage(options.bootstrap);
     const { bootstrap } = image;
     io.log.info(loadedText(bootstrap));
-    const place = await blobPlace(options, image.inlined);
+    const place = await blobLocation(options, image.inlined);
     for (const blob of bootstrap.blobs) {
       if (blob.features & BlobFeature.EXTERNAL && place.blobFile === options.bootstrap) {
         const message = 'an external blob: --blob or --blob-dir must say where it is';
@@ -79,12 +80,12 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
   }
 };
 
-const blobPlace = async (
+const blobLocation = async (
   { blob, blobDir, config, backend, bootstrap }: UnpackOptions,
   inlined: boolean,
-): Promise<BlobPlace> => {
+): Promise<BlobLocation> => {
   if (blob !== undefined) return { blobFile: blob };
-  const given = await givenPlace({ backend, blobDir, config });
+  const given = await givenLocation({ backend, blobDir, config });
   if (given) return given;
   if (inlined) return { blobFile: bootstrap };
   throw new RafsError(
@@ -102,7 +103,7 @@ const sink = (output: Output, pool: BufferPool): Writable =>
       output
         .write(batch.map(({ bytes }) => bytes))
         .then(() => {
-          for (const { bytes } of batch) pool.reached(bytes);
+          for (const { bytes } of batch) pool.releaseBefore(bytes);
         })
         .then(() => done(), done);
     },

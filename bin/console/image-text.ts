@@ -1,16 +1,13 @@
 /** The blocks of text that `check` and `inspect` print, in the format of nydus-image. */
-import type {
-  BlobRecord,
-  Bootstrap,
-  Inode,
-  StoredChunk,
-  Visit,
-} from '../../lib/bootstrap/bootstrap.js';
+import { isUtf8 } from 'node:buffer';
+import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import type { Visit } from '../../lib/bootstrap/walk.js';
+import type { BlobRecord, Inode, StoredChunk } from '../../lib/model/stored.js';
 import { compressedDataSize } from '../../lib/blob/chunk-info-table.js';
 import { compressorName } from '../../lib/compress/compressors.js';
 import { digesterName } from '../../lib/crypto/digest.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
-import { SuperFlag } from '../../lib/layout/rafs-v6.js';
+import { SuperFlag } from '../../lib/layout/rafs.js';
 
 /** Text of bytes held as a latin1 string; what is not UTF-8 is replaced. */
 export const shown = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
@@ -63,15 +60,6 @@ const utf8Prefix = (bytes: Buffer): number => {
 const startsWell = (bytes: Buffer): boolean => {
   try {
     new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
-    return true;
-  } catch {
-    return false;
-  }
-};
-
-const isUtf8 = (bytes: Buffer): boolean => {
-  try {
-    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     return true;
   } catch {
     return false;

@@ -13,7 +13,7 @@ export interface BatchPlace {
 }
 
 /** The current batch. Holds `batchSize` bytes. */
-export class BatchBuffer {
+export class ChunkBatchBuffer {
   readonly #pool: BufferPool | undefined;
   readonly #size: number;
   readonly #least: number;

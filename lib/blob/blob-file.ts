@@ -5,10 +5,11 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { Section, TocEntry, TocFlag } from '../layout/blob.js';
-import { sectionHeader } from '../layout/tar.js';
+import { sectionHeader } from '../tar/header.js';
 import { sha256 } from '../crypto/digest.js';
 import type { Compressor } from '../compress/compressors.js';
-import type { Artifact, SectionPart } from '../model/parts.js';
+import type { SectionPart } from '../model/parts.js';
+import type { Artifact } from '../model/blob.js';
 
 const TOC_FLAGS: Readonly<Record<Compressor, number>> = {
   none: TocFlag.NONE,
@@ -17,7 +18,7 @@ const TOC_FLAGS: Readonly<Record<Compressor, number>> = {
   gzip: TocFlag.NONE, // no section is ever gzip
 };
 
-interface TocFacts {
+interface TocRow {
   compressor: Compressor;
   compressedSize: number;
   uncompressedSize: number;
@@ -60,7 +61,7 @@ export class BlobFile {
     return this.append(sectionHeader(name, size));
   }
 
-  addToTable(name: string, compressedOffset: number, facts: TocFacts): void {
+  addToTable(name: string, compressedOffset: number, facts: TocRow): void {
     this.#toc.push(
       TocEntry.encode({
         flags: TOC_FLAGS[facts.compressor],

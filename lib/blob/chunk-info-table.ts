@@ -2,11 +2,11 @@
  * Reads the CI table of a blob: a header of 4096 bytes that says what the stored table is, and one
  * entry per chunk, of format 1 or 2, followed by batch or zran contexts.
  */
-import type { BlobRecord } from '../bootstrap/bootstrap.js';
-import { alignUp } from '../memory/byte-queue.js';
+import type { BlobRecord } from '../model/stored.js';
+import { alignUp } from '../layout/align.js';
 import { COMPRESSORS, compressorName } from '../compress/compressors.js';
 import { decrypt, secretOf } from '../crypto/aes-xts.js';
-import { RafsError } from '../errors.js';
+import { RafsError, corrupt } from '../errors.js';
 import { WINDOW_SIZE } from '../compress/inflate.js';
 import {
   BatchContext,
@@ -18,9 +18,9 @@ import {
   ZranContext,
 } from '../layout/blob.js';
 import { BLOCK_SIZE } from '../layout/tar.js';
-import type { ZranContextFacts } from '../model/parts.js';
+import type { ZranContextInfo } from '../model/chunk.js';
 import type { ValueOf } from '../layout/struct.js';
-import { expand } from './toc.js';
+import { expand } from '../compress/expand.js';
 
 const CONTEXT_SIZE = 40; // of both kinds
 
@@ -46,7 +46,7 @@ export interface BatchUnit {
 }
 
 /** Where inflating a gzip layer starts. */
-export interface ZranStart extends ZranContextFacts {
+export interface ZranStart extends ZranContextInfo {
   /** up to 32 KiB of output that come before: a view of the table */
   dictionary: Buffer;
 }
@@ -60,9 +60,6 @@ export interface ChunkInfoTable {
   /** Refuses a context that the layer cannot hold. */
   zran(context: number): ZranStart;
 }
-
-const corrupt = (message: string, at: Record<string, string | number>): RafsError =>
-  new RafsError('CORRUPT', message, at);
 
 /**
  * Whether the blob is an eStargz layer, whose chunks are gzip members: the image was made from its

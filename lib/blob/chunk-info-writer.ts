@@ -8,7 +8,7 @@ import { encrypt, isMistakable, type Secret } from '../crypto/aes-xts.js';
 import { RafsError } from '../errors.js';
 import { ChunkInfoFlag, ChunkInfoHeader, ChunkInfoV1, ChunkInfoV2 } from '../layout/blob.js';
 import { V6 } from '../layout/rafs-v6.js';
-import type { PlacedChunk } from '../model/parts.js';
+import type { PlacedChunk } from '../model/chunk.js';
 
 /** Format 1 stores sizes minus one, split at this bit. */
 const SIZE_CUT = 2 ** 20;
@@ -32,7 +32,7 @@ export interface StoredCi {
 }
 
 /** Collects the chunks of a blob in the order of their index. */
-export class CiWriter {
+export class ChunkInfoWriter {
   readonly #records = new ByteArena();
   readonly #format: 1 | 2;
   readonly #scratch: Buffer;

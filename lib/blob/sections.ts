@@ -1,18 +1,19 @@
 /** Sections that follow a blob's data, whether the blob holds the data or only refers to them. */
 import { createHash } from 'node:crypto';
 import type { BlobFile } from './blob-file.js';
-import { alignUp } from '../memory/byte-queue.js';
+import { alignUp } from '../layout/align.js';
 import type { StoredCi } from './chunk-info-writer.js';
 import { COMPRESSORS, zstdFrame, type Compressor } from '../compress/compressors.js';
 import { sha256 } from '../crypto/digest.js';
 import { Section } from '../layout/blob.js';
-import type { BlobInfo, SectionPart } from '../model/parts.js';
+import type { SectionPart } from '../model/parts.js';
+import type { BlobInfo } from '../model/blob.js';
 
 /** nydusd maps its cache files, so what follows a table in one starts at a multiple of this. */
 const CACHE_ALIGN = 0x1000;
 
 /** Where the CI table of a blob lies, or that there is none. */
-export type CiPlace = Pick<
+export type ChunkInfoExtent = Pick<
   BlobInfo,
   'ciCompressor' | 'ciOffset' | 'ciCompressedSize' | 'ciUncompressedSize'
 >;
@@ -27,7 +28,7 @@ export function* chunkInfoSections(
   file: BlobFile,
   table: StoredCi,
   { tarHeaders, header = table.header }: { tarHeaders: boolean; header?: Buffer },
-): Generator<SectionPart, CiPlace> {
+): Generator<SectionPart, ChunkInfoExtent> {
   const ciOffset = file.position;
   yield file.append(table.stored);
   yield file.append(header);
@@ -44,7 +45,7 @@ export function* chunkInfoSections(
   });
 }
 
-interface CiFacts {
+interface ChunkInfoSection {
   tarHeaders: boolean;
   compressor: Compressor;
   ciOffset: number;
@@ -58,7 +59,7 @@ interface CiFacts {
 }
 
 /** What follows the table and its header: a tar header, and the entries of both in the TOC. */
-function* ciEnd(file: BlobFile, facts: CiFacts): Generator<SectionPart, CiPlace> {
+function* ciEnd(file: BlobFile, facts: ChunkInfoSection): Generator<SectionPart, ChunkInfoExtent> {
   const { compressor, ciOffset, storedSize, plainSize, header, headerSize } = facts;
   if (facts.tarHeaders) yield file.appendHeader(Section.META, storedSize + headerSize);
   file.addToTable(Section.META, ciOffset, {
@@ -101,7 +102,7 @@ export function* longChunkInfoSections(
     cache: boolean;
     headerOf: (place: { ciOffset: number; storedSize: number; plainSize: number }) => Buffer;
   },
-): Generator<SectionPart, CiPlace> {
+): Generator<SectionPart, ChunkInfoExtent> {
   const ciOffset = file.position;
   const hash = createHash('sha256');
   let plainSize = 0;

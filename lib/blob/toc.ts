@@ -3,12 +3,13 @@
  * contents, or of the bootstrap where there is no table. Headers follow what they describe, so a
  * blob without a table can be walked backwards.
  */
-import type { Room } from '../memory/allocate.js';
-import { decompress, type Compressor } from '../compress/compressors.js';
+import { type Compressor } from '../compress/compressors.js';
 import { sha256 } from '../crypto/digest.js';
-import { RafsError } from '../errors.js';
+import { RafsError, corrupt } from '../errors.js';
 import { Section, TocEntry, TocFlag } from '../layout/blob.js';
-import { BLOCK_SIZE, readSectionHeader } from '../layout/tar.js';
+import { BLOCK_SIZE } from '../layout/tar.js';
+import { readSectionHeader } from '../tar/header.js';
+import { expand, MAX_SECTION } from '../compress/expand.js';
 
 /** A section of a blob: where it is stored, and what it is when unpacked. */
 export interface BlobSection {
@@ -25,11 +26,6 @@ export interface BlobSection {
 export const tailSize = (blobSize: number): number =>
   Math.min(TAIL_SIZE, Math.floor(blobSize / TocEntry.size) * TocEntry.size);
 const TAIL_SIZE = 4096;
-
-const MAX_SECTION = 2 ** 31 - 1;
-
-const corrupt = (message: string, at: Record<string, string | number> = {}): RafsError =>
-  new RafsError('CORRUPT', message, at);
 
 /** The name and size in a section's tar header; undefined if the bytes are no such header. */
 export const parseSectionHeader = (
@@ -132,42 +128,6 @@ export const unpackSection = (section: BlobSection, stored: Buffer): Buffer => {
   }
   return plain;
 };
-
-/**
- * Decompresses bytes whose plain size was read from disk: refuses what they cannot hold.
- *
- * @param room makes the memory for the result, which is never a view of `stored` then
- */
-export const expand = (
-  compressor: Compressor,
-  stored: Buffer,
-  size: number,
-  at: Record<string, string | number>,
-  room?: Room,
-): Buffer => {
-  if (compressor === 'none') {
-    if (stored.length === size) {
-      if (!room) return stored;
-      const plain = room(size);
-      stored.copy(plain);
-      return plain;
-    }
-    throw corrupt(`${stored.length} bytes, not ${size}`, at);
-  }
-  if (size > MAX_SECTION) throw new RafsError('LIMIT', `${size} bytes when unpacked`, at);
-  if (size > stored.length * MOST_OUTPUT[compressor]) {
-    throw corrupt(`${stored.length} bytes of ${compressor} cannot hold ${size}`, at);
-  }
-  try {
-    return decompress(compressor, stored, size, room);
-  } catch (error) {
-    if (error instanceof RafsError) throw new RafsError(error.code, error.message, at);
-    throw error;
-  }
-};
-
-/** The most bytes that one byte can stand for: a zstd block of 4 bytes may stand for 128 KiB. */
-const MOST_OUTPUT = { zstd: 0x8000, lz4_block: 0x100, gzip: 0x410 } as const;
 
 const compressorOf = (flags: number, section: string): Compressor => {
   if (flags === TocFlag.NONE) return 'none';

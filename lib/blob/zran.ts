@@ -7,23 +7,9 @@ import { ByteArena } from '../memory/columns.js';
 import { RafsError } from '../errors.js';
 import { GrowingMemory } from '../memory/growing-memory.js';
 import { ZranContext } from '../layout/blob.js';
-import type { ContextPart, ZranContextFacts, ZranPlace } from '../model/parts.js';
-
-/** Where an inflater stands: bytes of the layer it has used, and bytes it has made. */
-export interface GzipPosition {
-  inOffset: number;
-  outOffset: number;
-}
-
-/** The start of a gzip member's content, or the end of a deflate block. */
-export interface GzipBoundary extends GzipPosition {
-  /** how many bits of the last byte used, from its top, are still to be read */
-  bits: number;
-  /** that byte; 0 without such bits */
-  byte: number;
-  /** the last 32 KiB of output, less if the member has made less; its memory may be reused */
-  window: Buffer;
-}
+import type { ContextPart } from '../model/parts.js';
+import type { ZranContextInfo, ZranExtent } from '../model/chunk.js';
+import type { GzipPosition, GzipBoundary } from '../compress/gzip-position.js';
 
 /** A context with more input than this is not extended over a gap larger than that input. */
 const LEAST_INPUT = 0x80000;
@@ -34,7 +20,7 @@ const MOST_CONTEXTS = 2 ** 24;
 /** Cuts a layer into contexts, chunk after chunk. */
 export class ZranCutter {
   readonly #chunkSize: number;
-  #context: ZranContextFacts | undefined;
+  #context: ZranContextInfo | undefined;
   #dictionary: Buffer | undefined;
   #count = 0;
   #start: GzipPosition = { inOffset: 0, outOffset: 0 };
@@ -62,7 +48,7 @@ export class ZranCutter {
   }
 
   /** To be called where the chunk ends. */
-  end({ inOffset, outOffset }: GzipPosition): ZranPlace {
+  end({ inOffset, outOffset }: GzipPosition): ZranExtent {
     const context = this.#context!; // begin() has made one
     context.inSize = inOffset - context.inOffset;
     context.outSize = outOffset - context.outOffset;
@@ -83,7 +69,7 @@ export class ZranCutter {
 
 /** Whether the chunk that begins at `at` goes into a context of its own. */
 const isFull = (
-  context: ZranContextFacts,
+  context: ZranContextInfo,
   at: GzipPosition,
   boundary: GzipBoundary,
   chunkSize: number,

@@ -1,9 +1,9 @@
 /** The blobs of an image that is being made, in the order in which they are first needed. */
-import type { BlobRecord } from './bootstrap.js';
+import type { BlobRecord } from '../model/stored.js';
 import type { ChunkTable } from '../chunk/chunk-table.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature } from '../layout/blob.js';
-import type { BlobInfo } from '../model/parts.js';
+import type { BlobInfo } from '../model/blob.js';
 
 /** An index must fit into eight bits. */
 const MAX_INDEX = 0xff;

@@ -6,8 +6,8 @@ import type { Compressor } from '../compress/compressors.js';
 import type { Digester } from '../crypto/digest.js';
 import { emitV5 } from './v5/emit.js';
 import { behindHead, emitV6, head } from './v6/emit.js';
-import { SuperFlag } from '../layout/rafs-v6.js';
-import type { BlobInfo } from '../model/parts.js';
+import { SuperFlag } from '../layout/rafs.js';
+import type { BlobInfo } from '../model/blob.js';
 import type { Tree } from '../tree/tree.js';
 
 export interface BootstrapOptions {

@@ -1,7 +1,7 @@
 /** Which images can be combined: the settings that must be equal in all of them. */
 import type { Bootstrap } from './bootstrap.js';
 import type { Digester } from '../crypto/digest.js';
-import { SuperFlag } from '../layout/rafs-v6.js';
+import { SuperFlag } from '../layout/rafs.js';
 
 /** The settings of an image or a build. */
 export interface Settings {

@@ -1,7 +1,6 @@
 /** Digests and checksums of chunks, in the form in which threads hand them over. */
-import { crc32c, digestInto, type Digester } from '../crypto/digest.js';
+import { crc32c, digestInto, type Digester, DIGEST_SIZE } from '../crypto/digest.js';
 
-const DIGEST_SIZE = 32;
 const CHECKSUM_SIZE = 4;
 
 export class ChunkHashes {

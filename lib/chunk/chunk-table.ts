@@ -1,8 +1,9 @@
 /** The chunks of an image, each once, as columns; and the chunk lists of its files. */
-import type { StoredChunk } from '../bootstrap/bootstrap.js';
+import type { StoredChunk } from '../model/stored.js';
 import { ByteArena, Column } from '../memory/columns.js';
-import { ChunkFlag, ChunkRecord } from '../layout/rafs-v6.js';
-import type { PlacedChunk } from '../model/parts.js';
+import { ChunkFlag, ChunkRecord } from '../layout/rafs.js';
+import type { PlacedChunk } from '../model/chunk.js';
+import { DIGEST_SIZE, NO_DIGEST } from '../crypto/digest.js';
 
 /** What chunks of a build and chunks of an image have in common. */
 type Place = Pick<
@@ -14,9 +15,6 @@ type Place = Pick<
   | 'uncompressedOffset'
   | 'uncompressedSize'
 >;
-
-const DIGEST_SIZE = 32;
-const ZERO_DIGEST = Buffer.alloc(DIGEST_SIZE);
 
 export class ChunkTable {
   /** whether chunks have names: digest and CRC. Chunks of a tar are only places in it. */
@@ -121,7 +119,7 @@ export class ChunkTable {
     const size = this.uncompressedSize.get(row);
     const offset = this.uncompressedOffset.get(row);
     ChunkRecord.encodeInto(buf, at, {
-      digest: this.named ? this.digest(row) : ZERO_DIGEST,
+      digest: this.named ? this.digest(row) : NO_DIGEST,
       blobIndex: this.blobIndex.get(row),
       flags: this.named ? this.flags.get(row) : 0,
       compressedSize: this.named ? this.compressedSize.get(row) : size,

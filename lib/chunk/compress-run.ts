@@ -11,13 +11,13 @@ export interface RunMemory {
   readonly packed: SharedArrayBuffer;
 }
 
-export interface PackOptions {
+export interface CompressRunOptions {
   compressor: Compressor;
   /** given if the chunks are to be hashed too */
   hashing?: { digester: Digester; seen: DigestFilter };
 }
 
-export interface PackedRun {
+export interface CompressedRun {
   /** for each chunk, its stored size, 0 if it stays uncompressed, or LEFT */
   stored: readonly number[];
   /** for `ChunkHashes`, if the chunks were hashed */
@@ -31,11 +31,11 @@ export const LEFT = -1;
  * Compresses chunks that lie one after another in `plain`, and puts the results one after another
  * into `packed`, as `compressInto` does. Needs `prepareCompressors`, and `prepareDigests` to hash.
  */
-export const packRun = (
+export const compressRun = (
   { plain, packed }: RunMemory,
   sizes: readonly number[],
-  { compressor, hashing }: PackOptions,
-): PackedRun => {
+  { compressor, hashing }: CompressRunOptions,
+): CompressedRun => {
   const bytes = Buffer.from(plain);
   const out = Buffer.from(packed);
   const made = hashing && roomForHashes(sizes.length);

@@ -1,7 +1,6 @@
-/** The distinct chunks seen so far, by digest: each has an ordinal, from 0. */
+/** The distinct chunks seen so far, by digest: each has a unique index, from 0. */
 import { ByteArena, Column, RowIndex } from '../memory/columns.js';
-
-const DIGEST_SIZE = 32;
+import { DIGEST_SIZE } from '../crypto/digest.js';
 
 export class DigestIndex {
   readonly #digests = new ByteArena();
@@ -13,23 +12,23 @@ export class DigestIndex {
   }
 
   /**
-   * The ordinal of a chunk, and whether it was there before. A chunk with a known digest but
-   * another size gets a new ordinal every time, as in nydus-image: the first stays the known one.
+   * The uniqueIndex of a chunk, and whether it was there before. A chunk with a known digest but
+   * another size gets a new uniqueIndex every time, as in nydus-image: the first stays the known one.
    */
-  add(digest: Buffer, size: number): { ordinal: number; known: boolean } {
+  add(digest: Buffer, size: number): { uniqueIndex: number; known: boolean } {
     const found = this.#find(digest);
-    if (found >= 0 && this.#sizes.get(found) === size) return { ordinal: found, known: true };
-    const ordinal = this.append(digest, size);
-    if (found < 0) this.#index.add(hashOfDigest(digest), ordinal);
-    return { ordinal, known: false };
+    if (found >= 0 && this.#sizes.get(found) === size) return { uniqueIndex: found, known: true };
+    const uniqueIndex = this.append(digest, size);
+    if (found < 0) this.#index.add(hashOfDigest(digest), uniqueIndex);
+    return { uniqueIndex, known: false };
   }
 
-  /** A view of the digest of an ordinal, valid until the next addition. */
-  digest(ordinal: number): Buffer {
-    return this.#digests.view(ordinal * DIGEST_SIZE, DIGEST_SIZE);
+  /** A view of the digest of a unique index, valid until the next addition. */
+  digest(uniqueIndex: number): Buffer {
+    return this.#digests.view(uniqueIndex * DIGEST_SIZE, DIGEST_SIZE);
   }
 
-  /** Gives a chunk the next ordinal, without letting `add` find it. */
+  /** Gives a chunk the next unique index, without letting `add` find it. */
   append(digest: Buffer, size: number): number {
     this.#digests.add(digest);
     this.#sizes.push(size);
@@ -37,9 +36,9 @@ export class DigestIndex {
   }
 
   /** Lets `add` find an appended chunk, unless it finds another with that digest. */
-  offer(ordinal: number): void {
-    const digest = this.digest(ordinal);
-    if (this.#find(digest) < 0) this.#index.add(hashOfDigest(digest), ordinal);
+  offer(uniqueIndex: number): void {
+    const digest = this.digest(uniqueIndex);
+    if (this.#find(digest) < 0) this.#index.add(hashOfDigest(digest), uniqueIndex);
   }
 
   #find(digest: Buffer): number {

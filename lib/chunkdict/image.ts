@@ -6,7 +6,7 @@
  * A file goes on until a chunk has less than the full size, as only its last chunk may. So every
  * reader finds every chunk, and the image is like any other.
  */
-import { alignUp } from '../memory/byte-queue.js';
+import { alignUp } from '../layout/align.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
 import type { ChunkRows } from './rows.js';
 import { COMPRESSORS, compressorName, type Compressor } from '../compress/compressors.js';
@@ -14,8 +14,9 @@ import { DIGESTERS, digesterName, type Digester } from '../crypto/digest.js';
 import { planBootstrap, type PlannedBootstrap } from '../bootstrap/plan.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature, ChunkInfoV1 } from '../layout/blob.js';
-import { ChunkFlag, V6 } from '../layout/rafs-v6.js';
-import type { BlobInfo } from '../model/parts.js';
+import { V6 } from '../layout/rafs-v6.js';
+import { ChunkFlag } from '../layout/rafs.js';
+import type { BlobInfo } from '../model/blob.js';
 import { MODE_OF_TYPE, Tree } from '../tree/tree.js';
 
 /** Settings that a dictionary shares with the images that it is for. */

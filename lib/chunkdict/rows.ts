@@ -5,6 +5,7 @@
  */
 import { ByteArena, Column, RowIndex } from '../memory/columns.js';
 import { hashOfDigest } from '../chunk/digest-index.js';
+import { DIGEST_SIZE } from '../crypto/digest.js';
 
 /** One chunk of one image. */
 export interface ChunkRow {
@@ -39,8 +40,6 @@ export class Names {
     return number;
   }
 }
-
-const DIGEST_SIZE = 32;
 
 export class ChunkRows {
   readonly images = new Names();

@@ -5,7 +5,7 @@
  * streaming encoders and other versions produce others.
  */
 import { createRequire } from 'node:module';
-import { allocate, sharedRoom, type Room } from '../memory/allocate.js';
+import { allocate, sharedAllocator, type Allocator } from '../memory/allocate.js';
 import { RafsError } from '../errors.js';
 import { lz4Compress, lz4CompressInto, lz4Decompress } from './lz4-block.js';
 import { u16, u32, u64, u8 } from '../layout/struct.js';
@@ -167,7 +167,7 @@ export const decompress = (
   compressor: Compressor,
   bytes: Buffer,
   size: number,
-  room: Room = sharedRoom,
+  room: Allocator = sharedAllocator,
 ): Buffer => {
   let plain: Buffer;
   try {

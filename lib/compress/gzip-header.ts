@@ -1,56 +1,12 @@
 /** What a source is compressed with, and the headers of gzip members (RFC 1952). */
 import { createRequire } from 'node:module';
-import zlib from 'node:zlib';
 import { RafsError } from '../errors.js';
+import { crc32 } from './crc32.js';
 
-const require = createRequire(import.meta.url);
-
-export type Compression = 'none' | 'gzip' | 'zstd';
-
-/** How many bytes `sniff` looks at. */
-export const SNIFFED_SIZE = 4;
-
-/** Decides by the first SNIFFED_SIZE bytes of a source, or fewer if it has no more. */
-export const sniff = (head: Buffer): Compression => {
-  if (head.length >= 3 && head[0] === 0x1f && head[1] === 0x8b && head[2] === DEFLATE) {
-    return 'gzip';
-  }
-  if (head.length < 4) return 'none';
-  const [a, b, c, d] = head;
-  if (a === 0x28 && b === 0xb5 && c === 0x2f && d === 0xfd) return 'zstd';
-  // a skippable frame, 0x184d2a50 to 0x184d2a5f: seekable and signed streams begin with one
-  if ((a! & 0xf0) === 0x50 && b === 0x2a && c === 0x4d && d === 0x18) return 'zstd';
-  return 'none';
-};
-
-type Crc32 = (bytes: Uint8Array, before?: number) => number;
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
-  let c = n;
-  for (let bit = 0; bit < 8; bit++) c = c & 1 ? (c >>> 1) ^ 0xedb88320 : c >>> 1;
-  return c;
-});
-
-/** CRC-32 in plain JavaScript, for where neither Node nor a native package has it. */
-export const crc32Plain: Crc32 = (bytes, before = 0) => {
-  let c = ~before;
-  for (let i = 0; i < bytes.length; i++) c = CRC_TABLE[(c ^ bytes[i]!) & 0xff]! ^ (c >>> 8);
-  return ~c >>> 0;
-};
-
-/** CRC-32 as in gzip, continued from the CRC `before`; of "123456789" it is 0xcbf43926. */
-export const crc32: Crc32 = (() => {
-  try {
-    const made = (require('@node-rs/crc32') as typeof import('@node-rs/crc32')).crc32;
-    return (bytes: Uint8Array, before = 0) => made(bytes, before);
-  } catch {
-    // node:zlib has it since 20.15 and 22.2, but its types do not say so; it is slower
-    return (zlib as { crc32?: Crc32 }).crc32 ?? crc32Plain;
-  }
-})();
+export const require = createRequire(import.meta.url);
 
 const MAGIC = [0x1f, 0x8b] as const;
-const DEFLATE = 8;
+export const DEFLATE = 8;
 /** Magic, method, flags, time, extra flags, system. */
 const FIXED_SIZE = 10;
 

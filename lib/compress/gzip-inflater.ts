@@ -1,9 +1,10 @@
 /** Inflates gzip members, one after the other, in steps of any size. */
-import { GzipHeader, crc32 } from './gzip-header.js';
+import { GzipHeader } from './gzip-header.js';
+import { crc32 } from './crc32.js';
 import { RafsError } from '../errors.js';
 import { Inflater, WINDOW_SIZE, type Stop } from './inflate.js';
 import { u32 } from '../layout/struct.js';
-import type { GzipBoundary, GzipPosition } from '../blob/zran.js';
+import type { GzipBoundary, GzipPosition } from './gzip-position.js';
 
 /** CRC-32 and size modulo 2^32 of what a member holds. */
 const TRAILER_SIZE = 8;
@@ -30,7 +31,7 @@ export interface GzipStepsOptions {
  *
  * Holds 1.5 MiB, and the bytes fed last until they are used up.
  */
-export class GzipSteps {
+export class GzipInflater {
   readonly #inflater = new Inflater();
   readonly #window: Buffer | undefined; // where windows are copied to, if boundaries are kept
   #place: Place = 'header';

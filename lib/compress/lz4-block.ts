@@ -4,7 +4,7 @@
  * Compressed bytes are the same as those of LZ4 1.10's LZ4_compress_default on a 64-bit machine;
  * see assembly/lz4-block.ts.
  */
-import { sharedRoom, type Room } from '../memory/allocate.js';
+import { sharedAllocator, type Allocator } from '../memory/allocate.js';
 import { copyShared } from '../memory/byte-queue.js';
 import { RafsError } from '../errors.js';
 import { instantiate } from './wasm.js';
@@ -84,7 +84,11 @@ export const lz4CompressInto = (bytes: Buffer, out: Buffer, at: number): number 
  * rules at a block's end (last match 12 bytes before it, last 5 bytes literals) are enforced as in
  * liblz4's decoder.
  */
-export const lz4Decompress = (bytes: Buffer, size: number, room: Room = sharedRoom): Buffer => {
+export const lz4Decompress = (
+  bytes: Buffer,
+  size: number,
+  room: Allocator = sharedAllocator,
+): Buffer => {
   // each byte of a length adds at most 255 bytes
   if (size > 255 * bytes.length) {
     throw new RafsError('CORRUPT', `lz4_block: ${bytes.length} bytes cannot hold ${size}`);

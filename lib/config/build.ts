@@ -4,7 +4,7 @@
  * Checks are in nydus-image's order, because only the first failure is reported, and have its
  * messages, because clients and their tests match them word for word.
  */
-import { parseSize } from '../memory/byte-queue.js';
+import { parseSize } from './size.js';
 import type { Compressor } from '../compress/compressors.js';
 import type { Digester } from '../crypto/digest.js';
 import { RafsError } from '../errors.js';

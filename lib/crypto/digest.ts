@@ -5,6 +5,11 @@ import { RafsError } from '../errors.js';
 
 const require = createRequire(import.meta.url);
 
+/** Bytes of a digest, blake3 or sha256. */
+export const DIGEST_SIZE = 32;
+/** Stands where an image has no digest. */
+export const NO_DIGEST = Buffer.alloc(DIGEST_SIZE);
+
 /** Digest algorithms of chunks, and their numbers on disk. */
 export const DIGESTERS = { blake3: 0, sha256: 1 } as const;
 export type Digester = keyof typeof DIGESTERS;

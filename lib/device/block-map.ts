@@ -1,5 +1,6 @@
 /** The address space of an image's block device: the bootstrap, then the blobs where mapped. */
-import type { BlobRecord, Bootstrap } from '../bootstrap/bootstrap.js';
+import type { Bootstrap } from '../bootstrap/bootstrap.js';
+import type { BlobRecord } from '../model/stored.js';
 import type { ChunkInfo } from '../blob/chunk-info-table.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature } from '../layout/blob.js';
@@ -7,7 +8,7 @@ import { BlobFeature } from '../layout/blob.js';
 /** Builders leave less than 512 KiB between blobs; images with endless gaps are refused. */
 const GAP_LIMIT = 2 ** 30;
 
-export interface MappedBlob {
+export interface DeviceBlob {
   blob: BlobRecord;
   /** where its first byte lies */
   offset: number;
@@ -19,7 +20,7 @@ export interface BlockMap {
   blockSize: number;
   bootstrapSize: number;
   /** in the order of their addresses */
-  blobs: readonly MappedBlob[];
+  blobs: readonly DeviceBlob[];
   /** bytes in all, whole blocks */
   size: number;
 }

@@ -1,5 +1,5 @@
 /** Finds the blobs that are partitions of a disk. */
-import { crc32 } from '../compress/gzip-header.js';
+import { crc32 } from '../compress/crc32.js';
 import { RafsError } from '../errors.js';
 import { BASIC_DATA, GptEntry, GptHeader, SECTOR_SIZE } from '../layout/gpt.js';
 import type { ValueOf } from '../layout/struct.js';

@@ -7,11 +7,10 @@
  * Unused slots are zero, as veritysetup requires; nydus-image puts the digest of a page of zeros
  * there, so its roots differ.
  */
-import { alignUp } from '../memory/byte-queue.js';
-import { sha256Into } from '../crypto/digest.js';
+import { alignUp } from '../layout/align.js';
+import { sha256Into, DIGEST_SIZE } from '../crypto/digest.js';
 
 export const HASH_BLOCK = 4096;
-const DIGEST_SIZE = 32;
 const PER_PAGE = HASH_BLOCK / DIGEST_SIZE;
 
 export interface VerityPlan {

@@ -5,7 +5,7 @@
  * A file with a compressed piece has a map: an index entry for every block of the file. With it, a
  * reader finds the blocks of the image that hold the piece.
  */
-import { alignDown } from '../memory/byte-queue.js';
+import { alignDown } from '../layout/align.js';
 import { mapAt, mapCount, type CompressedPlan } from './plan.js';
 import { encodeDirents } from '../bootstrap/v6/dirent-writer.js';
 import {

@@ -28,7 +28,7 @@ export interface Placed {
 }
 
 /** Holds 11 bytes for every inode, and 5 for every piece. */
-export class Pieces {
+export class PclusterMap {
   readonly pieceSize: number;
   /** blocks in all */
   blocks = 0;

@@ -1,10 +1,10 @@
 /** Decides where everything lies in an image that uses EROFS's own compression. */
-import { alignUp } from '../memory/byte-queue.js';
+import { alignUp } from '../layout/align.js';
 import { direntsSize } from '../bootstrap/v6/dirent-writer.js';
 import { RafsError } from '../errors.js';
 import { COMPRESSED_FULL, HeadEntry, MAP_ALIGN, MapHeader } from '../layout/erofs-z.js';
 import { InodeLayout, V6 } from '../layout/rafs-v6.js';
-import { BLOCK_SIZE, type Pieces } from './pclusters.js';
+import { BLOCK_SIZE, type PclusterMap } from './pclusters.js';
 import { sortChildren } from '../tree/sorted-children.js';
 import { Space } from '../bootstrap/v6/inode-space.js';
 import type { Tree } from '../tree/tree.js';
@@ -14,7 +14,7 @@ const NOT_PLACED = 0;
 
 export interface CompressedPlan {
   readonly tree: Tree;
-  readonly pieces: Pieces;
+  readonly pieces: PclusterMap;
   readonly algorithm: number;
   /** bytes before the data, whole blocks */
   readonly metaSize: number;
@@ -45,7 +45,11 @@ export const mapCount = (tree: Tree, row: number): number =>
  * Inodes that are followed by a file's tail lie in row order, so that the tails can be read in the
  * order in which they came.
  */
-export const planCompressed = (tree: Tree, pieces: Pieces, algorithm: number): CompressedPlan => {
+export const planCompressed = (
+  tree: Tree,
+  pieces: PclusterMap,
+  algorithm: number,
+): CompressedPlan => {
   const { children, childStart, childCount } = sortChildren(tree);
   const childrenOf = (row: number): Uint32Array =>
     children.subarray(childStart[row], childStart[row]! + childCount[row]!);

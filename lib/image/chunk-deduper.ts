@@ -1,5 +1,5 @@
 /**
- * The names of chunks: an ordinal for each distinct digest, in stream order, and whether the image,
+ * The names of chunks: a unique index for each distinct digest, in stream order, and whether the image,
  * the image below it or a chunk dictionary already has the chunk.
  *
  * Holds the digest and size of every distinct chunk, including those of the image below, in about
@@ -8,26 +8,26 @@
 import { ChunkDict } from './chunk-dict.js';
 import { digesterName, type Digester } from '../crypto/digest.js';
 import { DigestIndex } from '../chunk/digest-index.js';
-import type { LowerImage } from './load-image.js';
-import type { HashedChunk, NamedChunk } from '../model/parts.js';
+import type { LoadedImage } from './load-image.js';
+import type { HashedChunk, NamedChunk } from '../model/chunk.js';
 import { inOrder } from '../tree/sorted-children.js';
 
-export interface ChunkNamesOptions {
+export interface ChunkDeduperOptions {
   algorithm: Digester;
   /** the image that this layer is laid over: its chunks have the first ordinals */
-  lower?: LowerImage | undefined;
+  lower?: LoadedImage | undefined;
   /** chunks that are stored elsewhere; looked up first */
   dict?: ChunkDict | undefined;
 }
 
-export class ChunkNames {
+export class ChunkDeduper {
   readonly algorithm: Digester;
   readonly #dict: ChunkDict;
-  /** by row of the dictionary: the ordinal of the chunk, plus one; 0 if it has none */
+  /** by row of the dictionary: the unique index of the chunk, plus one; 0 if it has none */
   readonly #ordinals: Uint32Array;
   #seen: DigestIndex;
 
-  constructor({ algorithm, lower, dict = NO_DICT }: ChunkNamesOptions) {
+  constructor({ algorithm, lower, dict = NO_DICT }: ChunkDeduperOptions) {
     this.algorithm = algorithm;
     this.#dict = dict;
     this.#ordinals = new Uint32Array(dict.count);
@@ -40,20 +40,20 @@ export class ChunkNames {
     const { digest, uncompressedSize: size } = chunk;
     const dictRow = this.#dict.count > 0 ? this.#dict.find(digest, size) : -1;
     if (dictRow < 0) {
-      const { ordinal, known } = this.#seen.add(digest, size);
-      named.ordinal = ordinal;
+      const { uniqueIndex, known } = this.#seen.add(digest, size);
+      named.uniqueIndex = uniqueIndex;
       named.known = known;
       return named;
     }
     named.known = true;
     const before = this.#ordinals[dictRow]!;
     if (before > 0) {
-      named.ordinal = before - 1;
+      named.uniqueIndex = before - 1;
       return named;
     }
-    named.ordinal = this.#seen.append(digest, size);
+    named.uniqueIndex = this.#seen.append(digest, size);
     named.dictRow = dictRow;
-    this.#ordinals[dictRow] = named.ordinal + 1;
+    this.#ordinals[dictRow] = named.uniqueIndex + 1;
     return named;
   }
 
@@ -80,7 +80,7 @@ const NO_DICT = new ChunkDict([]);
  * The chunks of an image, with their rows as ordinals. Those of blobs with another digest algorithm
  * are never found; among those with equal digests, the one that files use first is.
  */
-const knownChunks = ({ bootstrap, tree, chunks, blobs }: LowerImage, algorithm: Digester) => {
+const knownChunks = ({ bootstrap, tree, chunks, blobs }: LoadedImage, algorithm: Digester) => {
   const known = new DigestIndex();
   for (let row = 0; row < chunks.count; row++) {
     known.append(chunks.digest(row), chunks.uncompressedSize.get(row));

@@ -3,15 +3,17 @@
  * columns, about 90 bytes per chunk, because a dictionary may have millions.
  */
 import { blobElsewhere } from '../bootstrap/blob-table.js';
-import { walk, type Bootstrap, type StoredChunk } from '../bootstrap/bootstrap.js';
+import { type Bootstrap } from '../bootstrap/bootstrap.js';
+import { walk } from '../bootstrap/walk.js';
+import { type StoredChunk } from '../model/stored.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
 import { RowIndex } from '../memory/columns.js';
 import { digesterName, type Digester } from '../crypto/digest.js';
 import { hashOfDigest } from '../chunk/digest-index.js';
 import { RafsError } from '../errors.js';
-import { SuperFlag } from '../layout/rafs-v6.js';
+import { SuperFlag } from '../layout/rafs.js';
 import { checkChunk } from './load-image.js';
-import type { BlobInfo } from '../model/parts.js';
+import type { BlobInfo } from '../model/blob.js';
 
 export class ChunkDict {
   /** blobs that chunks may be in; an image lists only those that it uses */

@@ -7,7 +7,8 @@
  * their like, and a new blob has only one chunk of each digest.
  */
 import { BlobTable } from '../bootstrap/blob-table.js';
-import { walk, type Bootstrap } from '../bootstrap/bootstrap.js';
+import { type Bootstrap } from '../bootstrap/bootstrap.js';
+import { walk } from '../bootstrap/walk.js';
 import type { ChunkTable } from '../chunk/chunk-table.js';
 import { hasExplicitOwners } from '../bootstrap/settings.js';
 import { COMPRESSORS } from '../compress/compressors.js';
@@ -15,9 +16,11 @@ import { DigestIndex } from '../chunk/digest-index.js';
 import { planBootstrap, type PlannedBootstrap } from '../bootstrap/plan.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature } from '../layout/blob.js';
-import { ChunkFlag, SuperFlag, V6 } from '../layout/rafs-v6.js';
-import type { LowerImage } from './load-image.js';
-import type { BlobInfo } from '../model/parts.js';
+import { V6 } from '../layout/rafs-v6.js';
+import { ChunkFlag, CHUNK_ALIGN } from '../layout/rafs.js';
+import { SuperFlag } from '../layout/rafs.js';
+import type { LoadedImage } from './load-image.js';
+import type { BlobInfo } from '../model/blob.js';
 
 export interface CompactOptions {
   /** blobs of which a smaller percentage is used are rebuilt */
@@ -60,7 +63,6 @@ const OWN_KINDS =
   BlobFeature.EXTERNAL;
 /** A CI table has 40 bits for an offset. */
 const MAX_BLOB_SIZE = 2 ** 39;
-const CHUNK_ALIGN = 0x1000;
 
 /** Whether chunks of the blob can be copied as they are stored. */
 export const isCopyable = ({ features, compressor, cipherIv }: BlobInfo): boolean =>
@@ -198,14 +200,14 @@ export const chunksToCopy = (chunks: ChunkTable, { from }: Rebuilding): Uint32Ar
 /** The first row of each digest; chunk lists are changed to refer to it instead of the others. */
 const distinct = (chunks: ChunkTable, rows: Uint32Array): Uint32Array => {
   const seen = new DigestIndex();
-  const kept = new Uint32Array(rows.length); // by ordinal
+  const kept = new Uint32Array(rows.length); // by unique index
   const instead = new Uint32Array(chunks.count).map((_, row) => row);
   for (const row of rows) {
     const size = chunks.uncompressedSize.get(row);
     const before = seen.count;
-    const { ordinal, known } = seen.add(chunks.digest(row), size);
+    const { uniqueIndex, known } = seen.add(chunks.digest(row), size);
     if (known) {
-      instead[row] = kept[ordinal]!;
+      instead[row] = kept[uniqueIndex]!;
       continue;
     }
     kept[before] = row;
@@ -217,7 +219,7 @@ const distinct = (chunks: ChunkTable, rows: Uint32Array): Uint32Array => {
 };
 
 /** Whether all chunks lie where a kernel could map them; if so, those of a new blob should, too. */
-export const hasAlignedChunks = ({ bootstrap, chunks }: LowerImage): boolean => {
+export const hasAlignedChunks = ({ bootstrap, chunks }: LoadedImage): boolean => {
   if (bootstrap.version === 6) return true;
   for (let row = 0; row < chunks.count; row++) {
     if (chunks.uncompressedOffset.get(row) % CHUNK_ALIGN !== 0) return false;
@@ -250,8 +252,8 @@ export const renumberBlobs = (
 };
 
 /** The bootstrap of an image whose blobs have changed; everything else stays as it is. */
-export const planAgain = (
-  { bootstrap, tree, chunks }: LowerImage,
+export const replan = (
+  { bootstrap, tree, chunks }: LoadedImage,
   blobs: readonly BlobInfo[],
 ): PlannedBootstrap =>
   planBootstrap(tree, chunks, blobs, {

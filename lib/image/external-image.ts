@@ -7,19 +7,21 @@
  * they are listed with. In v6 a blob is marked as aligned, and its chunks lie in blocks; if they
  * do not in the blob itself, their uncompressed offsets differ from the compressed ones.
  */
-import { alignUp } from '../memory/byte-queue.js';
+import { alignUp } from '../layout/align.js';
 import { sizeDirectories } from '../bootstrap/v5/plan.js';
 import { BlobTable } from '../bootstrap/blob-table.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
 import { COMPRESSORS } from '../compress/compressors.js';
-import { DIGESTERS, type Digester } from '../crypto/digest.js';
+import { DIGESTERS, type Digester, NO_DIGEST } from '../crypto/digest.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature, ChunkInfoV1 } from '../layout/blob.js';
-import { loadImage, type LowerImage } from './load-image.js';
-import { layOver } from '../tree/overlay.js';
-import type { BlobInfo, ExternalPart, ExternalPlace } from '../model/parts.js';
+import { loadImage, type LoadedImage } from './load-image.js';
+import { applyLayer } from '../tree/overlay.js';
+import type { ExternalPart } from '../model/parts.js';
+import type { BlobInfo } from '../model/blob.js';
+import type { ExternalExtent } from '../model/entry.js';
 import { inOrder } from '../tree/sorted-children.js';
-import { Tree, type InodeFacts } from '../tree/tree.js';
+import { Tree, type InodeAttributes } from '../tree/tree.js';
 import type { WhiteoutSpec } from '../layer/whiteout.js';
 
 export interface ExternalImageOptions {
@@ -29,7 +31,7 @@ export interface ExternalImageOptions {
   chunkSize: number;
   explicitUidGid: boolean;
   /** the image that the layer is laid over; it is loaded once more from this bootstrap */
-  lower?: Pick<LowerImage, 'bootstrap'> | undefined;
+  lower?: Pick<LoadedImage, 'bootstrap'> | undefined;
   whiteoutSpec: WhiteoutSpec;
 }
 
@@ -43,11 +45,10 @@ export interface ExternalImage {
 
 const BLOCK = 0x1000;
 const MOST_CHUNK_SIZE = 0x100_0000;
-const NO_DIGEST = Buffer.alloc(32);
 
 /** @param root what the layer says of its root */
 export const externalImage = (
-  root: InodeFacts,
+  root: InodeAttributes,
   parts: readonly ExternalPart[],
   options: ExternalImageOptions,
 ): ExternalImage => {
@@ -59,14 +60,14 @@ export const externalImage = (
   const top = lower ? tree.addRoot() : tree.root;
   tree.marksHardlinks = false;
   tree.describe(top, { ...root, size: 0 });
-  const places = new Map<number, ExternalPlace>(); // by row
+  const places = new Map<number, ExternalExtent>(); // by row
   for (const { entry, place } of parts) {
     const row = tree.insert(entry);
     if (!options.explicitUidGid) tree.uid.data[row] = tree.gid.data[row] = 0;
     if (place) places.set(row, place);
   }
   sizeDirectories(tree); // as they are in this layer
-  if (lower) layOver(tree, 0, top, whiteoutSpec);
+  if (lower) applyLayer(tree, 0, top, whiteoutSpec);
   const files = filesOf(tree, places);
   const chunkSize = lower ? options.chunkSize : commonChunkSize(files, options.chunkSize);
   const blobs = cutFiles(image, files, chunkSize, options);
@@ -77,12 +78,12 @@ export const externalImage = (
 interface ExternalFile {
   rows: number[];
   size: number;
-  place: ExternalPlace;
+  place: ExternalExtent;
 }
 
 /** The files in the order in which images list them, without those that were whited out. */
-const filesOf = (tree: Tree, places: ReadonlyMap<number, ExternalPlace>): ExternalFile[] => {
-  const placed = new Map<number, ExternalPlace>(); // by source number
+const filesOf = (tree: Tree, places: ReadonlyMap<number, ExternalExtent>): ExternalFile[] => {
+  const placed = new Map<number, ExternalExtent>(); // by source number
   for (const [row, place] of places) placed.set(tree.source.get(row), place);
   const files = new Map<number, ExternalFile>();
   for (const row of inOrder(tree)) {
@@ -108,7 +109,7 @@ const commonChunkSize = (files: readonly ExternalFile[], otherwise: number): num
 
 /** A blob while chunks are placed in it. */
 interface OpenBlob {
-  place: ExternalPlace;
+  place: ExternalExtent;
   /** the uncompressed offsets of chunks are their offsets in the blob */
   direct: boolean;
   uncompressedSize: number;
@@ -117,7 +118,7 @@ interface OpenBlob {
 
 /** Gives every file its chunks; returns the blob table. */
 const cutFiles = (
-  { tree, chunks, blobs: table }: Pick<LowerImage, 'tree' | 'chunks' | 'blobs'>,
+  { tree, chunks, blobs: table }: Pick<LoadedImage, 'tree' | 'chunks' | 'blobs'>,
   files: readonly ExternalFile[],
   chunkSize: number,
   { fsVersion, digester }: ExternalImageOptions,
@@ -161,15 +162,15 @@ const cutFiles = (
   return blobTable(lower, open, { chunkSize, fsVersion, digester });
 };
 
-const checkSame = (a: ExternalPlace, b: ExternalPlace): void => {
+const checkSame = (a: ExternalExtent, b: ExternalExtent): void => {
   if (a.blobId === b.blobId && a.blobSize === b.blobSize) return;
-  const blob = ({ blobId, blobSize }: ExternalPlace): string => `${blobId} of ${blobSize} bytes`;
+  const blob = ({ blobId, blobSize }: ExternalExtent): string => `${blobId} of ${blobSize} bytes`;
   throw new RafsError('CORRUPT', `external blob ${a.blobIndex} is both ${blob(a)} and ${blob(b)}`);
 };
 
 /** The checksum of a chunk, if the file is listed with one of exactly these bytes. */
 const checksumOf = (
-  { chunkSize, crcs }: ExternalPlace,
+  { chunkSize, crcs }: ExternalExtent,
   size: number,
   at: number,
   cut: number,

@@ -1,20 +1,16 @@
 /** Loads an image into what a writer of images works on: tree, chunk table and blob table. */
 import { BlobTable, blobElsewhere } from '../bootstrap/blob-table.js';
-import {
-  atPath,
-  walk,
-  type Bootstrap,
-  type Inode,
-  type StoredChunk,
-} from '../bootstrap/bootstrap.js';
+import { type Bootstrap } from '../bootstrap/bootstrap.js';
+import { atPath, walk } from '../bootstrap/walk.js';
+import { type Inode, type StoredChunk } from '../model/stored.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
 import { Column, RowIndex } from '../memory/columns.js';
 import { RafsError } from '../errors.js';
 import { V6 } from '../layout/rafs-v6.js';
-import { Tree, type InodeFacts } from '../tree/tree.js';
+import { Tree, type InodeAttributes } from '../tree/tree.js';
 
 /** An image to build on. */
-export interface LowerImage {
+export interface LoadedImage {
   bootstrap: Bootstrap;
   tree: Tree;
   chunks: ChunkTable;
@@ -22,7 +18,7 @@ export interface LowerImage {
 }
 
 /** Loads an image: its tree at row 0, its blobs in their order. Fails as `loadTree` does. */
-export const loadImage = (bootstrap: Bootstrap): LowerImage => {
+export const loadImage = (bootstrap: Bootstrap): LoadedImage => {
   const tree = new Tree();
   const chunks = new ChunkTable({ named: !bootstrap.tarfs });
   const blobs = new BlobTable();
@@ -79,7 +75,7 @@ export const loadTree = (
   tree.loadedCount = tree.count;
 };
 
-const factsOf = (bootstrap: Bootstrap, inode: Inode): InodeFacts => ({
+const factsOf = (bootstrap: Bootstrap, inode: Inode): InodeAttributes => ({
   mode: inode.mode,
   uid: inode.uid,
   gid: inode.gid,

@@ -1,6 +1,7 @@
 /** Merges images of layers into one, by the rules of OCI whiteouts. */
 import { BlobTable } from '../bootstrap/blob-table.js';
-import type { BlobRecord, Bootstrap } from '../bootstrap/bootstrap.js';
+import type { Bootstrap } from '../bootstrap/bootstrap.js';
+import type { BlobRecord } from '../model/stored.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
 import {
   hasExplicitOwners,
@@ -11,10 +12,10 @@ import {
 import { planBootstrap, type PlannedBootstrap } from '../bootstrap/plan.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature } from '../layout/blob.js';
-import { SuperFlag } from '../layout/rafs-v6.js';
-import { loadTree, type LowerImage } from './load-image.js';
-import { layOver } from '../tree/overlay.js';
-import type { BlobInfo } from '../model/parts.js';
+import { SuperFlag } from '../layout/rafs.js';
+import { loadTree, type LoadedImage } from './load-image.js';
+import { applyLayer } from '../tree/overlay.js';
+import type { BlobInfo } from '../model/blob.js';
 import { inOrder } from '../tree/sorted-children.js';
 import { Tree } from '../tree/tree.js';
 
@@ -67,7 +68,7 @@ export class Merger {
   #last: Bootstrap | undefined;
   #encrypted = false;
 
-  constructor({ parent, dict }: { parent?: LowerImage; dict?: Bootstrap } = {}) {
+  constructor({ parent, dict }: { parent?: LoadedImage; dict?: Bootstrap } = {}) {
     this.#tree = parent?.tree ?? new Tree();
     this.#chunks = parent?.chunks;
     this.#parent = parent?.bootstrap;
@@ -84,7 +85,7 @@ export class Merger {
     const lowest = this.#last === undefined && !this.#hasParent;
     const root = lowest ? 0 : this.#tree.addRoot();
     loadTree(bootstrap, { tree: this.#tree, root, chunks: this.#chunks, blobIndexes });
-    if (!lowest) layOver(this.#tree, 0, root, 'oci');
+    if (!lowest) applyLayer(this.#tree, 0, root, 'oci');
     this.#last = bootstrap;
     const encrypted = Math.floor(bootstrap.flags / SuperFlag.ENCRYPTION_AES_128_XTS) % 2 === 1;
     this.#encrypted ||= encrypted;

@@ -5,9 +5,9 @@ import { COMPRESSORS } from '../compress/compressors.js';
 import { DIGESTERS } from '../crypto/digest.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature } from '../layout/blob.js';
-import { ChunkFlag } from '../layout/rafs-v6.js';
-import type { LowerImage } from './load-image.js';
-import type { BlobInfo } from '../model/parts.js';
+import { ChunkFlag } from '../layout/rafs.js';
+import type { LoadedImage } from './load-image.js';
+import type { BlobInfo } from '../model/blob.js';
 
 /** A file to read ahead: all of it, or the parts of it that touch these ranges. */
 export interface PrefetchFile {
@@ -81,7 +81,7 @@ const isCount = (value: unknown): value is number =>
  * the bytes from.
  */
 export const redirectChunks = (
-  { tree, chunks, bootstrap }: LowerImage,
+  { tree, chunks, bootstrap }: LoadedImage,
   blobs: readonly BlobInfo[],
   files: readonly PrefetchFile[],
   warn: (message: string) => void,
@@ -132,8 +132,8 @@ const copyOf = (chunks: ChunkTable, row: number, copies: Map<string, number>): n
 };
 
 /** What the new blob is like. Its compressor is that of the first blob with copyable chunks. */
-export const likeOf = (
-  { chunks, bootstrap }: LowerImage,
+export const settingsOf = (
+  { chunks, bootstrap }: LoadedImage,
   blobs: readonly BlobInfo[],
   rows: Uint32Array,
 ): Pick<BlobInfo, 'compressor' | 'digester' | 'chunkSize'> => {

@@ -9,7 +9,7 @@
  * To nydus-image, a file without `crcs` is an error; here its chunks just have none.
  */
 import { RafsError } from '../errors.js';
-import type { ExternalPlace } from '../model/parts.js';
+import type { ExternalExtent } from '../model/entry.js';
 
 interface Item {
   line: number;
@@ -63,7 +63,7 @@ export class Attributes {
   }
 
   /** Where the content of an external file of `size` bytes lies. CORRUPT if that is not stated. */
-  place(path: string, size: number): ExternalPlace {
+  place(path: string, size: number): ExternalExtent {
     const item = this.#items.get(path);
     // a directory that leads to external files has become a file in the meantime
     if (!item) throw new RafsError('CORRUPT', 'an external file that is not listed');

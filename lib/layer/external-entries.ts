@@ -1,6 +1,7 @@
 /** Which entries of a directory are in its own image, and which in the image of external files. */
 import type { Attributes } from './attributes.js';
-import type { Entry, ExternalPart } from '../model/parts.js';
+import type { ExternalPart } from '../model/parts.js';
+import type { Entry } from '../model/entry.js';
 
 /** An entry for one of the images, or for both. */
 export interface Divided<T> {

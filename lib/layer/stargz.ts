@@ -3,9 +3,9 @@
  * layer is a gzip in which the content of each file, or each chunk of a large one, is a member of
  * its own.
  */
-import { RafsError, located } from '../errors.js';
-import { normalPath } from '../layout/tar.js';
-import type { Entry } from '../model/parts.js';
+import { RafsError, located, corrupt } from '../errors.js';
+import { normalPath } from '../tar/path.js';
+import type { Entry } from '../model/entry.js';
 
 /** A chunk of the layer; chunks are in the order of the table. */
 export interface StargzChunk {
@@ -94,8 +94,6 @@ class Fields {
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 const DIGEST = /^sha256:[0-9a-f]{64}$/i;
-
-const corrupt = (message: string): RafsError => new RafsError('CORRUPT', message);
 
 /**
  * Reads a table.

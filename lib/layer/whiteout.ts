@@ -1,6 +1,6 @@
 /** Whiteouts: objects of an upper layer that delete names of the layers below. */
 import { isUtf8 } from 'node:buffer';
-import type { Entry } from '../model/parts.js';
+import type { Entry } from '../model/entry.js';
 
 /** How whiteouts are written: as in OCI layers, as in overlayfs upper dirs, or not at all. */
 export type WhiteoutSpec = 'oci' | 'overlayfs' | 'none';
@@ -13,13 +13,13 @@ const OCI_OPAQUE = '.wh..wh..opq';
 export const OVERLAYFS_OPAQUE = 'trusted.overlay.opaque';
 
 /** The facts about an entry that can make it a whiteout. */
-export type WhiteoutFacts = Pick<Entry, 'path' | 'type' | 'rdev' | 'xattrs'>;
+export type WhiteoutEntry = Pick<Entry, 'path' | 'type' | 'rdev' | 'xattrs'>;
 
 /**
  * What an entry deletes, if it is a whiteout. An overlayfs-opaque directory is one, but is also an
  * ordinary directory.
  */
-export const whiteoutOf = (spec: WhiteoutSpec, entry: WhiteoutFacts): Whiteout | undefined => {
+export const whiteoutOf = (spec: WhiteoutSpec, entry: WhiteoutEntry): Whiteout | undefined => {
   switch (spec) {
     case 'oci': {
       const name = nameOf(entry.path);

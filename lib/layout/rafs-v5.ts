@@ -4,7 +4,7 @@
  * padded to 8 bytes. All offsets are from the start of the file.
  */
 import { bytes, fixed, flags, pad, struct, u16, u32, u64 } from './struct.js';
-import { SuperFlag } from './rafs-v6.js';
+import { SuperFlag } from './rafs.js';
 
 export const V5 = {
   MAGIC: 0x52414653,

@@ -2,6 +2,7 @@
  * RAFS v6 records: an EROFS image whose files are chunk-based inodes pointing into extra devices,
  * with tables of its own in places that EROFS ignores. All offsets are from the image's start.
  */
+import { SuperFlag } from './rafs.js';
 import { bytes, fixed, flags, pad, struct, text, u16, u32, u64, u8 } from './struct.js';
 
 /** Where the superblock lies, and what is aligned to what. */
@@ -45,28 +46,6 @@ export const SuperBlock = struct('SuperBlock', 128, {
   devtSlotoff: u16,
   reserved: pad(38),
 });
-
-/** Flags of the extended superblock; the v5 superblock has the same. */
-export const SuperFlag = {
-  COMPRESSION_NONE: 0x1,
-  COMPRESSION_LZ4: 0x2,
-  HASH_BLAKE3: 0x4,
-  HASH_SHA256: 0x8,
-  EXPLICIT_UID_GID: 0x10,
-  HAS_XATTR: 0x20,
-  COMPRESSION_GZIP: 0x40,
-  COMPRESSION_ZSTD: 0x80,
-  INLINED_CHUNK_DIGEST: 0x100,
-  TARTFS_MODE: 0x200,
-  ENCRYPTION_NONE: 0x0100_0000,
-  ENCRYPTION_AES_128_XTS: 0x0200_0000,
-  PRESERVED_1: 0x0400_0000,
-  PRESERVED_2: 0x0800_0000,
-  PRESERVED_3: 0x1000_0000,
-  PRESERVED_4: 0x2000_0000,
-  PRESERVED_5: 0x4000_0000,
-  PRESERVED_6: 0x8000_0000,
-} as const;
 
 /** RAFS superblock, at 1152. */
 export const ExtendedSuperBlock = struct('ExtendedSuperBlock', 256, {
@@ -113,9 +92,6 @@ export const BlobEntry = struct('BlobEntry', 256, {
   cipher: u32,
   reserved: pad(36),
 });
-
-/** Encryption of a blob; two more kinds have numbers, but no image has them. */
-export const Cipher = { NONE: 0, AES_128_XTS: 1 } as const;
 
 export const InodeLayout = { FLAT_PLAIN: 0, FLAT_INLINE: 2, CHUNK_BASED: 4 } as const;
 
@@ -184,15 +160,6 @@ export const XattrEntry = struct('XattrEntry', 4, {
   valueSize: u16,
 });
 
-/** Prefixes of xattr names and their indexes, longest first where one is within another. */
-export const XATTR_PREFIXES: readonly (readonly [prefix: string, index: number])[] = [
-  ['user.', 1],
-  ['system.posix_acl_access', 2],
-  ['system.posix_acl_default', 3],
-  ['trusted.', 4],
-  ['security.', 6],
-];
-
 /** One entry of a file's chunk index array. */
 export const ChunkIndexEntry = struct('ChunkIndexEntry', 8, {
   chunkIndexLow: u16,
@@ -204,25 +171,3 @@ export const ChunkIndexEntry = struct('ChunkIndexEntry', 8, {
 /** In the low 16 bits of a regular file's union1, together with log2(chunk / block). */
 export const CHUNK_FORMAT_INDEXES = 0x20;
 export const CHUNK_FORMAT_BITS_MASK = 0x1f;
-
-export const ChunkFlag = {
-  COMPRESSED: 0x1,
-  HOLE: 0x2,
-  ENCRYPTED: 0x4,
-  BATCH: 0x8,
-  HAS_CRC32: 0x10,
-} as const;
-
-/** One record of the chunk table; v5 keeps the same record after its inodes. */
-export const ChunkRecord = struct('ChunkRecord', 80, {
-  digest: bytes(32),
-  blobIndex: u32,
-  flags: u32,
-  compressedSize: u32,
-  uncompressedSize: u32,
-  compressedOffset: u64,
-  uncompressedOffset: u64,
-  fileOffset: u64,
-  index: u32,
-  crc32: u32,
-});

@@ -7,7 +7,6 @@
  * itself, and are located by the field's index in the list.
  */
 import { RafsError } from '../errors.js';
-import type { Field } from './struct.js';
 
 /** How a field lies on disk, for fields that are inlined here. */
 export type FieldForm =
@@ -154,3 +153,12 @@ export const decoderOf = (fields: readonly PlacedField[], located: Located): Dec
     };`,
   ) as Decode;
 };
+/** One field: its size in bytes, and how it is read and written at an offset. */
+
+export interface Field<T> {
+  readonly size: number;
+  read(buf: Buffer, at: number): T;
+  write(buf: Buffer, at: number, value: T): void;
+  /** lets compiled records (lib/struct-code.ts) do inline what the two methods above do */
+  readonly form?: FieldForm;
+}

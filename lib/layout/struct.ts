@@ -5,34 +5,23 @@
  * A record is declared once, as the list of its fields in their order on disk, for both reader and
  * writer. Integers are read and written nowhere else.
  */
-import { RafsError } from '../errors.js';
+import { RafsError, corrupt } from '../errors.js';
 import {
   checkSize,
   decoderOf,
   encoderOf,
+  type Field,
   joined,
   unfit,
   type Decode,
   type Encode,
-  type FieldForm,
   type PlacedField,
 } from './struct-code.js';
-
-/** One field: its size in bytes, and how it is read and written at an offset. */
-export interface Field<T> {
-  readonly size: number;
-  read(buf: Buffer, at: number): T;
-  write(buf: Buffer, at: number, value: T): void;
-  /** lets compiled records (lib/struct-code.ts) do inline what the two methods above do */
-  readonly form?: FieldForm;
-}
 
 /** A field that holds no value of its own: padding, or a constant. */
 export interface Silent extends Field<undefined> {
   readonly isSilent: true;
 }
-
-const corrupt = (message: string) => new RafsError('CORRUPT', message);
 
 export const u8: Field<number> = {
   size: 1,

@@ -28,11 +28,14 @@ export const allocate = (size: number): Buffer => {
   return Buffer.allocUnsafeSlow(size);
 };
 
+/** No bytes at all. */
+export const NO_BYTES = Buffer.alloc(0);
+
 /** Makes a buffer of that many bytes, which are not zeroed. */
-export type Room = (size: number) => Buffer;
+export type Allocator = (size: number) => Buffer;
 
 /** Takes memory that small buffers share. */
-export const sharedRoom: Room = size => Buffer.allocUnsafe(size);
+export const sharedAllocator: Allocator = size => Buffer.allocUnsafe(size);
 
 /** A copy in a buffer of its own. */
 export const copyOf = (bytes: Buffer): Buffer => {

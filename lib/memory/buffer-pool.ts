@@ -40,7 +40,7 @@ export class BufferPool {
    * Reports that buffers taken before the one that `bytes` are a view of are no longer used. Does
    * nothing for a view of something else.
    */
-  reached(bytes: Buffer): void {
+  releaseBefore(bytes: Buffer): void {
     const taken = this.#taken;
     if (taken.length < 2 || taken[0]!.buffer === bytes.buffer) return;
     const at = taken.findIndex(buffer => buffer.buffer === bytes.buffer);
@@ -94,7 +94,7 @@ export class PooledCopies {
  * Memory for the bytes of a source until they are copied for the last time: pieces as they come,
  * and joins of pieces that belong together.
  */
-export class Flow {
+export class BufferFlow {
   readonly #pieces: readonly BufferPool[];
   readonly #joins: BufferPool;
   readonly #smallJoins = new BufferPool(SHARED_JOINS);
@@ -122,9 +122,9 @@ export class Flow {
   /** Reports that pieces and joins that came before these bytes are no longer used. */
   reached(bytes: Buffer): void {
     const last = this.#lastOf.get(bytes.buffer) ?? bytes;
-    for (const pool of this.#pieces) pool.reached(last);
-    this.#joins.reached(bytes);
-    this.#smallJoins.reached(bytes);
+    for (const pool of this.#pieces) pool.releaseBefore(last);
+    this.#joins.releaseBefore(bytes);
+    this.#smallJoins.releaseBefore(bytes);
   }
 
   /** Call it when everything has come: drops the buffers. */

@@ -1,12 +1,6 @@
 import { allocate } from './allocate.js';
 import { RafsError } from '../errors.js';
 
-/** The smallest multiple of `unit` that is at least `value`. */
-export const alignUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
-
-/** The largest multiple of `unit` that is at most `value`. */
-export const alignDown = (value: number, unit: number): number => Math.floor(value / unit) * unit;
-
 /** Copies all of `bytes` to or from shared memory, where `copy` and `set` take twice as long. */
 export const copyShared = (target: Buffer, at: number, bytes: Buffer): void => {
   if (bytes.length > 0) target.fill(bytes, at, at + bytes.length);
@@ -85,13 +79,6 @@ export class ByteQueue {
 }
 
 const EMPTY = Buffer.alloc(0);
-
-/** Reads a whole number written in decimal or, after 0x, in hex; undefined for anything else. */
-export const parseSize = (text: string): number | undefined => {
-  if (!/^(?:[0-9]+|0x[0-9a-f]+)$/i.test(text)) return undefined;
-  const value = Number(text);
-  return Number.isSafeInteger(value) ? value : undefined;
-};
 
 /** Throws LIMIT unless `value` is a power of two from `low` to `high`. */
 export const powerOfTwo = (value: number, low: number, high: number, what: string): number => {

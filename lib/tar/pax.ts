@@ -3,7 +3,7 @@
  * that length, since values are bytes and may hold newlines and NULs.
  */
 import { RafsError } from '../errors.js';
-import { XATTR_PREFIXES } from '../layout/rafs-v6.js';
+import { XATTR_PREFIXES } from '../layout/rafs.js';
 
 export interface PaxRecord {
   /** latin1 string */

@@ -3,7 +3,7 @@
  *
  * A map is a list of numbers: offset and size of each extent, alternating.
  */
-import { RafsError } from '../errors.js';
+import { RafsError, corrupt } from '../errors.js';
 import { BLOCK_SIZE, GnuSparseHeader, SparseExtension, SparseExtent } from '../layout/tar.js';
 import type { PaxSparse } from './pax.js';
 
@@ -38,8 +38,6 @@ export const checkSparseMap = (
   }
   if (sum !== storedSize) throw corrupt(`sparse extents make ${sum} bytes of ${storedSize}`);
 };
-
-const corrupt = (message: string) => new RafsError('CORRUPT', message);
 
 /** Adds the extents of a GNU header or extension: `bytes` is its list, up to a blank extent. */
 const readExtents = (bytes: Buffer, extents: number[]): void => {

@@ -5,7 +5,7 @@
  * Whiteouts act on the layers below, whatever else the upper layer has under that name. They are
  * never in the result, even if there was nothing to delete.
  */
-import type { EntryType } from '../model/parts.js';
+import type { EntryType } from '../model/entry.js';
 import { MODE_OF_TYPE, S_IFMT, type Tree } from './tree.js';
 import { OVERLAYFS_OPAQUE, whiteoutOf, whiteoutTarget, type Whiteout } from '../layer/whiteout.js';
 import type { WhiteoutSpec } from '../layer/whiteout.js';
@@ -14,7 +14,7 @@ import type { WhiteoutSpec } from '../layer/whiteout.js';
  * Afterwards the tree at `lower` is the result, and paths begin there; nothing is left at `upper`.
  * Directories that both have keep the children of both and get the attributes of the upper one.
  */
-export const layOver = (tree: Tree, lower: number, upper: number, spec: WhiteoutSpec): void => {
+export const applyLayer = (tree: Tree, lower: number, upper: number, spec: WhiteoutSpec): void => {
   const pending: [lower: number, upper: number][] = [[lower, upper]];
   for (let next = pending.pop(); next; next = pending.pop()) {
     pending.push(...layDirectory(tree, next[0], next[1], spec));

@@ -10,7 +10,7 @@
 import { ByteArena, Column } from '../memory/columns.js';
 import { RafsError } from '../errors.js';
 import { NameTree } from './name-tree.js';
-import type { Entry, EntryType } from '../model/parts.js';
+import type { Entry, EntryType } from '../model/entry.js';
 
 /** File type bits of a mode, as in stat(2). */
 export const S_IFMT = 0o170000;
@@ -30,7 +30,7 @@ const NO_DEVICE = 0xffffffff;
 export type Xattrs = ReadonlyMap<string, Buffer>;
 
 /** What an image says of one of its inodes. */
-export interface InodeFacts {
+export interface InodeAttributes {
   /** with the type bits */
   mode: number;
   uid: number;
@@ -142,7 +142,7 @@ export class Tree extends NameTree {
    * Adds an inode of an image: to a directory that has no child of that name yet, or as root.
    * `source` is the number of an earlier name of the same file.
    */
-  add(parent: number, name: string, inode: InodeFacts, source?: number): number {
+  add(parent: number, name: string, inode: InodeAttributes, source?: number): number {
     const row = this.#append(parent, name);
     this.describe(row, inode);
     this.source.data[row] = source ?? this.#nextSource++;
@@ -150,7 +150,7 @@ export class Tree extends NameTree {
   }
 
   /** Sets what an image says of an inode; its name, chunks and children are not touched. */
-  describe(row: number, inode: InodeFacts): void {
+  describe(row: number, inode: InodeAttributes): void {
     this.mode.data[row] = inode.mode;
     this.uid.data[row] = inode.uid;
     this.gid.data[row] = inode.gid;
@@ -164,7 +164,7 @@ export class Tree extends NameTree {
   }
 
   /** What `describe` sets, except for the hardlink mark and the target of a symlink. */
-  facts(row: number): InodeFacts {
+  facts(row: number): InodeAttributes {
     const xattrs = this.xattrSets[this.xattrs.get(row)];
     return {
       mode: this.mode.get(row),

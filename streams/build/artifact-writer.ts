@@ -10,21 +10,16 @@
 import { Writable } from 'node:stream';
 import { located } from '../../lib/errors.js';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
-import type {
-  Artifact,
-  BuiltImage,
-  FinishPart,
-  ImagePart,
-  SectionPart,
-} from '../../lib/model/parts.js';
+import type { BuiltImage, FinishPart, ImagePart, SectionPart } from '../../lib/model/parts.js';
+import type { Artifact } from '../../lib/model/blob.js';
 import {
   discardOutput,
   openOutput,
   openOutputInDirectory,
   openOutputLate,
-  type Output,
 } from '../io/open-output.js';
-import type { Batch } from '../stage.js';
+import { type Output } from '../io/output.js';
+import type { Batch } from '../batch.js';
 
 export type ArtifactPart = SectionPart | FinishPart | ImagePart;
 
@@ -89,7 +84,7 @@ export class ArtifactWriter extends Writable {
       const buffers = run;
       run = [];
       if (artifact && buffers.length > 0) await this.#append(artifact, buffers);
-      if (this.written) for (const bytes of buffers) this.written.reached(bytes);
+      if (this.written) for (const bytes of buffers) this.written.releaseBefore(bytes);
     };
     for (const part of batch) {
       if (part.kind === 'section') {

@@ -9,39 +9,35 @@
  * Sections are written one after another, since the blob may be a pipe: chunk data, CI table with
  * its header, chunk digests, then the TOC, unless a bootstrap is to be inlined before it.
  */
-import { collectNow } from '../../lib/memory/allocate.js';
+import { collectNow, NO_BYTES } from '../../lib/memory/allocate.js';
 import { BlobFile } from '../../lib/blob/blob-file.js';
-import { alignUp } from '../../lib/memory/byte-queue.js';
-import { CiWriter } from '../../lib/blob/chunk-info-writer.js';
+import { alignUp } from '../../lib/layout/align.js';
+import { ChunkInfoWriter } from '../../lib/blob/chunk-info-writer.js';
 import { ByteArena } from '../../lib/memory/columns.js';
 import { COMPRESSORS, decompress, type Compressor } from '../../lib/compress/compressors.js';
 import { encrypt, isMistakable, type Secret } from '../../lib/crypto/aes-xts.js';
-import { DIGESTERS, sha256, type Digester } from '../../lib/crypto/digest.js';
+import { DIGESTERS, sha256, type Digester, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { BatchContext, BlobFeature, Section } from '../../lib/layout/blob.js';
 import type {
-  BatchPart,
-  BlobInfo,
+  ChunkBatchPart,
   BlobPart,
   ChunkPart,
   EndPart,
   EntryPart,
   ExternalPart,
   FinishPart,
-  NamedChunk,
-  PackedChunk,
-  PlacedChunk,
   SectionPart,
 } from '../../lib/model/parts.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
+import type { NamedChunk, PackedChunk, PlacedChunk } from '../../lib/model/chunk.js';
 import { prefetchMatcher } from '../../lib/layer/prefetch.js';
 import { Stage, type Push } from '../stage.js';
+import { CHUNK_ALIGN } from '../../lib/layout/rafs.js';
 
 /** Alignment of chunks in the uncompressed layout, so that a kernel can map them. */
-const CHUNK_ALIGN = 0x1000;
 /** Id in the blob table for a blob that holds its own bootstrap, whose hash is not known yet. */
 export const INLINED_BLOB_ID = 'x'.repeat(64);
-const NO_BYTES = Buffer.alloc(0);
-const ZERO_DIGEST = Buffer.alloc(32);
 
 export interface BlobWriterOptions {
   compressor: Compressor;
@@ -67,7 +63,7 @@ export interface BlobWriterOptions {
   readahead?: readonly string[];
 }
 
-type In = EntryPart | ChunkPart<PackedChunk> | BatchPart | EndPart | ExternalPart;
+type In = EntryPart | ChunkPart<PackedChunk> | ChunkBatchPart | EndPart | ExternalPart;
 type Out =
   | EntryPart
   | ChunkPart<PlacedChunk>
@@ -110,7 +106,7 @@ export const blobWriter = ({
   readahead = [],
 }: BlobWriterOptions) => {
   const file = new BlobFile();
-  const ci = new CiWriter(batched || secret ? 2 : 1);
+  const ci = new ChunkInfoWriter(batched || secret ? 2 : 1);
   const contexts = batched ? new ByteArena() : undefined;
   let contextCount = 0;
   const digests = new ByteArena();
@@ -141,14 +137,14 @@ export const blobWriter = ({
   };
 
   const place = (chunk: PackedChunk, compressedSize: number): PlacedChunk => {
-    const { fileOffset, uncompressedSize, digest, crc32, ordinal, known, compressed } = chunk;
+    const { fileOffset, uncompressedSize, digest, crc32, uniqueIndex, known, compressed } = chunk;
     // field by field: spreading objects costs ten times as much
     const placed: PlacedChunk = {
       fileOffset,
       uncompressedSize,
       digest,
       crc32,
-      ordinal,
+      uniqueIndex,
       known,
       compressed,
       blobIndex: 0,
@@ -191,7 +187,7 @@ export const blobWriter = ({
       yield file.appendHeader(Section.DIGEST, array.length);
     }
 
-    let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: ZERO_DIGEST };
+    let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: NO_DIGEST };
     if (blobToc && !inlineMeta) {
       const { part, ...facts } = file.tableOfContents();
       yield part;
@@ -208,7 +204,7 @@ export const blobWriter = ({
       uncompressedSize: uncompressedOffset,
       ...toc,
       ...ciPlace,
-      metaDigest: secret ? secret.key : ZERO_DIGEST,
+      metaDigest: secret ? secret.key : NO_DIGEST,
       metaSize: 0,
       ...(secret ? { cipherIv: secret.iv } : {}),
       readaheadSize,
@@ -270,7 +266,7 @@ export const blobWriter = ({
     if (cache) push({ kind: 'section', artifact: 'cache-data', bytes: padded(bytes, unit) });
   };
 
-  const batch = ({ bytes, uncompressedSize }: BatchPart, push: Push<Out>): void => {
+  const batch = ({ bytes, uncompressedSize }: ChunkBatchPart, push: Push<Out>): void => {
     const stored = seal(sealable(bytes, uncompressedSize));
     const context = { compressedSize: stored.length, uncompressedBatchSize: uncompressedSize };
     contexts!.add(BatchContext.encode(context)); // batches only come if `batched` is set

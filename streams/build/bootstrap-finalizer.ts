@@ -24,23 +24,22 @@ import {
 } from '../../lib/bootstrap/plan.js';
 import { Section } from '../../lib/layout/blob.js';
 import { externalImage } from '../../lib/image/external-image.js';
-import type { LowerImage } from '../../lib/image/load-image.js';
-import { layOver } from '../../lib/tree/overlay.js';
+import type { LoadedImage } from '../../lib/image/load-image.js';
+import { applyLayer } from '../../lib/tree/overlay.js';
 import type {
-  BlobInfo,
   BlobPart,
   ChunkPart,
   EndPart,
-  Entry,
   EntryPart,
   ExternalPart,
   FinishPart,
   ImagePart,
-  NamedChunk,
-  PlacedChunk,
   SectionPart,
 } from '../../lib/model/parts.js';
-import { Tree, type InodeFacts } from '../../lib/tree/tree.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
+import type { NamedChunk, PlacedChunk } from '../../lib/model/chunk.js';
+import type { Entry } from '../../lib/model/entry.js';
+import { Tree, type InodeAttributes } from '../../lib/tree/tree.js';
 import type { WhiteoutSpec } from '../../lib/layer/whiteout.js';
 import { Stage } from '../stage.js';
 
@@ -52,7 +51,7 @@ export interface FinalizerOptions extends Omit<BootstrapOptions, 'fsVersion' | '
   /** also make the bootstrap of external files, which every build of a directory has */
   external?: boolean;
   /** the image that the layer is laid over; its tree and tables become those of the result */
-  lower?: LowerImage | undefined;
+  lower?: LoadedImage | undefined;
   whiteoutSpec?: WhiteoutSpec;
   /** the dictionary that chunks with a `dictRow` come from */
   dict?: ChunkDict | undefined;
@@ -92,10 +91,10 @@ export const bootstrapFinalizer = ({
   const externals: ExternalPart[] = [];
   let ended: BlobPart | undefined;
 
-  /** The row of a chunk in the chunk table: its ordinal. */
+  /** The row of a chunk in the chunk table: its unique index. */
   const rowOf = (chunk: PlacedChunk | NamedChunk): number => {
     if ('index' in chunk) return chunks.add(chunk, blobs.ownIndex);
-    if (chunk.dictRow === undefined) return chunk.ordinal;
+    if (chunk.dictRow === undefined) return chunk.uniqueIndex;
     const { blobs: dictBlobs, chunks: dictChunks } = dict!; // given if chunks have rows in it
     const blob = dictBlobs[dictChunks.blobIndex.get(chunk.dictRow)]!;
     return chunks.addFrom(dictChunks, chunk.dictRow, blobs.indexOf(blob));
@@ -103,7 +102,7 @@ export const bootstrapFinalizer = ({
 
   /** @param layerRoot what the layer says of its root */
   const planExternal = (
-    layerRoot: InodeFacts,
+    layerRoot: InodeAttributes,
     hasXattrs: boolean,
   ): { plan: PlannedBootstrap; table: readonly BlobInfo[] } => {
     const image = externalImage(layerRoot, externals, { ...settled, lower, whiteoutSpec });
@@ -172,11 +171,11 @@ export const bootstrapFinalizer = ({
       }
     },
     async *end() {
-      const { blob, file, layer, lateId } = ended!;
+      const { blob, file, layer, pendingId: lateId } = ended!;
       const table = blobs.finish(blob, chunks);
       sizeDirectories(tree); // v5 sizes count only the names of this layer; v6 sizes are set later
       const layerRoot = tree.facts(root);
-      if (lower) layOver(tree, 0, root, whiteoutSpec);
+      if (lower) applyLayer(tree, 0, root, whiteoutSpec);
       const plan = planBootstrap(tree, chunks, table, { ...settled, prefetch });
       if (blob && lateId) plan.pieces = await withLateId(plan, blob, lateId);
       const ids = table.map(({ id }) => id);

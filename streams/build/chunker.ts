@@ -4,25 +4,25 @@
  * takes data, makes chunk, passes everything else
  * holds one chunk
  */
-import type { Flow } from '../../lib/memory/buffer-pool.js';
+import type { BufferFlow } from '../../lib/memory/buffer-pool.js';
 import { ByteQueue } from '../../lib/memory/byte-queue.js';
 import { RafsError } from '../../lib/errors.js';
 import type {
   ChunkPart,
   DataPart,
   EndPart,
-  Entry,
   EntryPart,
   ExternalPart,
   LayerPart,
 } from '../../lib/model/parts.js';
+import type { Entry } from '../../lib/model/entry.js';
 import { Stage } from '../stage.js';
 
 export interface ChunkerOptions {
   /** size of every chunk except a file's last; a power of two */
   chunkSize: number;
   /** makes buffers for chunks that come in pieces */
-  flow?: Flow | undefined;
+  flow?: BufferFlow | undefined;
 }
 
 export const chunker = ({ chunkSize, flow }: ChunkerOptions) => {
@@ -37,7 +37,7 @@ export const chunker = ({ chunkSize, flow }: ChunkerOptions) => {
       uncompressedSize: size,
       digest: undefined,
       crc32: 0,
-      ordinal: 0,
+      uniqueIndex: 0,
       known: false,
       compressed: false,
     };

@@ -10,18 +10,18 @@
  */
 import { Readable } from 'node:stream';
 import { BlobFile } from '../../lib/blob/blob-file.js';
-import { alignUp } from '../../lib/memory/byte-queue.js';
+import { alignUp } from '../../lib/layout/align.js';
 import type { ChunkTable } from '../../lib/chunk/chunk-table.js';
-import { CiWriter } from '../../lib/blob/chunk-info-writer.js';
+import { ChunkInfoWriter } from '../../lib/blob/chunk-info-writer.js';
 import { COMPRESSORS, compressorName } from '../../lib/compress/compressors.js';
 import { RafsError } from '../../lib/errors.js';
 import { BlobFeature, Section } from '../../lib/layout/blob.js';
-import { ChunkFlag } from '../../lib/layout/rafs-v6.js';
-import type { BlobInfo, FinishPart, PlacedChunk, SectionPart } from '../../lib/model/parts.js';
-import { BatchBuilder, type Batch } from '../stage.js';
-
-const CHUNK_ALIGN = 0x1000;
-const NO_DIGEST = Buffer.alloc(32);
+import { ChunkFlag, CHUNK_ALIGN } from '../../lib/layout/rafs.js';
+import type { FinishPart, SectionPart } from '../../lib/model/parts.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
+import type { PlacedChunk } from '../../lib/model/chunk.js';
+import { BatchBuilder, type Batch } from '../batch.js';
+import { NO_DIGEST } from '../../lib/crypto/digest.js';
 
 /** The bytes of a chunk as the new blob will store them. */
 export interface StoredBytes {
@@ -63,7 +63,7 @@ async function* batches(options: CompactorOptions): AsyncIterable<Batch<SectionP
     (tarHeaders ? BlobFeature.HAS_TAR_HEADER : 0) +
     (options.features ?? 0);
   const file = new BlobFile();
-  const ci = new CiWriter(checksums ? 2 : 1);
+  const ci = new ChunkInfoWriter(checksums ? 2 : 1);
   let uncompressedSize = 0;
   const batch = new BatchBuilder<SectionPart | FinishPart>();
 
@@ -143,7 +143,7 @@ const place = (chunks: ChunkTable, row: number, at: NewPlace): PlacedChunk => {
     digest: chunks.digest(row),
     crc32: kept ? chunks.crc32.get(row) : 0,
     fileOffset: 0,
-    ordinal: row,
+    uniqueIndex: row,
     known: false,
     blobIndex: 0,
   };

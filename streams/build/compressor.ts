@@ -17,32 +17,30 @@
  * compressor none, threads only hash.
  */
 import { setImmediate as turn } from 'node:timers/promises';
-import { allocate } from '../../lib/memory/allocate.js';
+import { allocate, NO_BYTES } from '../../lib/memory/allocate.js';
 import { copyShared } from '../../lib/memory/byte-queue.js';
-import { PooledCopies, type BufferPool, type Flow } from '../../lib/memory/buffer-pool.js';
+import { PooledCopies, type BufferPool, type BufferFlow } from '../../lib/memory/buffer-pool.js';
 import { ChunkHashes } from '../../lib/chunk/chunk-hashes.js';
-import type { ChunkNames } from '../../lib/image/chunk-deduper.js';
+import type { ChunkDeduper } from '../../lib/image/chunk-deduper.js';
 import { compress, prepareCompressors, type Compressor } from '../../lib/compress/compressors.js';
 import { prepareDigests } from '../../lib/crypto/digest.js';
 import { DigestFilter } from '../../lib/chunk/digest-filter.js';
-import { LEFT, type PackedRun, type PackOptions } from '../../lib/chunk/compress-run.js';
+import { LEFT, type CompressedRun, type CompressRunOptions } from '../../lib/chunk/compress-run.js';
 import type {
-  BatchPart,
-  Chunk,
+  ChunkBatchPart,
   ChunkPart,
   EndPart,
   EntryPart,
   ExternalPart,
-  NamedChunk,
-  PackedChunk,
 } from '../../lib/model/parts.js';
+import type { Chunk, NamedChunk, PackedChunk } from '../../lib/model/chunk.js';
 import { CompressorPool, type Packing, type Slab } from '../threads/compressor-pool.js';
 import { Stage, type Push } from '../stage.js';
 import { defaultWorkers } from '../threads/threads.js';
 
 type Passed = EntryPart | EndPart | ExternalPart;
-type In = Passed | ChunkPart<Chunk | NamedChunk> | BatchPart;
-type Out = Passed | ChunkPart<PackedChunk> | BatchPart;
+type In = Passed | ChunkPart<Chunk | NamedChunk> | ChunkBatchPart;
+type Out = Passed | ChunkPart<PackedChunk> | ChunkBatchPart;
 
 const SLAB_SIZE = 0x100000;
 const RUN_PARTS = 0x4000;
@@ -54,9 +52,9 @@ export interface CompressorOptions {
   /** number of threads that compress; 0: compress in this one. The output does not depend on it */
   workers?: number;
   /** for chunks that come without names; only with threads */
-  names?: ChunkNames | undefined;
+  names?: ChunkDeduper | undefined;
   /** is told which bytes of chunks have been copied; only with threads */
-  flow?: Flow | undefined;
+  flow?: BufferFlow | undefined;
   /** pool for stored bytes, with buffers of `slabSizeOf(chunkSize)`; only with threads */
   stored?: BufferPool | undefined;
 }
@@ -65,7 +63,7 @@ export interface CompressorOptions {
 export const slabSizeOf = (chunkSize: number): number => Math.max(SLAB_SIZE, chunkSize);
 
 /** What is compressed as one unit: a batch, or a chunk that is not in one and may be new. */
-type UnitPart = ChunkPart<NamedChunk> | BatchPart;
+type UnitPart = ChunkPart<NamedChunk> | ChunkBatchPart;
 
 const isUnit = (part: In): part is UnitPart => {
   if (part.kind !== 'chunk') return part.kind === 'batch';
@@ -105,7 +103,7 @@ export const compressor = async ({
   }
 
   const naming = names && namingWith(names);
-  const packing: PackOptions = {
+  const packing: CompressRunOptions = {
     compressor: algorithm,
     ...(naming ? { hashing: { digester: naming.names.algorithm, seen: naming.seen } } : {}),
   };
@@ -124,7 +122,7 @@ export const compressor = async ({
     pending.push({ run: full, packing: pool.pack(full.slab, full.sizes) });
   };
 
-  const settle = (done: Run, packed: PackedRun, push: Push<Out>): void => {
+  const settle = (done: Run, packed: CompressedRun, push: Push<Out>): void => {
     if (naming) nameUnits(done, packed, naming);
     unpack(done, packed.stored, algorithm, room, push);
   };
@@ -192,14 +190,12 @@ export const compressor = async ({
   });
 };
 
-const NO_BYTES = Buffer.alloc(0);
-
 interface Naming {
-  readonly names: ChunkNames;
+  readonly names: ChunkDeduper;
   readonly seen: DigestFilter;
 }
 
-const namingWith = (names: ChunkNames): Naming => {
+const namingWith = (names: ChunkDeduper): Naming => {
   const { count, digests } = names.before;
   const seen = DigestFilter.for(count);
   for (const digest of digests) seen.add(digest);
@@ -207,7 +203,7 @@ const namingWith = (names: ChunkNames): Naming => {
 };
 
 /** Names the chunks of a run; all of them are units. */
-const nameUnits = (run: Run, { hashes: bytes }: PackedRun, { names, seen }: Naming): void => {
+const nameUnits = (run: Run, { hashes: bytes }: CompressedRun, { names, seen }: Naming): void => {
   const hashes = new ChunkHashes(bytes!); // given, since hashing was asked for
   run.units.forEach((place, i) => {
     const { chunk } = run.parts[place] as ChunkPart<NamedChunk>; // named from here on

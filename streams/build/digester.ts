@@ -4,26 +4,18 @@
  * takes chunk (which it hashes unless it is hashed), makes chunk (named), passes everything else
  * holds what lib/chunk-names.ts holds
  */
-import { ChunkNames, type ChunkNamesOptions } from '../../lib/image/chunk-deduper.js';
+import { ChunkDeduper, type ChunkDeduperOptions } from '../../lib/image/chunk-deduper.js';
 import { crc32c, digest, prepareDigests } from '../../lib/crypto/digest.js';
-import type {
-  Chunk,
-  ChunkPart,
-  EndPart,
-  EntryPart,
-  ExternalPart,
-  HashedChunk,
-  NamedChunk,
-} from '../../lib/model/parts.js';
+import type { ChunkPart, EndPart, EntryPart, ExternalPart } from '../../lib/model/parts.js';
+import type { Chunk, HashedChunk, NamedChunk } from '../../lib/model/chunk.js';
 import { Stage } from '../stage.js';
-
-const NO_BYTES = Buffer.alloc(0);
+import { NO_BYTES } from '../../lib/memory/allocate.js';
 
 /** Resolves when the digests are ready. A known chunk is passed on without its bytes. */
-export const digester = async (options: ChunkNamesOptions) => {
+export const digester = async (options: ChunkDeduperOptions) => {
   await prepareDigests();
   const { algorithm } = options;
-  const names = new ChunkNames(options);
+  const names = new ChunkDeduper(options);
 
   type Passed = EntryPart | EndPart | ExternalPart;
   type In = Passed | ChunkPart<Chunk | HashedChunk>;

@@ -13,25 +13,22 @@ import {
   endOfChunk,
   requireGap,
   type BlockMap,
-  type MappedBlob,
+  type DeviceBlob,
 } from '../../lib/device/block-map.js';
-import type { BlobRecord, Bootstrap, StoredChunk } from '../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import type { BlobRecord } from '../../lib/model/stored.js';
 import { BufferPool } from '../../lib/memory/buffer-pool.js';
-import { ChunkIndex } from '../../lib/bootstrap/v6/chunk-index.js';
-import {
-  isLegacyStargz,
-  type ChunkInfo,
-  type ChunkInfoTable,
-} from '../../lib/blob/chunk-info-table.js';
+import { type ChunkInfoTable } from '../../lib/blob/chunk-info-table.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
-import { crc32c, digest, digesterName, prepareDigests } from '../../lib/crypto/digest.js';
+import { prepareDigests, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
-import { ChunkRecord } from '../../lib/layout/rafs-v6.js';
 import { BlobBlocks } from '../read/blob-blocks.js';
-import { ChunkReader, readChunkInfo } from '../read/blob-reader.js';
-import type { RandomBytes } from '../io/reader-at.js';
-import type { Batch } from '../stage.js';
+import { ChunkReader } from '../read/chunk-reader.js';
+import { readChunkInfo, requireChunkTable } from '../read/chunk-info.js';
+import type { ReaderAt } from '../io/reader-at.js';
+import type { Batch } from '../batch.js';
+import { ChunkLookup } from './chunk-lookup.js';
 
 /** Bytes of the image, in order. */
 export interface DiskBytesPart {
@@ -51,9 +48,9 @@ export interface BlockImageOptions {
   image: Buffer;
   map: BlockMap;
   /** Opens the bytes of a blob, by its index. They are closed after they have been read. */
-  open: (blobIndex: number) => Promise<RandomBytes>;
+  open: (blobIndex: number) => Promise<ReaderAt>;
   /** Opens the tables of a blob that is an original layer. Closed likewise. */
-  openTables: (blobIndex: number) => Promise<RandomBytes>;
+  openTables: (blobIndex: number) => Promise<ReaderAt>;
   /** buffers for the pieces of a tar, reused when the sink reports them written */
   pool?: BufferPool | undefined;
 }
@@ -62,7 +59,6 @@ export interface BlockImageOptions {
 export const piecePool = (): BufferPool => new BufferPool(PIECE_SIZE);
 
 const PIECE_SIZE = 0x100000;
-const NO_DIGEST = Buffer.alloc(32);
 
 export const blockImage = (options: BlockImageOptions): Readable =>
   Readable.from(batches(options), { objectMode: true, highWaterMark: 2 });
@@ -87,7 +83,7 @@ async function* parts(options: BlockImageOptions): AsyncIterable<DiskPart> {
   for (let at = 0; at < image.length; at += PIECE_SIZE) {
     yield { kind: 'bytes', bytes: image.subarray(at, at + PIECE_SIZE) };
   }
-  const digests = new Digests(image, bootstrap);
+  const digests = new ChunkLookup(image, bootstrap);
   let end = image.length;
   for (const mapped of map.blobs) {
     const { blob, offset } = mapped;
@@ -111,8 +107,8 @@ async function* parts(options: BlockImageOptions): AsyncIterable<DiskPart> {
 
 /** The whole blocks of a tar. */
 async function* tarOf(
-  { blob, size }: MappedBlob,
-  source: RandomBytes,
+  { blob, size }: DeviceBlob,
+  source: ReaderAt,
   pool?: BufferPool,
 ): AsyncIterable<DiskPart> {
   if (source.size !== blob.uncompressedSize) {
@@ -136,21 +132,10 @@ async function* tarOf(
   }
 }
 
-/** Fails with UNSUPPORTED for blobs whose chunks are in no CI table. */
-export const requireChunkTable = (blob: BlobRecord): void => {
-  const at = { blob: blob.id };
-  if (blob.features & BlobFeature.EXTERNAL) {
-    throw new RafsError('UNSUPPORTED', 'an external blob is part of no block device', at);
-  }
-  if (isLegacyStargz(blob)) {
-    throw new RafsError('UNSUPPORTED', 'an eStargz layer is part of no block device', at);
-  }
-};
-
 /** The CI table of a blob; for an original layer it is stored separately. */
 const tableOf = async (
   blob: BlobRecord,
-  source: RandomBytes,
+  source: ReaderAt,
   openTables: BlockImageOptions['openTables'],
 ): Promise<ChunkInfoTable> => {
   requireChunkTable(blob);
@@ -165,10 +150,10 @@ const tableOf = async (
 
 /** The chunks of a blob, each at its uncompressed offset. */
 async function* chunksOf(
-  { blob, offset, size }: MappedBlob,
-  source: RandomBytes,
+  { blob, offset, size }: DeviceBlob,
+  source: ReaderAt,
   table: ChunkInfoTable,
-  digests: Digests,
+  digests: ChunkLookup,
 ): AsyncIterable<DiskPart> {
   const reader = new ChunkReader(blob, source, new BlobBlocks(), { table });
   let end = 0;
@@ -201,47 +186,5 @@ function* zeros(from: number, to: number): Iterable<DiskPart> {
     const bytes = ZEROS.subarray(0, Math.min(to - at, ZEROS.length - (at % ZEROS.length)));
     yield { kind: 'bytes', bytes };
     at += bytes.length;
-  }
-}
-
-/** What the bootstrap knows about the chunks of its blobs; holds 8 bytes for each. */
-export class Digests {
-  readonly #image: Buffer;
-  readonly #bootstrap: Bootstrap;
-  #index: ChunkIndex | undefined;
-
-  constructor(image: Buffer, bootstrap: Bootstrap) {
-    this.#image = image;
-    this.#bootstrap = bootstrap;
-  }
-
-  /** A chunk as its blob describes it, with the bootstrap's digest; zeros if it has none. */
-  chunk(blobIndex: number, index: number, info: ChunkInfo): StoredChunk {
-    const { tables, blobs } = this.#bootstrap;
-    this.#index ??= new ChunkIndex(this.#image, tables.chunk, blobs);
-    const at = this.#index.find(blobIndex, index);
-    const record = at === undefined ? undefined : ChunkRecord.decode(this.#image, at);
-    if (record && record.uncompressedSize !== info.uncompressedSize) {
-      const sizes = `${info.uncompressedSize} bytes, in the bootstrap ${record.uncompressedSize}`;
-      throw new RafsError('MISMATCH', sizes);
-    }
-    const place: Omit<ChunkInfo, 'zran'> = info; // its place in a gzip stream is not needed here
-    return { ...place, fileOffset: 0, blobIndex, index, digest: record?.digest ?? NO_DIGEST };
-  }
-
-  /** Fails with MISMATCH if the bytes are not the chunk's; needs `prepareDigests`. */
-  verify(digester: number, { digest: due, crc32 }: StoredChunk, bytes: Buffer): void {
-    if (!due.equals(NO_DIGEST)) {
-      const name = digesterName(digester);
-      const got = digest(name, bytes);
-      if (got.equals(due)) return;
-      throw new RafsError(
-        'MISMATCH',
-        `${name} is ${got.toString('hex')}, not ${due.toString('hex')}`,
-      );
-    }
-    if (crc32 !== undefined && crc32c(bytes) !== crc32) {
-      throw new RafsError('MISMATCH', `crc32 is not ${crc32.toString(16)}`);
-    }
   }
 }

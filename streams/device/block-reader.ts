@@ -10,9 +10,10 @@ import type { BlockMap } from '../../lib/device/block-map.js';
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
 import { prepareDigests } from '../../lib/crypto/digest.js';
-import { Digests, requireChunkTable } from './block-image.js';
-import { MappedChunks, MappedTar, SharedChunks, type MappedBytes } from './device-blob.js';
-import type { RandomBytes } from '../io/reader-at.js';
+import { ChunkLookup } from './chunk-lookup.js';
+import { requireChunkTable } from '../read/chunk-info.js';
+import { DeviceChunks, DeviceTar, SharedChunks, type DeviceBytes } from './device-blob.js';
+import type { ReaderAt } from '../io/reader-at.js';
 
 export interface BlockReaderOptions {
   bootstrap: Bootstrap;
@@ -20,9 +21,9 @@ export interface BlockReaderOptions {
   image: Buffer;
   map: BlockMap;
   /** Opens the bytes of a blob, by its index. */
-  open: (blobIndex: number) => Promise<RandomBytes>;
+  open: (blobIndex: number) => Promise<ReaderAt>;
   /** Opens the tables of a blob that is an original layer. */
-  openTables: (blobIndex: number) => Promise<RandomBytes>;
+  openTables: (blobIndex: number) => Promise<ReaderAt>;
   /** bytes of unpacked chunks to keep */
   cacheSize: number;
 }
@@ -48,22 +49,22 @@ export const openBlockReader = async (options: BlockReaderOptions): Promise<Bloc
 export class BlockReader implements BlockDevice {
   readonly size: number;
   readonly #image: Buffer;
-  readonly #regions: readonly { offset: number; size: number; bytes: MappedBytes }[];
+  readonly #regions: readonly { offset: number; size: number; bytes: DeviceBytes }[];
 
   /** Needs `prepareCompressors` and `prepareDigests`. */
   constructor({ bootstrap, image, map, cacheSize, open, openTables }: BlockReaderOptions) {
     this.size = map.size;
     this.#image = image;
-    const shared = new SharedChunks(new Digests(image, bootstrap), cacheSize);
+    const shared = new SharedChunks(new ChunkLookup(image, bootstrap), cacheSize);
     this.#regions = map.blobs.map(mapped => {
       const { index } = mapped.blob;
-      const openBlob = (): Promise<RandomBytes> => open(index);
+      const openBlob = (): Promise<ReaderAt> => open(index);
       return {
         offset: mapped.offset,
         size: mapped.size,
         bytes: bootstrap.tarfs
-          ? new MappedTar(mapped, openBlob)
-          : new MappedChunks(mapped, shared, openBlob, () => openTables(index)),
+          ? new DeviceTar(mapped, openBlob)
+          : new DeviceChunks(mapped, shared, openBlob, () => openTables(index)),
       };
     });
   }

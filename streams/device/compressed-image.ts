@@ -13,21 +13,21 @@ import { emitMetadata } from '../../lib/erofs/emit.js';
 import { planCompressed, type CompressedPlan } from '../../lib/erofs/plan.js';
 import { prepareDigests } from '../../lib/crypto/digest.js';
 import { loadImage } from '../../lib/image/load-image.js';
-import { BLOCK_SIZE, PACKINGS, Pieces, type PackingName } from '../../lib/erofs/pclusters.js';
+import { BLOCK_SIZE, PACKINGS, PclusterMap, type PackingName } from '../../lib/erofs/pclusters.js';
 import type { DiskPart } from './block-image.js';
 import { blobReader } from '../read/blob-reader.js';
 import { chunkVerifier } from '../read/chunk-verifier.js';
 import { filePacker } from './file-packer.js';
-import type { RandomBytes } from '../io/reader-at.js';
+import type { ReaderAt } from '../io/reader-at.js';
 import { Spool } from '../io/spool.js';
-import type { Batch } from '../stage.js';
+import type { Batch } from '../batch.js';
 
 export interface CompressedImageOptions {
   bootstrap: Bootstrap;
   /** by blob index; they stay open */
-  blobs: ReadonlyMap<number, RandomBytes>;
+  blobs: ReadonlyMap<number, ReaderAt>;
   /** the tables of blobs that are original layers, by blob index */
-  tables?: ReadonlyMap<number, RandomBytes>;
+  tables?: ReadonlyMap<number, ReaderAt>;
   packing: PackingName;
   /** compression threads, if there is enough work for them */
   workers: number;
@@ -57,7 +57,7 @@ export const compressedImage = async ({
 }: CompressedImageOptions): Promise<CompressedImage> => {
   await Promise.all([prepareCompressors(), prepareDigests()]);
   const { tree } = loadImage(bootstrap);
-  const pieces = new Pieces(tree, packing);
+  const pieces = new PclusterMap(tree, packing);
   const blocks = new Spool(directory, SPOOL_MEMORY);
   const tails = new Spool(directory, SPOOL_MEMORY);
   const close = async (): Promise<void> => {

@@ -4,20 +4,21 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { copyOf } from '../../lib/memory/allocate.js';
-import { endOfChunk, requireGap, type MappedBlob } from '../../lib/device/block-map.js';
+import { endOfChunk, requireGap, type DeviceBlob } from '../../lib/device/block-map.js';
 import { ByteCache } from '../../lib/memory/byte-cache.js';
 import type { ChunkInfo, ChunkInfoTable } from '../../lib/blob/chunk-info-table.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
 import { BlobBlocks } from '../read/blob-blocks.js';
-import { ChunkReader, readChunkInfo } from '../read/blob-reader.js';
-import type { Digests } from './block-image.js';
-import type { RandomBytes } from '../io/reader-at.js';
+import { ChunkReader } from '../read/chunk-reader.js';
+import { readChunkInfo } from '../read/chunk-info.js';
+import type { ChunkLookup } from './chunk-lookup.js';
+import type { ReaderAt } from '../io/reader-at.js';
 
 /** Opens the bytes of a blob; called again after a failure. */
-export type OpenBytes = () => Promise<RandomBytes>;
+export type OpenBytes = () => Promise<ReaderAt>;
 
-export interface MappedBytes {
+export interface DeviceBytes {
   /** Fills `target`, which is zeros, with the bytes at an offset of the blob. */
   copy(offset: number, target: Buffer): Promise<void>;
   /** Reads in progress may fail. */
@@ -50,11 +51,11 @@ class Lazy<T> {
 }
 
 /** A tar, mapped unchanged. MISMATCH if it has another size; its bytes have no digests. */
-export class MappedTar implements MappedBytes {
-  readonly #mapped: MappedBlob;
-  readonly #source: Lazy<RandomBytes>;
+export class DeviceTar implements DeviceBytes {
+  readonly #mapped: DeviceBlob;
+  readonly #source: Lazy<ReaderAt>;
 
-  constructor(mapped: MappedBlob, open: OpenBytes) {
+  constructor(mapped: DeviceBlob, open: OpenBytes) {
     this.#mapped = mapped;
     this.#source = new Lazy(() => this.#open(open));
   }
@@ -72,7 +73,7 @@ export class MappedTar implements MappedBytes {
     await this.#source.end(source => source.close());
   }
 
-  async #open(open: OpenBytes): Promise<RandomBytes> {
+  async #open(open: OpenBytes): Promise<ReaderAt> {
     const due = this.#mapped.blob.uncompressedSize;
     const source = await open();
     if (source.size === due) return source;
@@ -92,14 +93,14 @@ const RUN = 0x4000;
 
 /** What the blobs of a device share, so that one bound holds for all of them. */
 export class SharedChunks {
-  readonly digests: Digests;
+  readonly digests: ChunkLookup;
   readonly blocks = new BlobBlocks();
   readonly #cache: ByteCache;
   readonly #loading = new Map<number, Promise<Buffer>>();
   readonly #readers = new Map<number, ChunkReader>(); // by blob, the most recently used last
 
   /** @param cacheSize bytes of unpacked chunks to keep */
-  constructor(digests: Digests, cacheSize: number) {
+  constructor(digests: ChunkLookup, cacheSize: number) {
     this.digests = digests;
     this.#cache = new ByteCache(cacheSize);
   }
@@ -141,20 +142,20 @@ export class SharedChunks {
 
 /** A blob that is open, with its CI table. */
 interface OpenBlob {
-  source: RandomBytes;
+  source: ReaderAt;
   table: ChunkInfoTable;
 }
 
 /** Chunks, unpacked on demand and verified if the image knows their digests. */
-export class MappedChunks implements MappedBytes {
-  readonly #mapped: MappedBlob;
+export class DeviceChunks implements DeviceBytes {
+  readonly #mapped: DeviceBlob;
   readonly #shared: SharedChunks;
   readonly #open: Lazy<OpenBlob>;
   /** the last read queued for a gzip layer, whose reader does one thing at a time */
   #turn: Promise<unknown> = Promise.resolve();
 
   /** @param openTables opens the tables of an original layer */
-  constructor(mapped: MappedBlob, shared: SharedChunks, open: OpenBytes, openTables: OpenBytes) {
+  constructor(mapped: DeviceBlob, shared: SharedChunks, open: OpenBytes, openTables: OpenBytes) {
     this.#mapped = mapped;
     this.#shared = shared;
     this.#open = new Lazy(() => this.#openBlob(open, openTables));
@@ -206,7 +207,7 @@ export class MappedChunks implements MappedBytes {
   }
 
   /** Chunks must lie in order and within the blob, because they are looked up by offset. */
-  async #readTable(source: RandomBytes): Promise<ChunkInfoTable> {
+  async #readTable(source: ReaderAt): Promise<ChunkInfoTable> {
     const { blob, size } = this.#mapped;
     const table = await readChunkInfo(source, blob);
     let end = 0;

@@ -12,20 +12,25 @@
  */
 import { Writable } from 'node:stream';
 import { allocate } from '../../lib/memory/allocate.js';
-import { alignUp } from '../../lib/memory/byte-queue.js';
+import { alignUp } from '../../lib/layout/align.js';
 import { located, RafsError } from '../../lib/errors.js';
-import { BLOCK_SIZE, PACKINGS, type PackingName, type Pieces } from '../../lib/erofs/pclusters.js';
+import {
+  BLOCK_SIZE,
+  PACKINGS,
+  type PackingName,
+  type PclusterMap,
+} from '../../lib/erofs/pclusters.js';
 import type { Tree } from '../../lib/tree/tree.js';
 import type { ImagePart } from '../read/blob-reader.js';
 import { CompressorPool, type Packing, type Slab } from '../threads/compressor-pool.js';
 import type { Spool } from '../io/spool.js';
-import type { Batch } from '../stage.js';
+import type { Batch } from '../batch.js';
 
 export interface FilePackerOptions {
   tree: Tree;
   packing: PackingName;
   /** is told about every piece, and says where it goes */
-  pieces: Pieces;
+  pieces: PclusterMap;
   /** gets the blocks */
   blocks: Spool;
   /** gets what goes after inodes, in row order */
@@ -179,7 +184,7 @@ export const filePacker = (options: FilePackerOptions): Writable => {
 const place = (
   run: Run,
   stored: readonly number[],
-  pieces: Pieces,
+  pieces: PclusterMap,
 ): { blocks: Buffer[]; tails: Buffer[] } => {
   const packed = Buffer.from(run.slab.packed);
   const blocks: Buffer[] = [];

@@ -8,8 +8,8 @@ import { Writable } from 'node:stream';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
 import { located } from '../../lib/errors.js';
 import type { DiskPart } from './block-image.js';
-import type { Output } from '../io/open-output.js';
-import type { Batch } from '../stage.js';
+import type { Output } from '../io/output.js';
+import type { Batch } from '../batch.js';
 import type { VerityPart } from './verity-hasher.js';
 
 /** Zeros become holes in whole multiples of this: shorter holes save nothing. */
@@ -71,7 +71,7 @@ export class ImageWriter extends Writable {
     }
     await flush();
     if (!this.written) return;
-    for (const part of batch) if (part.kind === 'bytes') this.written.reached(part.bytes);
+    for (const part of batch) if (part.kind === 'bytes') this.written.releaseBefore(part.bytes);
   }
 
   async #zeros(size: number, flush: () => Promise<void>): Promise<void> {

@@ -1,15 +1,16 @@
 /** Where options and configuration files say that an image's blobs are, and how to open them. */
 import { dirname, join } from 'node:path';
 import { parseBackend, parseStorageConfig, type Backend } from '../../lib/config/backends.js';
-import type { BlobRecord } from '../../lib/bootstrap/bootstrap.js';
+import type { BlobRecord } from '../../lib/model/stored.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
-import { openBytes, type RandomBytes } from '../io/reader-at.js';
-import { openStorage, type Storage } from '../storage/storage.js';
+import { openReaderAt, type ReaderAt } from '../io/reader-at.js';
+import { type Storage } from '../storage/storage.js';
+import { openStorage } from '../storage/open-storage.js';
 import type { Image } from './open-image.js';
 
 /** At most one of these is set. */
-export interface BlobPlace {
+export interface BlobLocation {
   /** a directory of blobs, named by their ids */
   blobDir?: string;
   /** one file, whatever the id */
@@ -20,15 +21,15 @@ export interface BlobPlace {
 /** Opens a blob. Fails with the system's error if there is no file, or as the storage does. */
 export const openBlob = async (
   blob: BlobRecord,
-  { blobDir, blobFile, storage }: BlobPlace,
-): Promise<RandomBytes> => {
-  if (blobFile !== undefined) return openBytes(blobFile);
+  { blobDir, blobFile, storage }: BlobLocation,
+): Promise<ReaderAt> => {
+  if (blobFile !== undefined) return openReaderAt(blobFile);
   // an id comes from the image: it must not lead out of the directory
   if (/^\.{0,2}$|[/\0]/.test(blob.id)) {
     throw new RafsError('CORRUPT', `'${blob.id}' is no file name`, { blob: blob.index });
   }
   if (storage) return storage.open(blob.id);
-  return openBytes(join(blobDir ?? '', Buffer.from(blob.id, 'latin1').toString('utf8')));
+  return openReaderAt(join(blobDir ?? '', Buffer.from(blob.id, 'latin1').toString('utf8')));
 };
 
 /**
@@ -37,10 +38,10 @@ export const openBlob = async (
  */
 export const openTables = async (
   blob: BlobRecord,
-  { blobDir, blobFile, storage }: BlobPlace,
+  { blobDir, blobFile, storage }: BlobLocation,
   { inlined, path }: Pick<Image, 'inlined' | 'path'>,
-): Promise<RandomBytes> => {
-  if (inlined && blob.features & BlobFeature.INLINED_FS_META) return openBytes(path);
+): Promise<ReaderAt> => {
+  if (inlined && blob.features & BlobFeature.INLINED_FS_META) return openReaderAt(path);
   const digest = blob.metaDigest.some(byte => byte !== 0) && blob.metaDigest.toString('hex');
   const name = digest || blob.metaFile;
   if (name === undefined) {
@@ -49,11 +50,11 @@ export const openTables = async (
     });
   }
   if (storage) return storage.open(name);
-  return openBytes(join(blobDir ?? dirname(blobFile ?? ''), name));
+  return openReaderAt(join(blobDir ?? dirname(blobFile ?? ''), name));
 };
 
 /** The place that a storage configuration describes. Opens nothing yet. */
-export const storagePlace = async (backend: Backend): Promise<BlobPlace> => {
+export const storagePlace = async (backend: Backend): Promise<BlobLocation> => {
   if (backend.type === 'localfs') {
     if (backend.blobFile !== '') return { blobFile: backend.blobFile };
     if (backend.altDirs.length === 0) return { blobDir: backend.dir };
@@ -69,11 +70,11 @@ export interface BackendValues {
 }
 
 /** The place that `--backend-type` and its companions describe; undefined if not given. */
-export const backendPlace = async ({
+export const backendLocation = async ({
   'backend-type': type,
   'backend-config': text,
   'backend-config-file': file,
-}: BackendValues): Promise<BlobPlace | undefined> => {
+}: BackendValues): Promise<BlobLocation | undefined> => {
   if (type === undefined) return undefined;
   if (file !== undefined) {
     const config = await readText(file).catch((cause: unknown) => {
@@ -90,7 +91,7 @@ export const backendPlace = async ({
 };
 
 /** The place by the first of these options that was given; undefined if none was. */
-export const givenPlace = async ({
+export const givenLocation = async ({
   backend,
   blobDir,
   config,
@@ -98,8 +99,8 @@ export const givenPlace = async ({
   backend?: BackendValues | undefined;
   blobDir?: string | undefined;
   config?: string | undefined;
-}): Promise<BlobPlace | undefined> => {
-  const storage = backend && (await backendPlace(backend));
+}): Promise<BlobLocation | undefined> => {
+  const storage = backend && (await backendLocation(backend));
   if (storage) return storage;
   if (blobDir !== undefined) return { blobDir };
   return config === undefined ? undefined : readConfig(config);
@@ -109,7 +110,7 @@ const placeIn = async (
   type: string,
   config: unknown,
   at: Readonly<Record<string, string>>,
-): Promise<BlobPlace> => {
+): Promise<BlobLocation> => {
   try {
     return await storagePlace(parseBackend(type, config));
   } catch (error) {
@@ -118,7 +119,7 @@ const placeIn = async (
 };
 
 /** Where a configuration file says the blobs are, and whether to verify their data. */
-export const readConfig = async (path: string): Promise<BlobPlace & { validate: boolean }> => {
+export const readConfig = async (path: string): Promise<BlobLocation & { validate: boolean }> => {
   const config = await readDocument(path);
   try {
     const { validate, backend } = parseStorageConfig(config);
@@ -149,7 +150,7 @@ export const readDocument = async (path: string): Promise<unknown> => {
 };
 
 const readText = async (path: string): Promise<string> => {
-  const source = await openBytes(path);
+  const source = await openReaderAt(path);
   try {
     if (source.size > MAX_CONFIG) {
       throw new RafsError('LIMIT', 'configuration file size is too big', { file: path });

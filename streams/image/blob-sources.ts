@@ -1,28 +1,28 @@
 /** The blobs of an image, for commands that copy chunks out of them. */
 import { located, RafsError } from '../../lib/errors.js';
-import type { BlobRecord } from '../../lib/bootstrap/bootstrap.js';
+import type { BlobRecord } from '../../lib/model/stored.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
-import { ChunkFlag } from '../../lib/layout/rafs-v6.js';
-import type { LowerImage } from '../../lib/image/load-image.js';
-import type { BlobInfo } from '../../lib/model/parts.js';
+import { ChunkFlag } from '../../lib/layout/rafs.js';
+import type { LoadedImage } from '../../lib/image/load-image.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
 import { BlobBlocks } from '../read/blob-blocks.js';
-import { ChunkReader } from '../read/blob-reader.js';
+import { ChunkReader } from '../read/chunk-reader.js';
 import type { StoredBytes } from '../build/compactor.js';
-import type { RandomBytes } from '../io/reader-at.js';
-import { openBlob, openTables, type BlobPlace } from './blob-location.js';
+import type { ReaderAt } from '../io/reader-at.js';
+import { openBlob, openTables, type BlobLocation } from './blob-location.js';
 import type { Image } from './open-image.js';
 
 /** Opens each blob when it is first read. Rows are those of the image's chunk table. */
 export class BlobSources {
-  readonly #image: LowerImage;
+  readonly #image: LoadedImage;
   readonly #blobs: readonly BlobInfo[];
-  readonly #place: BlobPlace;
+  readonly #place: BlobLocation;
   readonly #from: Image;
-  readonly #open = new Map<string, Promise<RandomBytes>>();
+  readonly #open = new Map<string, Promise<ReaderAt>>();
   readonly #readers = new Map<number, Promise<ChunkReader>>();
   readonly #blocks = new BlobBlocks();
 
-  constructor(image: LowerImage, blobs: readonly BlobInfo[], place: BlobPlace, from: Image) {
+  constructor(image: LoadedImage, blobs: readonly BlobInfo[], place: BlobLocation, from: Image) {
     this.#image = image;
     this.#blobs = blobs;
     this.#place = place;
@@ -105,18 +105,18 @@ export class BlobSources {
     if (!(record.features & BlobFeature.SEPARATE)) {
       return new ChunkReader(record, source, this.#blocks);
     }
-    const open = (): Promise<RandomBytes> => openTables(record, this.#place, this.#from);
+    const open = (): Promise<ReaderAt> => openTables(record, this.#place, this.#from);
     return new ChunkReader(record, source, this.#blocks, {
       tables: await this.#once(`t${blobIndex}`, open),
     });
   }
 
-  #source(blobIndex: number): Promise<RandomBytes> {
-    const open = (): Promise<RandomBytes> => openBlob(this.#record(blobIndex), this.#place);
+  #source(blobIndex: number): Promise<ReaderAt> {
+    const open = (): Promise<ReaderAt> => openBlob(this.#record(blobIndex), this.#place);
     return this.#once(`b${blobIndex}`, open);
   }
 
-  #once(key: string, open: () => Promise<RandomBytes>): Promise<RandomBytes> {
+  #once(key: string, open: () => Promise<ReaderAt>): Promise<ReaderAt> {
     let opening = this.#open.get(key);
     if (!opening) {
       opening = open();

@@ -6,7 +6,7 @@ import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature, Section } from '../../lib/layout/blob.js';
 import { isBootstrap, parseBootstrap } from '../../lib/bootstrap/parse.js';
 import { sectionsOfTail, tailSize, unpackSection } from '../../lib/blob/toc.js';
-import { openBytes, type RandomBytes } from '../io/reader-at.js';
+import { openReaderAt, type ReaderAt } from '../io/reader-at.js';
 
 export interface Image {
   bootstrap: Bootstrap;
@@ -26,7 +26,7 @@ const HEAD_SIZE = 4096;
  * taken from the file's name, up to the first dot.
  */
 export const openImage = async (path: string): Promise<Image> => {
-  const source = await openBytes(path);
+  const source = await openReaderAt(path);
   try {
     const { image, inlined } = await readBootstrap(source);
     const bootstrap = parseBootstrap(image);
@@ -52,7 +52,7 @@ export const openImage = async (path: string): Promise<Image> => {
 export const fileIdOf = (path: string): string =>
   Buffer.from(basename(path).replace(/\..*$/s, '')).toString('latin1');
 
-const readBootstrap = async (source: RandomBytes): Promise<{ image: Buffer; inlined: boolean }> => {
+const readBootstrap = async (source: ReaderAt): Promise<{ image: Buffer; inlined: boolean }> => {
   const head = await source.read(0, Math.min(HEAD_SIZE, source.size));
   if (isBootstrap(head)) {
     if (source.size > MAX_BOOTSTRAP) {

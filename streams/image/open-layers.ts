@@ -3,7 +3,7 @@ import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { chunkDictPath, loadChunkDict, type ChunkDict } from '../../lib/image/chunk-dict.js';
 import { inconsistency, type Settings } from '../../lib/bootstrap/settings.js';
 import { RafsError } from '../../lib/errors.js';
-import { loadImage, type LowerImage } from '../../lib/image/load-image.js';
+import { loadImage, type LoadedImage } from '../../lib/image/load-image.js';
 import { openImage, type Image } from './open-image.js';
 
 /** The image at a path; any failure becomes the cause of an error with `message` and the path. */
@@ -11,7 +11,7 @@ export const openLayer = async (path: string, message: string): Promise<Image> =
   failingWith(`${message} ${JSON.stringify(path)}`, () => openImage(path));
 
 /** The parent of a build with these settings. Fails with UNSUPPORTED if it has others. */
-export const openParent = async (path: string, due: Settings): Promise<LowerImage> => {
+export const openParent = async (path: string, due: Settings): Promise<LoadedImage> => {
   const message = 'failed to load parent bootstrap';
   const { bootstrap } = await openLayer(path, message);
   checkSettings(due, bootstrap, path);

@@ -2,7 +2,7 @@
 import { finished, type Readable, type Writable } from 'node:stream';
 
 /** Destroys a stream and waits until it has released what it holds. */
-export const gone = (stream: Readable | Writable): Promise<void> =>
+export const destroyAndWait = (stream: Readable | Writable): Promise<void> =>
   new Promise(resolve => {
     if (stream.closed) {
       resolve();

@@ -4,7 +4,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { allocate } from '../../lib/memory/allocate.js';
 import { RafsError } from '../../lib/errors.js';
 
-export interface RandomBytes {
+export interface ReaderAt {
   readonly size: number;
   /** reads ahead by itself, so nobody else needs to */
   readonly readsAhead?: true;
@@ -18,14 +18,14 @@ export interface RandomBytes {
 }
 
 /** Opens a file. One that is not regular, such as a FIFO, is first read whole, up to 2 GiB. */
-export const openBytes = async (path: string): Promise<RandomBytes> => {
+export const openReaderAt = async (path: string): Promise<ReaderAt> => {
   const handle = await open(path, constants.O_RDONLY);
   try {
     const stat = await handle.stat();
     if (stat.isFile()) return new FileBytes(path, handle, stat.size);
     const bytes = await handle.readFile();
     await handle.close();
-    return bytesOf(bytes, path);
+    return readerOf(bytes, path);
   } catch (error) {
     await handle.close();
     throw error;
@@ -33,7 +33,7 @@ export const openBytes = async (path: string): Promise<RandomBytes> => {
 };
 
 /** Bytes in memory. */
-export const bytesOf = (bytes: Buffer, path: string): RandomBytes => ({
+export const readerOf = (bytes: Buffer, path: string): ReaderAt => ({
   size: bytes.length,
   async read(offset, size) {
     within(offset, size, bytes.length, path);
@@ -47,7 +47,7 @@ const within = (offset: number, size: number, end: number, file: string): void =
   throw new RafsError('CORRUPT', `${size} bytes at ${offset} of ${end}`, { file });
 };
 
-class FileBytes implements RandomBytes {
+class FileBytes implements ReaderAt {
   readonly size: number;
   #path: string;
   #handle: FileHandle;

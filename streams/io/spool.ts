@@ -5,8 +5,8 @@
 import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { hiddenName } from './temporary-name.js';
-import { without } from './open-output.js';
+import { temporaryName } from './temporary-name.js';
+import { without } from './output.js';
 
 /**
  * Where to spool data for `target`: in its directory, where a file has room for more, or in the
@@ -70,7 +70,7 @@ export class Spool {
 
   /** A file that vanishes with its descriptor, whatever happens to this process. */
   async #create(): Promise<FileHandle> {
-    const name = hiddenName(this.#directory);
+    const name = temporaryName(this.#directory);
     const file = await open(name, 'wx+', 0o600);
     try {
       await unlink(name);

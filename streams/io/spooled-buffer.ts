@@ -6,9 +6,9 @@
 import fs from 'node:fs';
 import { allocate } from '../../lib/memory/allocate.js';
 import { GrowingMemory } from '../../lib/memory/growing-memory.js';
-import { hiddenName } from './temporary-name.js';
+import { temporaryName } from './temporary-name.js';
 
-export class SpooledMemory {
+export class SpooledBuffer {
   readonly #directory: string;
   readonly #limit: number;
   #memory: GrowingMemory | undefined = new GrowingMemory();
@@ -60,7 +60,7 @@ export class SpooledMemory {
   }
 
   #spool(memory: GrowingMemory): void {
-    const file = hiddenName(this.#directory);
+    const file = temporaryName(this.#directory);
     this.#fd = fs.openSync(file, 'wx+', 0o600);
     fs.unlinkSync(file); // it vanishes with its descriptor, whatever happens to us
     this.#write(memory.view(0, this.#size), 0);

@@ -3,5 +3,5 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 
 /** An unused path in a directory: hidden, and with the program's name in it. */
-export const hiddenName = (directory: string): string =>
+export const temporaryName = (directory: string): string =>
   path.join(directory, `.rafs-stream-${randomBytes(8).toString('hex')}`);

@@ -11,17 +11,11 @@ import type { Attributes } from '../../lib/layer/attributes.js';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
 import { located } from '../../lib/errors.js';
 import { divideExternal } from '../../lib/layer/external-entries.js';
-import type {
-  DataPart,
-  EndPart,
-  Entry,
-  EntryPart,
-  EntryType,
-  ExternalPart,
-} from '../../lib/model/parts.js';
+import type { DataPart, EndPart, EntryPart, ExternalPart } from '../../lib/model/parts.js';
+import type { Entry, EntryType } from '../../lib/model/entry.js';
 import { whiteoutOf, type WhiteoutSpec } from '../../lib/layer/whiteout.js';
 import { largeContent, openPools, SmallFiles, type ContentPools } from './file-content.js';
-import { BatchBuilder, type Batch } from '../stage.js';
+import { BatchBuilder, type Batch } from '../batch.js';
 import { xattrReader } from './xattr.js';
 
 export type WalkPart = EntryPart | DataPart | EndPart | ExternalPart;

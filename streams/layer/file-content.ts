@@ -9,8 +9,8 @@ import fs from 'node:fs';
 import { allocate } from '../../lib/memory/allocate.js';
 import { BufferPool, PooledCopies } from '../../lib/memory/buffer-pool.js';
 import { located, RafsError } from '../../lib/errors.js';
-import type { Entry } from '../../lib/model/parts.js';
-import { FilePieces, PIECE_SIZE } from '../io/source.js';
+import type { Entry } from '../../lib/model/entry.js';
+import { FilePieces, PIECE_SIZE } from '../io/source-pieces.js';
 
 /** An object to be read; `path` is where to open it. */
 interface Readable {

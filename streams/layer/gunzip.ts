@@ -1,7 +1,7 @@
 /** Decompression of gzip sources. */
 import { copyOf } from '../../lib/memory/allocate.js';
 import { PooledCopies, type BufferPool } from '../../lib/memory/buffer-pool.js';
-import { GzipSteps } from '../../lib/compress/gzip-inflater.js';
+import { GzipInflater } from '../../lib/compress/gzip-inflater.js';
 import type { BytesPart } from '../../lib/model/parts.js';
 import { Stage } from '../stage.js';
 
@@ -10,7 +10,7 @@ import { Stage } from '../stage.js';
  * says what is CORRUPT, and what may follow the last member.
  */
 export class GzipDecoder {
-  readonly #steps = new GzipSteps();
+  readonly #steps = new GzipInflater();
   readonly #copyOf: (bytes: Buffer) => Buffer;
   readonly #most: number; // bytes in a piece
 
@@ -55,7 +55,7 @@ export const gunzip = ({ reads, pieces }: GunzipOptions = {}): Stage<BytesPart, 
   let offset = 0;
   return new Stage('gunzip', {
     *part(part) {
-      reads?.reached(part.bytes);
+      reads?.releaseBefore(part.bytes);
       for (const bytes of decoder.push(part.bytes)) {
         yield { kind: 'bytes', offset, bytes };
         offset += bytes.length;

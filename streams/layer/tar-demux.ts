@@ -1,23 +1,16 @@
-import { alignUp } from '../../lib/memory/byte-queue.js';
-import { RafsError, located, type Place } from '../../lib/errors.js';
+import { alignUp } from '../../lib/layout/align.js';
+import { RafsError, located, type ErrorContext } from '../../lib/errors.js';
+import { BLOCK_SIZE, TarType } from '../../lib/layout/tar.js';
+import { normalPath } from '../../lib/tar/path.js';
 import {
-  BLOCK_SIZE,
-  TarType,
   checkHeader,
-  normalPath,
   readDevice,
   readHeader,
   readLinkName,
   type HeaderFields,
-} from '../../lib/layout/tar.js';
-import type {
-  BytesPart,
-  DataPart,
-  EndPart,
-  Entry,
-  EntryPart,
-  EntryType,
-} from '../../lib/model/parts.js';
+} from '../../lib/tar/header.js';
+import type { BytesPart, DataPart, EndPart, EntryPart } from '../../lib/model/parts.js';
+import type { Entry, EntryType } from '../../lib/model/entry.js';
 import {
   applyPax,
   readPax,
@@ -136,7 +129,7 @@ export const tarParser = ({
   let padding = 0; // bytes after it up to the next block
   let meta = head;
   let metaSize = 0;
-  let metaPlace: Place = {};
+  let metaPlace: ErrorContext = {};
   let metaDone: (bytes: Buffer) => Entry | undefined = () => undefined;
   let expander: SparseExpander | undefined;
 
@@ -148,7 +141,7 @@ export const tarParser = ({
   let globalSize = 0;
 
   /** Arranges for `done` to be called with the next `size` bytes once they have come. */
-  const readMeta = (size: number, place: Place, done: typeof metaDone): undefined => {
+  const readMeta = (size: number, place: ErrorContext, done: typeof metaDone): undefined => {
     meta = Buffer.allocUnsafe(alignUp(size, BLOCK_SIZE));
     metaSize = size;
     metaPlace = place;

@@ -12,7 +12,7 @@ import { Readable } from 'node:stream';
 import { RafsError, located } from '../../lib/errors.js';
 import type { DataPart, EndPart, EntryPart, LayerPart } from '../../lib/model/parts.js';
 import { FileHash } from '../threads/file-hash.js';
-import type { Batch } from '../stage.js';
+import type { Batch } from '../batch.js';
 import { tarParser, type TarParser } from './tar-demux.js';
 
 type Out = EntryPart | DataPart | EndPart | LayerPart;
@@ -110,7 +110,7 @@ export class TarScan extends Readable {
       },
     );
     void Promise.allSettled([ended, late]).then(() => this.destroy());
-    return { ...layer, digest: undefined, late };
+    return { ...layer, digest: undefined, pending: late };
   }
 
   /** Fails if the tar has changed: what was read before and after may not fit together. */

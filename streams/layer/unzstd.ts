@@ -7,7 +7,8 @@ import type { BufferPool } from '../../lib/memory/buffer-pool.js';
 import { RafsError } from '../../lib/errors.js';
 import type { BytesPart } from '../../lib/model/parts.js';
 import { ZstdFrames, type FramePiece } from '../../lib/compress/zstd-frames.js';
-import { Stage, type Batch } from '../stage.js';
+import { Stage } from '../stage.js';
+import { type Batch } from '../batch.js';
 
 const require = createRequire(import.meta.url);
 
@@ -84,7 +85,7 @@ const nativeUnzstd = (
 
   return new Stage<BytesPart, BytesPart>('unzstd', {
     *part({ bytes }) {
-      reads?.reached(bytes);
+      reads?.releaseBefore(bytes);
       let at = 0;
       let full = false; // if so, the decoder may hold more
       while (at < bytes.length || (full && !complete)) {

@@ -6,7 +6,7 @@
  * next one.
  */
 import { ByteCache } from '../../lib/memory/byte-cache.js';
-import type { RandomBytes } from '../io/reader-at.js';
+import type { ReaderAt } from '../io/reader-at.js';
 
 /** Bytes of a block, which is read as one. */
 const BLOCK_SIZE = 0x20000;
@@ -27,13 +27,13 @@ interface Reading {
 
 export class BlobBlocks {
   readonly #held = new ByteCache(BLOCKS_HELD);
-  readonly #readings = new Map<RandomBytes, Reading>();
+  readonly #readings = new Map<ReaderAt, Reading>();
 
   /**
    * Bytes of a blob, not to be changed; without a promise if they are held. Fails with CORRUPT if
    * they pass the end of the blob.
    */
-  read(source: RandomBytes, offset: number, size: number): Buffer | Promise<Buffer> {
+  read(source: ReaderAt, offset: number, size: number): Buffer | Promise<Buffer> {
     const isLarge = size >= BLOCK_SIZE || size === 0;
     if (source.readsAhead || isLarge || !(offset >= 0 && offset + size <= source.size)) {
       return source.read(offset, size);
@@ -52,7 +52,7 @@ export class BlobBlocks {
     return Promise.all([block, next]).then(([a, b]) => joined(a, b));
   }
 
-  #block(source: RandomBytes, index: number): Buffer | Promise<Buffer> {
+  #block(source: ReaderAt, index: number): Buffer | Promise<Buffer> {
     let reading = this.#readings.get(source);
     if (!reading) {
       reading = { firstKey: this.#readings.size * MOST_BLOCKS, onward: undefined };
@@ -62,7 +62,7 @@ export class BlobBlocks {
   }
 
   /** Reads a block, and those after it where the blob is read front to back. */
-  async #load(source: RandomBytes, reading: Reading, index: number): Promise<Buffer> {
+  async #load(source: ReaderAt, reading: Reading, index: number): Promise<Buffer> {
     const count = reading.onward === index ? BLOCKS_AHEAD : 1;
     reading.onward = index + count;
     const offset = index * BLOCK_SIZE;

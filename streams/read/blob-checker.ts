@@ -3,10 +3,11 @@
  * and the section digests in the TOC.
  */
 import { createHash } from 'node:crypto';
-import type { BlobRecord, Bootstrap } from '../../lib/bootstrap/bootstrap.js';
-import { walk } from '../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import type { BlobRecord } from '../../lib/model/stored.js';
+import { walk } from '../../lib/bootstrap/walk.js';
 import { hasChunkInfo, unsealed, type ChunkInfoTable } from '../../lib/blob/chunk-info-table.js';
-import { sha256 } from '../../lib/crypto/digest.js';
+import { sha256, DIGEST_SIZE } from '../../lib/crypto/digest.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature, Section } from '../../lib/layout/blob.js';
 import { BLOCK_SIZE } from '../../lib/layout/tar.js';
@@ -18,10 +19,9 @@ import {
   unpackSection,
   type BlobSection,
 } from '../../lib/blob/toc.js';
-import { readChunkInfo } from './blob-reader.js';
-import type { RandomBytes } from '../io/reader-at.js';
+import { readChunkInfo } from './chunk-info.js';
+import type { ReaderAt } from '../io/reader-at.js';
 
-const DIGEST_SIZE = 32;
 const PIECE = 0x10_0000;
 
 /** What an available blob says about its chunks. */
@@ -32,7 +32,7 @@ export interface CheckedBlob {
 }
 
 /** Reads a blob's tables; fails with CORRUPT or MISMATCH if they are wrong. */
-export const checkBlob = async (source: RandomBytes, blob: BlobRecord): Promise<CheckedBlob> => {
+export const checkBlob = async (source: ReaderAt, blob: BlobRecord): Promise<CheckedBlob> => {
   try {
     const sections = await tocOf(source, blob);
     const checked: CheckedBlob = {};
@@ -57,7 +57,7 @@ export const checkBlob = async (source: RandomBytes, blob: BlobRecord): Promise<
 };
 
 /** The sections in the TOC, which lies where the blob table says, or at the tail. */
-const tocOf = async (source: RandomBytes, blob: BlobRecord): Promise<BlobSection[]> => {
+const tocOf = async (source: ReaderAt, blob: BlobRecord): Promise<BlobSection[]> => {
   if (blob.tocSize === 0) {
     if (!(blob.features & BlobFeature.HAS_TOC)) return [];
     const tail = await source.read(source.size - tailSize(source.size), tailSize(source.size));
@@ -86,7 +86,7 @@ const SEALED: ReadonlySet<string> = new Set([Section.META, Section.META_HEADER])
 
 /** Checks a section; returns its unpacked bytes, but for chunk data, which is only hashed. */
 const checkSection = async (
-  source: RandomBytes,
+  source: ReaderAt,
   section: BlobSection,
   blob: BlobRecord,
 ): Promise<Buffer | undefined> => {

@@ -4,13 +4,12 @@
  * takes entry, chunk and end, passes all of them
  * holds nothing
  */
-import type { Bootstrap, StoredChunk } from '../../lib/bootstrap/bootstrap.js';
-import { crc32c, digest, digesterName } from '../../lib/crypto/digest.js';
+import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import type { StoredChunk } from '../../lib/model/stored.js';
+import { crc32c, digest, digesterName, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import type { ImagePart } from './blob-reader.js';
 import { Stage } from '../stage.js';
-
-const NO_DIGEST = Buffer.alloc(32);
 
 /** Needs `prepareDigests`. Fails with MISMATCH, with file, blob, chunk and offset. */
 export const chunkVerifier = ({ bootstrap }: { bootstrap: Bootstrap }) => {

@@ -1,24 +1,11 @@
 import { isUtf8 } from 'node:buffer';
-import { alignUp } from '../../lib/memory/byte-queue.js';
+import { alignUp } from '../../lib/layout/align.js';
 import { RafsError, located } from '../../lib/errors.js';
-import {
-  BLOCK_SIZE,
-  TarType,
-  deviceMajor,
-  deviceMinor,
-  isUnplainPath,
-  paxHeader,
-  ustarHeader,
-} from '../../lib/layout/tar.js';
-import type {
-  BytesPart,
-  ChunkPart,
-  DataPart,
-  EndPart,
-  Entry,
-  EntryPart,
-  EntryType,
-} from '../../lib/model/parts.js';
+import { BLOCK_SIZE, TarType } from '../../lib/layout/tar.js';
+import { isUnplainPath } from '../../lib/tar/path.js';
+import { deviceMajor, deviceMinor, paxHeader, ustarHeader } from '../../lib/tar/header.js';
+import type { BytesPart, ChunkPart, DataPart, EndPart, EntryPart } from '../../lib/model/parts.js';
+import type { Entry, EntryType } from '../../lib/model/entry.js';
 import { writePax, type PaxRecord } from '../../lib/tar/pax.js';
 import { Stage, type Push } from '../stage.js';
 

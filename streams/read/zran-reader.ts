@@ -3,9 +3,9 @@ import { allocate } from '../../lib/memory/allocate.js';
 import type { ChunkInfo, ChunkInfoTable, ZranStart } from '../../lib/blob/chunk-info-table.js';
 import { GzipHeader } from '../../lib/compress/gzip-header.js';
 import { located, RafsError } from '../../lib/errors.js';
-import { GzipSteps } from '../../lib/compress/gzip-inflater.js';
+import { GzipInflater } from '../../lib/compress/gzip-inflater.js';
 import { Inflater } from '../../lib/compress/inflate.js';
-import type { RandomBytes } from '../io/reader-at.js';
+import type { ReaderAt } from '../io/reader-at.js';
 
 const PIECE_SIZE = 0x40000; // what the inflater takes at once
 const TRAILER_SIZE = 8;
@@ -17,13 +17,13 @@ const KEPT = 0x1000000;
  * image, and a context usually has many of them, so its output is kept, up to 16 MiB in all.
  */
 export class ZranReader {
-  readonly #source: RandomBytes;
+  readonly #source: ReaderAt;
   readonly #table: ChunkInfoTable;
   readonly #inflater = new Inflater();
   readonly #kept = new Map<number, Buffer>(); // by context, the most recently used last
   #keptSize = 0;
 
-  constructor(source: RandomBytes, table: ChunkInfoTable) {
+  constructor(source: ReaderAt, table: ChunkInfoTable) {
     this.#source = source;
     this.#table = table;
   }
@@ -121,7 +121,7 @@ function* piecesOf(inflater: Inflater): Generator<Buffer | undefined, never> {
  * @param stored the member, or at least as much of its start as they need
  */
 export const readMember = (stored: Buffer, size: number): Buffer => {
-  const steps = new GzipSteps();
+  const steps = new GzipInflater();
   steps.feed(stored);
   const bytes = allocate(size);
   for (let at = 0; at < size;) {

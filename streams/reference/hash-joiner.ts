@@ -8,7 +8,8 @@
  * costs several times as much.
  */
 import { ChunkHashes } from '../../lib/chunk/chunk-hashes.js';
-import type { ChunkPart, HashedChunk, LayerPart } from '../../lib/model/parts.js';
+import type { ChunkPart, LayerPart } from '../../lib/model/parts.js';
+import type { HashedChunk } from '../../lib/model/chunk.js';
 import { Stage, type Push } from '../stage.js';
 import type { RunPart } from './zran-demux.js';
 import type { ZranPart } from './zran-parser.js';
@@ -41,7 +42,7 @@ const join = ({ parts, hashes: bytes }: RunPart, push: Push<Out>): void => {
       digest,
       crc32,
       // set later by the digester
-      ordinal: 0,
+      uniqueIndex: 0,
       known: false,
     };
     push({ kind: 'chunk', chunk, bytes: part.bytes });

@@ -12,48 +12,45 @@
  * and only then, it exists both plain and compressed.
  */
 import { tmpdir } from 'node:os';
-import { collectNow } from '../../lib/memory/allocate.js';
+import { collectNow, NO_BYTES } from '../../lib/memory/allocate.js';
 import { BlobFile } from '../../lib/blob/blob-file.js';
 import {
   cachedChunkInfo,
   chunkInfoSections,
   digestSections,
   longChunkInfoSections,
-  type CiPlace,
+  type ChunkInfoExtent,
 } from '../../lib/blob/sections.js';
-import { alignUp } from '../../lib/memory/byte-queue.js';
-import { CiWriter, type ChunkInfoExtra } from '../../lib/blob/chunk-info-writer.js';
+import { alignUp } from '../../lib/layout/align.js';
+import { ChunkInfoWriter, type ChunkInfoExtra } from '../../lib/blob/chunk-info-writer.js';
 import { ByteArena, Column } from '../../lib/memory/columns.js';
 import {
   COMPRESSORS,
   prepareCompressors,
   type Compressor,
 } from '../../lib/compress/compressors.js';
-import { DIGESTERS, type Digester } from '../../lib/crypto/digest.js';
+import { DIGESTERS, type Digester, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { BlobFeature, ChunkInfoFlag } from '../../lib/layout/blob.js';
 import type {
-  BlobInfo,
   BlobPart,
   ChunkPart,
   ContextPart,
   EndPart,
-  Entry,
   EntryPart,
   FinishPart,
   LayerPart,
-  NamedChunk,
-  PlacedChunk,
   SectionPart,
 } from '../../lib/model/parts.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
+import type { NamedChunk, PlacedChunk } from '../../lib/model/chunk.js';
+import type { Entry } from '../../lib/model/entry.js';
 import { ZranTable } from '../../lib/blob/zran.js';
-import { SpooledMemory } from '../io/spooled-buffer.js';
+import { SpooledBuffer } from '../io/spooled-buffer.js';
 import { Stage, type Push } from '../stage.js';
+import { CHUNK_ALIGN } from '../../lib/layout/rafs.js';
 
 /** Alignment of chunks in the uncompressed layout, so that a kernel can map them. */
-const CHUNK_ALIGN = 0x1000;
-const NO_BYTES = Buffer.alloc(0);
-const ZERO_DIGEST = Buffer.alloc(32);
 /**
  * Most bytes of dictionaries to hold in memory, so that the table is identical to nydus-image's:
  * enough for a kernel tree, or for most of a GB of gzip.
@@ -103,10 +100,10 @@ export const referenceWriter = async ({
 }: ReferenceWriterOptions) => {
   await prepareCompressors();
   const file = new BlobFile();
-  const ci = new CiWriter(2);
-  const spools: SpooledMemory[] = [];
-  const newSpool = (): SpooledMemory => {
-    const spool = new SpooledMemory(directory, held);
+  const ci = new ChunkInfoWriter(2);
+  const spools: SpooledBuffer[] = [];
+  const newSpool = (): SpooledBuffer => {
+    const spool = new SpooledBuffer(directory, held);
     spools.push(spool);
     return spool;
   };
@@ -136,14 +133,14 @@ export const referenceWriter = async ({
   };
 
   const place = (chunk: NamedChunk): PlacedChunk => {
-    const { fileOffset, uncompressedSize, digest, crc32, ordinal, zran: inGzip } = chunk;
+    const { fileOffset, uncompressedSize, digest, crc32, uniqueIndex, zran: inGzip } = chunk;
     // field by field: spreading objects costs ten times as much
     const placed: PlacedChunk = {
       fileOffset,
       uncompressedSize,
       digest,
       crc32,
-      ordinal,
+      uniqueIndex,
       known: false,
       blobIndex: 0,
       index: chunkCount++,
@@ -166,7 +163,7 @@ export const referenceWriter = async ({
   function* tables({ size, digest }: LayerPart): Generator<SectionPart, BlobInfo> {
     const ciPlace = yield* chunkInfo();
     if (blobToc) yield* digestSections(file, digests.view(0, digests.length));
-    let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: ZERO_DIGEST };
+    let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: NO_DIGEST };
     if (blobToc && !inlineMeta) {
       const { part, ...facts } = file.tableOfContents();
       yield part;
@@ -183,7 +180,7 @@ export const referenceWriter = async ({
       uncompressedSize: uncompressedOffset,
       ...toc,
       ...ciPlace,
-      metaDigest: inlineMeta ? ZERO_DIGEST : file.digest(),
+      metaDigest: inlineMeta ? NO_DIGEST : file.digest(),
       metaSize: inlineMeta ? 0 : file.position,
     };
   }
@@ -198,7 +195,7 @@ export const referenceWriter = async ({
     contexts = table;
   };
 
-  function* chunkInfo(): Generator<SectionPart, CiPlace> {
+  function* chunkInfo(): Generator<SectionPart, ChunkInfoExtent> {
     collectNow(); // so that garbage is not held beside the table
     if (contexts && contexts.count > chunkCount) dropUnused(contexts);
     const whole = contexts?.behind(ci.records);
@@ -214,7 +211,7 @@ export const referenceWriter = async ({
     return yield* chunkInfoSections(file, table, { tarHeaders });
   }
 
-  const longChunkInfo = (all: ZranTable): Generator<SectionPart, CiPlace> =>
+  const longChunkInfo = (all: ZranTable): Generator<SectionPart, ChunkInfoExtent> =>
     longChunkInfoSections(file, all.pieces(ci.records, PIECE_SIZE), {
       tarHeaders,
       cache,

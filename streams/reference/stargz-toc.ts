@@ -9,30 +9,22 @@
  * table, where readers look for it, but the CI table is written nowhere.
  */
 import { BlobFile } from '../../lib/blob/blob-file.js';
-import { alignUp } from '../../lib/memory/byte-queue.js';
-import { CiWriter } from '../../lib/blob/chunk-info-writer.js';
+import { alignUp } from '../../lib/layout/align.js';
+import { ChunkInfoWriter } from '../../lib/blob/chunk-info-writer.js';
 import { COMPRESSORS, prepareCompressors } from '../../lib/compress/compressors.js';
-import { DIGESTERS } from '../../lib/crypto/digest.js';
+import { DIGESTERS, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
-import type {
-  BlobInfo,
-  BlobPart,
-  BytesPart,
-  ChunkPart,
-  EndPart,
-  EntryPart,
-  NamedChunk,
-  PlacedChunk,
-} from '../../lib/model/parts.js';
+import type { BlobPart, BytesPart, ChunkPart, EndPart, EntryPart } from '../../lib/model/parts.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
+import type { NamedChunk, PlacedChunk } from '../../lib/model/chunk.js';
 import { readStargzToc, type StargzChunk, type StargzOptions } from '../../lib/layer/stargz.js';
 import { Stage } from '../stage.js';
+import { CHUNK_ALIGN } from '../../lib/layout/rafs.js';
+import { NO_BYTES } from '../../lib/memory/allocate.js';
 
 /** Longer text is not a table of contents. */
 const TOC_LIMIT = 0x10000000;
-const CHUNK_ALIGN = 0x1000;
-const NO_BYTES = Buffer.alloc(0);
-const ZERO_DIGEST = Buffer.alloc(32);
 const FEATURES = BlobFeature.CAP_TAR_TOC + BlobFeature.ALIGNED;
 
 export interface StargzTocOptions extends StargzOptions {
@@ -54,7 +46,7 @@ export const stargzToc = async ({
   await prepareCompressors();
   const text: Buffer[] = [];
   let textSize = 0;
-  const ci = new CiWriter();
+  const ci = new ChunkInfoWriter();
   const places = new Map<StargzChunk, PlacedChunk>();
   let compressedEnd = 0;
   let uncompressedEnd = 0;
@@ -68,7 +60,7 @@ export const stargzToc = async ({
       known: false,
       blobIndex: 0,
       index: places.size,
-      ordinal: lowerCount + places.size,
+      uniqueIndex: lowerCount + places.size,
       uncompressedOffset: uncompressedEnd,
     };
     uncompressedEnd += alignUp(uncompressedSize, CHUNK_ALIGN);
@@ -80,9 +72,9 @@ export const stargzToc = async ({
 
   const chunkPart = (chunk: StargzChunk): ChunkPart<PlacedChunk> | ChunkPart<NamedChunk> => {
     if (!chunk.repeated) return { kind: 'chunk', chunk: places.get(chunk)!, bytes: NO_BYTES };
-    const { ordinal } = places.get(chunk.repeated)!; // already placed
+    const { uniqueIndex } = places.get(chunk.repeated)!; // already placed
     const { fileOffset, uncompressedSize, digest } = chunk;
-    const known = { fileOffset, uncompressedSize, digest, crc32: 0, ordinal, known: true };
+    const known = { fileOffset, uncompressedSize, digest, crc32: 0, uniqueIndex, known: true };
     return { kind: 'chunk', chunk: known, bytes: NO_BYTES };
   };
 
@@ -98,12 +90,12 @@ export const stargzToc = async ({
       compressedSize: compressedEnd,
       uncompressedSize: uncompressedEnd,
       tocSize: 0,
-      tocDigest: ZERO_DIGEST,
+      tocDigest: NO_DIGEST,
       ciCompressor: COMPRESSORS[table.compressor],
       ciOffset: 0,
       ciCompressedSize: table.stored.length,
       ciUncompressedSize: table.plain.length,
-      metaDigest: ZERO_DIGEST,
+      metaDigest: NO_DIGEST,
       metaSize: 0,
     };
   };

@@ -8,23 +8,22 @@
  */
 import { BlobFile } from '../../lib/blob/blob-file.js';
 import { COMPRESSORS } from '../../lib/compress/compressors.js';
-import { DIGESTERS } from '../../lib/crypto/digest.js';
+import { DIGESTERS, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
 import type {
-  BlobInfo,
   BlobPart,
   ChunkPart,
   EndPart,
   EntryPart,
   LayerPart,
-  PlacedChunk,
   SectionPart,
 } from '../../lib/model/parts.js';
+import type { BlobInfo } from '../../lib/model/blob.js';
+import type { PlacedChunk } from '../../lib/model/chunk.js';
 import { Stage } from '../stage.js';
+import { NO_BYTES } from '../../lib/memory/allocate.js';
 
-const NO_BYTES = Buffer.alloc(0);
-const ZERO_DIGEST = Buffer.alloc(32);
 /** Stands for a digest that is still being computed. */
 const LATE_ID = '?'.repeat(64);
 
@@ -57,9 +56,9 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
       compressed: false,
       blobIndex: 0,
       index,
-      ordinal: index,
+      uniqueIndex: index,
       known: false,
-      digest: ZERO_DIGEST,
+      digest: NO_DIGEST,
       crc32: 0,
     };
     return { kind: 'chunk', chunk, bytes: NO_BYTES };
@@ -82,12 +81,12 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
     compressedSize: size,
     uncompressedSize: size,
     tocSize: 0,
-    tocDigest: ZERO_DIGEST,
+    tocDigest: NO_DIGEST,
     ciCompressor: COMPRESSORS.lz4_block, // as in nydus-image if there is no table
     ciOffset: 0,
     ciCompressedSize: 0,
     ciUncompressedSize: 0,
-    metaDigest: ZERO_DIGEST,
+    metaDigest: NO_DIGEST,
     metaSize: 0,
   });
 
@@ -96,7 +95,7 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
       if (part.kind === 'layer') {
         // a layer without content has no blob
         const blob = chunkCount > 0 ? blobOf(part) : undefined;
-        const late = blob?.id === LATE_ID && part.late ? { lateId: part.late } : {};
+        const late = blob?.id === LATE_ID && part.pending ? { lateId: part.pending } : {};
         push({ kind: 'blob', blob, file: new BlobFile(), ...late });
         return undefined;
       }

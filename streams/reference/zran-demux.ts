@@ -10,7 +10,7 @@
  * another thread, which takes about as long as inflating here. A layer that fits one slab is hashed
  * in this thread.
  */
-import { collectNow, copyOf } from '../../lib/memory/allocate.js';
+import { collectNow, copyOf, NO_BYTES } from '../../lib/memory/allocate.js';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
 import { hashChunks } from '../../lib/chunk/chunk-hashes.js';
 import type { BytesPart, LayerPart } from '../../lib/model/parts.js';
@@ -36,7 +36,6 @@ const RUN_PARTS = 0x1000;
  * so is their inflated content, which is several times as large.
  */
 const COLLECT_EVERY = 0x800000;
-const NO_BYTES = Buffer.alloc(0);
 
 export interface ZranDemuxOptions {
   /** size of every chunk except a file's last */
@@ -109,7 +108,7 @@ export const zranDemux = ({ chunkSize, kept = false, reads }: ZranDemuxOptions) 
     async *batch(given) {
       for (const { bytes } of given) {
         await layer.add(bytes);
-        reads?.reached(bytes);
+        reads?.releaseBefore(bytes);
         if (!reads?.has(bytes)) sinceCollection += bytes.length;
         if (sinceCollection > COLLECT_EVERY) {
           collectNow();

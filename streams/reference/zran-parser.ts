@@ -8,17 +8,13 @@
  */
 import { copyShared } from '../../lib/memory/byte-queue.js';
 import { RafsError } from '../../lib/errors.js';
-import { GzipSteps } from '../../lib/compress/gzip-inflater.js';
-import type {
-  ChunkPart,
-  ContextPart,
-  EndPart,
-  Entry,
-  EntryPart,
-  LayerChunk,
-} from '../../lib/model/parts.js';
+import { GzipInflater } from '../../lib/compress/gzip-inflater.js';
+import type { ChunkPart, ContextPart, EndPart, EntryPart } from '../../lib/model/parts.js';
+import type { LayerChunk } from '../../lib/model/chunk.js';
+import type { Entry } from '../../lib/model/entry.js';
 import { ZranCutter } from '../../lib/blob/zran.js';
 import { tarParser } from '../layer/tar-demux.js';
+import { NO_BYTES } from '../../lib/memory/allocate.js';
 
 export type ZranPart = EntryPart | ChunkPart<LayerChunk> | EndPart | ContextPart;
 
@@ -39,7 +35,7 @@ export interface ZranParser {
  * @param options.chunkSize size of every chunk except a file's last
  */
 export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => {
-  const steps = new GzipSteps({ boundaries: true });
+  const steps = new GzipInflater({ boundaries: true });
   const tar = tarParser({ contents: false });
   const cutter = new ZranCutter(chunkSize);
   const made: (EntryPart | EndPart)[] = [];
@@ -117,5 +113,3 @@ export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => 
     },
   };
 };
-
-const NO_BYTES = Buffer.alloc(0);

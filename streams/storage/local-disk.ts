@@ -10,7 +10,7 @@ import {
   type Partition,
 } from '../../lib/device/gpt.js';
 import { SECTOR_SIZE } from '../../lib/layout/gpt.js';
-import type { RandomBytes } from '../io/reader-at.js';
+import type { ReaderAt } from '../io/reader-at.js';
 import type { Storage } from './storage.js';
 
 export const localDisk = ({ devicePath, disableGpt }: LocalDiskBackend): Storage => {
@@ -82,7 +82,7 @@ const readFully = async (handle: FileHandle, offset: number, size: number): Prom
   return bytes;
 };
 
-class PartitionBytes implements RandomBytes {
+class PartitionBytes implements ReaderAt {
   readonly size: number;
   readonly #handle: FileHandle;
   readonly #offset: number;

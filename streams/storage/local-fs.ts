@@ -2,12 +2,12 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LocalFsBackend } from '../../lib/config/backends.js';
-import { openBytes } from '../io/reader-at.js';
+import { openReaderAt } from '../io/reader-at.js';
 import type { Storage } from './storage.js';
 
 export const localFs = (backend: LocalFsBackend): Storage => ({
   async open(id) {
-    return openBytes(await pathOf(backend, Buffer.from(id, 'latin1').toString('utf8')));
+    return openReaderAt(await pathOf(backend, Buffer.from(id, 'latin1').toString('utf8')));
   },
 });
 

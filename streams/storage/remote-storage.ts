@@ -8,7 +8,7 @@ import { STATUS_CODES } from 'node:http';
 import { allocate, copyOf } from '../../lib/memory/allocate.js';
 import { ByteCache } from '../../lib/memory/byte-cache.js';
 import { located, RafsError } from '../../lib/errors.js';
-import type { RandomBytes } from '../io/reader-at.js';
+import type { ReaderAt } from '../io/reader-at.js';
 import type { Storage } from './storage.js';
 import { headerOf, TransientError, type HttpAnswer, type HttpClient } from './http-client.js';
 import { PAUSES, retrying } from './retry.js';
@@ -50,7 +50,7 @@ export class RemoteStorage implements Storage {
     this.#pauses = pauses;
   }
 
-  async open(id: string): Promise<RandomBytes> {
+  async open(id: string): Promise<ReaderAt> {
     const stop = new AbortController();
     const { signal } = stop;
     const tried = <T>(work: () => Promise<T>): Promise<T> => retrying(work, signal, this.#pauses);
@@ -154,7 +154,7 @@ interface Run {
   bytes: Promise<Buffer>;
 }
 
-class RemoteBytes implements RandomBytes {
+class RemoteBytes implements ReaderAt {
   readonly size: number;
   readonly readsAhead = true;
   readonly #blob: RemoteBlob;

@@ -7,14 +7,14 @@ import type { Worker } from 'node:worker_threads';
 import { compressBound } from '../../lib/compress/compressors.js';
 import type { Digester } from '../../lib/crypto/digest.js';
 import {
-  packRun,
-  type PackedRun,
-  type PackOptions,
+  compressRun,
+  type CompressedRun,
+  type CompressRunOptions,
   type RunMemory,
 } from '../../lib/chunk/compress-run.js';
 import { hasThreadAhead, startThread } from './threads.js';
 
-export interface PoolOptions extends PackOptions {
+export interface PoolOptions extends CompressRunOptions {
   /** number of threads; 0: everything is packed in this one */
   workers: number;
   slabSize: number;
@@ -27,7 +27,7 @@ export interface Slab extends RunMemory {
 
 /** A slab on its way to be packed. */
 export interface Packing {
-  readonly done: Promise<PackedRun>;
+  readonly done: Promise<CompressedRun>;
   readonly isReady: boolean;
 }
 
@@ -64,7 +64,7 @@ interface Thread {
 }
 
 interface Waiting {
-  resolve(packed: PackedRun): void;
+  resolve(packed: CompressedRun): void;
   reject(error: Error): void;
 }
 
@@ -126,10 +126,10 @@ export class CompressorPool {
   }
 
   #packHere(slab: Slab, sizes: readonly number[]): Packing {
-    return { done: Promise.resolve(packRun(slab, sizes, this.#options)), isReady: true };
+    return { done: Promise.resolve(compressRun(slab, sizes, this.#options)), isReady: true };
   }
 
-  #packElsewhere(slab: Slab, sizes: readonly number[]): Promise<PackedRun> {
+  #packElsewhere(slab: Slab, sizes: readonly number[]): Promise<CompressedRun> {
     return new Promise((resolve, reject) => {
       if (this.#failure) {
         reject(this.#failure);
@@ -177,7 +177,7 @@ export class CompressorPool {
     const done = new Int32Array(new SharedArrayBuffer(4));
     const thread: Thread = { worker, warm: false, jobs: [], given: 0, done, slabs: new Set() };
     worker.postMessage(taskOf(this.#options, done.buffer));
-    worker.on('message', (packed: PackedRun) => {
+    worker.on('message', (packed: CompressedRun) => {
       thread.warm = true;
       thread.jobs.shift()!.resolve(packed);
     });
@@ -199,7 +199,7 @@ export class CompressorPool {
 /** Jobs that a thread has yet to do. Answers do not tell: they wait while this thread is busy. */
 const left = ({ given, done }: Thread): number => given - Atomics.load(done, 0);
 
-const taskOf = ({ compressor, hashing }: PackOptions, done: SharedArrayBuffer): Task => {
+const taskOf = ({ compressor, hashing }: CompressRunOptions, done: SharedArrayBuffer): Task => {
   if (!hashing) return { compressor, done };
   return { compressor, done, hashing: { digester: hashing.digester, seen: hashing.seen.memory } };
 };

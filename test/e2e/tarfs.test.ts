@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { walk } from '../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../lib/bootstrap/walk.js';
 import { parseBootstrap } from '../../lib/bootstrap/parse.js';
 import { cli, hasFailed, succeed } from '../support/process/cli.js';
 import { makeFifo, shell, temporaryDirectory } from '../support/process/fs.js';

@@ -5,7 +5,7 @@ import {
   EXIT,
   exitStatus,
   located,
-  placeOf,
+  contextOf,
   RafsError,
   type Code,
 } from '../../lib/errors.js';
@@ -46,18 +46,18 @@ t.test('a place grows on its way up and the innermost wins', async t => {
     path: 'p',
   });
   t.equal(up, error, 'the same object');
-  t.same(placeOf(up), { field: 'size', stage: 'inner', path: 'p' });
+  t.same(contextOf(up), { field: 'size', stage: 'inner', path: 'p' });
 });
 
 t.test('foreign errors get a place and keep their code', async t => {
   const error = Object.assign(new Error('no such file'), { code: 'ENOENT' });
   const up = located(error, { stage: 'source' });
   t.match(up, { code: 'ENOENT', message: 'no such file' });
-  t.same(placeOf(up), { stage: 'source' });
+  t.same(contextOf(up), { stage: 'source' });
   t.match(located('thrown text', { stage: 's' }), { message: 'thrown text' });
-  t.same(placeOf(undefined), {});
-  t.same(placeOf(null), {});
-  t.same(placeOf(new Error('x')), {});
+  t.same(contextOf(undefined), {});
+  t.same(contextOf(null), {});
+  t.same(contextOf(new Error('x')), {});
 });
 
 t.test('the line for a person has message and place', async t => {

@@ -6,7 +6,8 @@ import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { RafsError } from '../../lib/errors.js';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
-import type { Artifact, BytesPart } from '../../lib/model/parts.js';
+import type { BytesPart } from '../../lib/model/parts.js';
+import type { Artifact } from '../../lib/model/blob.js';
 import type { ArtifactPart } from '../../streams/build/artifact-writer.js';
 import { dirWalk } from '../../streams/layer/dir-walk.js';
 import { meter } from '../../streams/build/meter.js';
@@ -51,7 +52,7 @@ class Kept extends Writable {
         const bytes = this.bytes.get(part.artifact) ?? [];
         this.bytes.set(part.artifact, bytes);
         bytes.push(Buffer.from(part.bytes));
-        this.written?.reached(part.bytes);
+        this.written?.releaseBefore(part.bytes);
       } else if (part.kind === 'finish') this.names.set(part.artifact, part.name);
       else this.entryCount = part.image.entryCount;
     }

@@ -4,8 +4,9 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check';
 import chain from 'stream-chain';
 import t from 'tap';
-import { placeOf } from '../../lib/errors.js';
-import { BatchBuilder, Stage, type Batch } from '../../streams/stage.js';
+import { contextOf } from '../../lib/errors.js';
+import { Stage } from '../../streams/stage.js';
+import { BatchBuilder, type Batch } from '../../streams/batch.js';
 import { collect } from '../support/stream/stage.js';
 
 /** `from` says by which stages a part went and as which of several. */
@@ -287,7 +288,7 @@ t.test('a stage that fails names itself; what came before it is in order', async
     fc.asyncProperty(failing, async ({ of, which }) => {
       const { out, error, closes } = await outcomeOf(of);
       t.match(error, { message: `bad stage-${which}` });
-      t.equal(placeOf(error).stage, `stage-${which}`);
+      t.equal(contextOf(error).stage, `stage-${which}`);
       t.ok(isPrefix(out, modelOf(of.plans, partsOf(of.count))));
       t.ok(
         closes.every(count => count === 1),

@@ -1,6 +1,6 @@
 /** The bytes of a planned v5 bootstrap, front to back. */
 import { chunksOf, headSize, storedNameSize, type PlanV5 } from './plan.js';
-import { alignUp } from '../../memory/byte-queue.js';
+import { alignUp } from '../../layout/align.js';
 import { RafsError } from '../../errors.js';
 import {
   ExtendedBlobEntryV5,
@@ -9,7 +9,7 @@ import {
   SuperBlockV5,
   V5,
 } from '../../layout/rafs-v5.js';
-import { ChunkRecord } from '../../layout/rafs-v6.js';
+import { ChunkRecord } from '../../layout/rafs.js';
 import { u32 } from '../../layout/struct.js';
 import { xattrSpace } from './xattrs.js';
 

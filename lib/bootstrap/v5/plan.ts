@@ -6,18 +6,18 @@
  * children of a directory, then those of each directory in it. The records are in another order:
  * each directory is followed by all that is below it.
  */
-import { alignUp } from '../../memory/byte-queue.js';
+import { alignUp } from '../../layout/align.js';
 import type { ChunkTable } from '../../chunk/chunk-table.js';
-import { digest, type Digester } from '../../crypto/digest.js';
+import { digest, type Digester, DIGEST_SIZE } from '../../crypto/digest.js';
 import { RafsError } from '../../errors.js';
 import { BlobHeadV5, ExtendedBlobEntryV5, InodeV5, V5 } from '../../layout/rafs-v5.js';
-import { ChunkRecord, SuperFlag } from '../../layout/rafs-v6.js';
-import type { BlobInfo } from '../../model/parts.js';
+import { ChunkRecord } from '../../layout/rafs.js';
+import { SuperFlag } from '../../layout/rafs.js';
+import type { BlobInfo } from '../../model/blob.js';
 import { sortChildren } from '../../tree/sorted-children.js';
 import type { Tree } from '../../tree/tree.js';
 import { encodeXattrsV5 } from './xattrs.js';
 
-const DIGEST_SIZE = 32;
 const DIRENT_SIZE = 8; // what a name adds to the size of its directory, besides its length
 const DIRECTORY_UNIT = 4096;
 const NOTHING = Buffer.alloc(0);

@@ -5,20 +5,18 @@
  * Every name has a record of its own, found by its index in the inode table. A child's `id` is that
  * index. An inode's `id` is its number: for a further name of a file, the index of the first name.
  */
-import type { BlobRecord, Bootstrap, Child, Inode, InodeType, StoredChunk } from '../bootstrap.js';
-import { alignUp } from '../../memory/byte-queue.js';
+import type { Bootstrap } from '../bootstrap.js';
+import type { BlobRecord, Child, Inode, InodeType, StoredChunk } from '../../model/stored.js';
+import { alignUp } from '../../layout/align.js';
 import type { Compressor } from '../../compress/compressors.js';
 import { digest, type Digester } from '../../crypto/digest.js';
-import { located, RafsError } from '../../errors.js';
+import { located, RafsError, corrupt } from '../../errors.js';
 import { readTablesV5, type TablesV5 } from './tables.js';
 import { BlobFeature } from '../../layout/blob.js';
 import { InodeFlagV5, InodeV5, V5, XattrHeadV5 } from '../../layout/rafs-v5.js';
-import { ChunkFlag, ChunkRecord } from '../../layout/rafs-v6.js';
+import { ChunkFlag, ChunkRecord } from '../../layout/rafs.js';
 import { u16, u64 } from '../../layout/struct.js';
 import { readXattrsV5 } from './xattrs.js';
-
-const corrupt = (message: string, at: Record<string, string | number> = {}): RafsError =>
-  new RafsError('CORRUPT', message, at);
 
 const TYPES: Readonly<Record<number, InodeType>> = {
   0x1000: 'fifo',

@@ -1,8 +1,10 @@
 /** Reads the superblock, inode table, prefetch table and blob tables of a v5 bootstrap. */
-import type { BlobRecord, Bootstrap, TablePlace } from '../bootstrap.js';
-import { alignUp } from '../../memory/byte-queue.js';
+import { isUtf8 } from 'node:buffer';
+import type { Bootstrap } from '../bootstrap.js';
+import type { BlobRecord, TableExtent } from '../../model/stored.js';
+import { alignUp } from '../../layout/align.js';
 import { COMPRESSORS, type Compressor } from '../../compress/compressors.js';
-import { DIGESTERS, type Digester } from '../../crypto/digest.js';
+import { DIGESTERS, type Digester, NO_DIGEST } from '../../crypto/digest.js';
 import { RafsError } from '../../errors.js';
 import { BlobFeature } from '../../layout/blob.js';
 import {
@@ -12,7 +14,7 @@ import {
   SuperBlockV5,
   V5,
 } from '../../layout/rafs-v5.js';
-import { SuperFlag } from '../../layout/rafs-v6.js';
+import { SuperFlag } from '../../layout/rafs.js';
 import { u32, type ValueOf } from '../../layout/struct.js';
 
 export interface TablesV5 {
@@ -32,7 +34,6 @@ const MIN_CHUNK_SIZE = 0x1000;
 const MAX_CHUNK_SIZE = 0x100_0000;
 const MAX_CHUNK_COUNT = 2 ** 24;
 const KNOWN_FEATURES = Object.values(BlobFeature).reduce((sum, bit) => sum + bit, 0);
-const NO_DIGEST = Buffer.alloc(32);
 
 // at most one flag of each table is set; old images have none: they use lz4_block and blake3
 const COMPRESSION_FLAGS: readonly (readonly [number, Compressor])[] = [
@@ -105,10 +106,10 @@ const named = <T>(
 };
 
 interface Places {
-  inode: TablePlace;
-  prefetch: TablePlace;
-  blob: TablePlace;
-  extended: TablePlace;
+  inode: TableExtent;
+  prefetch: TableExtent;
+  blob: TableExtent;
+  extended: TableExtent;
 }
 
 const tablePlaces = (image: Buffer, base: ValueOf<typeof SuperBlockV5>): Places => {
@@ -125,7 +126,7 @@ const tablePlaces = (image: Buffer, base: ValueOf<typeof SuperBlockV5>): Places 
       size: base.extendedBlobTableEntries * ExtendedBlobEntryV5.size,
     },
   };
-  const used: [string, TablePlace][] = [];
+  const used: [string, TableExtent][] = [];
   for (const [name, place] of Object.entries(places)) {
     const { offset, size } = place;
     // old images have no valid offset for an empty table
@@ -157,7 +158,7 @@ const readInodeTable = (image: Buffer, offset: number, entries: number): Uint32A
 };
 
 /** Numbers of the inodes to prefetch; the first 0 ends them. */
-const readPrefetch = (image: Buffer, { offset, size }: TablePlace, entries: number): number[] => {
+const readPrefetch = (image: Buffer, { offset, size }: TableExtent, entries: number): number[] => {
   const inos: number[] = [];
   for (let at = offset; at < offset + size; at += u32.size) {
     const ino = u32.read(image, at);
@@ -186,7 +187,9 @@ const readBlobs = (
     const end = nul < 0 ? table.length : nul;
     const id = table.toString('latin1', at, end);
     const index = blobs.length;
-    check(id !== '' && isUtf8(id), 'a blob id that is empty or not UTF-8', { blob: index });
+    check(id !== '' && isUtf8(Buffer.from(id, 'latin1')), 'a blob id that is empty or not UTF-8', {
+      blob: index,
+    });
     check(!ids.has(id), `blob id '${id}' comes twice`, { blob: index });
     ids.add(id);
     check(
@@ -221,9 +224,4 @@ const readBlobs = (
     at = end + 1;
   }
   return blobs;
-};
-
-const isUtf8 = (latin1: string): boolean => {
-  const bytes = Buffer.from(latin1, 'latin1');
-  return Buffer.from(bytes.toString('utf8'), 'utf8').equals(bytes);
 };

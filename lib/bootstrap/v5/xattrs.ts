@@ -1,8 +1,8 @@
 /** Xattrs of a v5 inode: a size, then pairs of name and value without padding between them. */
-import { alignUp } from '../../memory/byte-queue.js';
+import { alignUp } from '../../layout/align.js';
 import { RafsError } from '../../errors.js';
 import { V5, XattrHeadV5, XattrPairV5 } from '../../layout/rafs-v5.js';
-import { XATTR_PREFIXES } from '../../layout/rafs-v6.js';
+import { XATTR_PREFIXES } from '../../layout/rafs.js';
 import type { Xattrs } from '../../tree/tree.js';
 
 const KEY_LIMIT = 255;

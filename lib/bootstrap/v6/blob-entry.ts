@@ -1,7 +1,7 @@
 /** Converts between a blob and its entry in a v6 blob table. */
 import type { BlobEntry } from '../../layout/rafs-v6.js';
-import { Cipher } from '../../layout/rafs-v6.js';
-import type { BlobInfo } from '../../model/parts.js';
+import { Cipher } from '../../layout/rafs.js';
+import type { BlobInfo } from '../../model/blob.js';
 import { u64, type ValueOf } from '../../layout/struct.js';
 
 const IV_HALF = 8;

@@ -1,7 +1,7 @@
 /** Finds records of a v6 chunk table by blob and index; the table itself is sorted by digest. */
-import type { BlobRecord, TablePlace } from '../bootstrap.js';
+import type { BlobRecord, TableExtent } from '../../model/stored.js';
 import { RafsError } from '../../errors.js';
-import { ChunkRecord } from '../../layout/rafs-v6.js';
+import { ChunkRecord } from '../../layout/rafs.js';
 import { u32 } from '../../layout/struct.js';
 
 // A key holds index and record number in one double: 24 bits of the former, 29 of the latter.
@@ -9,7 +9,7 @@ const RECORDS = 2 ** 29;
 const MAX_INDEX = 0xffffff;
 
 export class ChunkIndex {
-  #table: TablePlace;
+  #table: TableExtent;
   /** keys of all blobs, one blob after another, ascending within each */
   #keys: Float64Array;
   /** where the keys of each blob start; one more at the end */
@@ -19,7 +19,7 @@ export class ChunkIndex {
    * Reads the table once; 8 bytes are held per record.
    * CORRUPT if a record names no blob, has an index over 24 bits or comes twice.
    */
-  constructor(image: Buffer, table: TablePlace, blobs: readonly BlobRecord[]) {
+  constructor(image: Buffer, table: TableExtent, blobs: readonly BlobRecord[]) {
     this.#table = table;
     const count = table.size / ChunkRecord.size;
     if (count > RECORDS) throw new RafsError('LIMIT', `${count} chunk records`);

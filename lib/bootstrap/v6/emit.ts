@@ -1,6 +1,6 @@
 /** The bytes of a planned v6 bootstrap, front to back. */
 import { allocate } from '../../memory/allocate.js';
-import { alignUp } from '../../memory/byte-queue.js';
+import { alignUp } from '../../layout/align.js';
 import { inodeSize, type PlanV6 } from './plan.js';
 import { blobEntryOf } from './blob-entry.js';
 import { encodeDirents } from './dirent-writer.js';
@@ -9,7 +9,6 @@ import {
   BlobEntry,
   CHUNK_FORMAT_INDEXES,
   ChunkIndexEntry,
-  ChunkRecord,
   DeviceSlot,
   ExtendedInode,
   ExtendedSuperBlock,
@@ -19,6 +18,7 @@ import {
   SuperBlock,
   V6,
 } from '../../layout/rafs-v6.js';
+import { ChunkRecord } from '../../layout/rafs.js';
 import { u32 } from '../../layout/struct.js';
 import { windows, WINDOW, type Put } from '../../memory/windows.js';
 

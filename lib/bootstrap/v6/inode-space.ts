@@ -2,7 +2,7 @@
  * Space for inodes in a v6 image: a cursor, and the free tails of blocks that were left behind.
  * Offsets are relative to a metadata area that starts at 0; the first inode lies at 4096.
  */
-import { alignDown, alignUp } from '../../memory/byte-queue.js';
+import { alignDown, alignUp } from '../../layout/align.js';
 import { V6 } from '../../layout/rafs-v6.js';
 
 const UNIT = V6.SLOT_SIZE;

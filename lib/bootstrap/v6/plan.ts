@@ -4,22 +4,16 @@
  *
  * The layout matches nydus-image's to the byte: order of inodes, use of block tails, tables.
  */
-import { alignDown, alignUp } from '../../memory/byte-queue.js';
+import { alignDown, alignUp } from '../../layout/align.js';
 import type { ChunkTable } from '../../chunk/chunk-table.js';
 import { Column } from '../../memory/columns.js';
 import { direntsSize } from './dirent-writer.js';
 import { RafsError } from '../../errors.js';
 import { BlobFeature } from '../../layout/blob.js';
-import {
-  BlobEntry,
-  ChunkRecord,
-  DeviceSlot,
-  ExtendedInode,
-  InodeLayout,
-  SuperFlag,
-  V6,
-} from '../../layout/rafs-v6.js';
-import type { BlobInfo } from '../../model/parts.js';
+import { BlobEntry, DeviceSlot, ExtendedInode, InodeLayout, V6 } from '../../layout/rafs-v6.js';
+import { ChunkRecord } from '../../layout/rafs.js';
+import { SuperFlag } from '../../layout/rafs.js';
+import type { BlobInfo } from '../../model/blob.js';
 import { sortChildren, type SortedChildren } from '../../tree/sorted-children.js';
 import { Space } from './inode-space.js';
 import type { Tree } from '../../tree/tree.js';

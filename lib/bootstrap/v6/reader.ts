@@ -2,36 +2,34 @@
  * Reads RAFS v6 bootstraps. It checks the rules of the format, including those that other readers
  * ignore; a bootstrap that opens can still fail when more of it is read.
  */
-import type { BlobRecord, Bootstrap, Child, Inode, InodeType, StoredChunk } from '../bootstrap.js';
-import { alignUp } from '../../memory/byte-queue.js';
+import type { Bootstrap } from '../bootstrap.js';
+import type { BlobRecord, Child, Inode, InodeType, StoredChunk } from '../../model/stored.js';
+import { alignUp } from '../../layout/align.js';
 import type { Compressor } from '../../compress/compressors.js';
 import type { Digester } from '../../crypto/digest.js';
-import { located, RafsError } from '../../errors.js';
+import { located, RafsError, corrupt } from '../../errors.js';
 import { ChunkIndex } from './chunk-index.js';
 import { BlobFeature } from '../../layout/blob.js';
 import {
-  ChunkFlag,
   ChunkIndexEntry,
-  ChunkRecord,
   CompactInode,
   Dirent,
   ExtendedInode,
   FileType,
   InodeLayout,
-  SuperFlag,
   V6,
-  XATTR_PREFIXES,
   XattrEntry,
   XattrHeader,
 } from '../../layout/rafs-v6.js';
+import { ChunkFlag, ChunkRecord } from '../../layout/rafs.js';
+import { XATTR_PREFIXES } from '../../layout/rafs.js';
+import { SuperFlag } from '../../layout/rafs.js';
 import { readDirents } from './dirent-reader.js';
 import { readTables, type Tables } from './tables.js';
 import { u16, type ValueOf } from '../../layout/struct.js';
+import { NO_DIGEST } from '../../crypto/digest.js';
 
 const MAX_SYMLINK = 4096;
-
-const corrupt = (message: string, at: Record<string, string | number> = {}): RafsError =>
-  new RafsError('CORRUPT', message, at);
 
 const TYPES: Readonly<Record<number, InodeType>> = {
   0x1000: 'fifo',
@@ -63,8 +61,6 @@ interface InodeV6 extends Inode {
   /** data block of a directory or symlink */
   blkaddr: number;
 }
-
-const NO_DIGEST = Buffer.alloc(32);
 
 class ImageV6 implements Bootstrap {
   readonly version = 6;

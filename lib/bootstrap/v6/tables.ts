@@ -1,22 +1,24 @@
 /** Reads the superblocks, device slots, blob table and prefetch table of a v6 bootstrap. */
+import { isUtf8 } from 'node:buffer';
 import { blobOfEntry } from './blob-entry.js';
-import type { BlobRecord, Bootstrap, TablePlace } from '../bootstrap.js';
+import type { Bootstrap } from '../bootstrap.js';
+import type { BlobRecord, TableExtent } from '../../model/stored.js';
 import { compressorName, type Compressor } from '../../compress/compressors.js';
 import { digesterName, type Digester } from '../../crypto/digest.js';
 import { RafsError } from '../../errors.js';
 import { BlobFeature, ChunkInfoV1, ChunkInfoV2, INVALID_FEATURES } from '../../layout/blob.js';
 import {
   BlobEntry,
-  ChunkRecord,
-  Cipher,
   DeviceSlot,
   ExtendedSuperBlock,
   FEATURE_COMPAT,
   FEATURE_INCOMPAT,
   SuperBlock,
-  SuperFlag,
   V6,
 } from '../../layout/rafs-v6.js';
+import { ChunkRecord } from '../../layout/rafs.js';
+import { Cipher } from '../../layout/rafs.js';
+import { SuperFlag } from '../../layout/rafs.js';
 import { u32, type ValueOf } from '../../layout/struct.js';
 
 export interface Tables {
@@ -185,7 +187,7 @@ const tablePlaces = (
 
 const place = (
   image: Buffer,
-  { offset, size }: TablePlace,
+  { offset, size }: TableExtent,
   { name, unit, record }: { name: string; unit: number; record: number },
 ): void => {
   check(offset >= MIN_SIZE && offset % unit === 0, `the ${name} starts at ${offset}`);
@@ -193,14 +195,14 @@ const place = (
   check(offset + size <= image.length, `the ${name} ends at ${offset + size} of ${image.length}`);
 };
 
-const disjoint = (a: TablePlace, b: TablePlace, what: string): void => {
+const disjoint = (a: TableExtent, b: TableExtent, what: string): void => {
   const apart = a.size === 0 || b.size === 0;
   check(apart || a.offset + a.size <= b.offset || b.offset + b.size <= a.offset, `${what} overlap`);
 };
 
 const readBlobs = (
   image: Buffer,
-  { offset, size }: TablePlace,
+  { offset, size }: TableExtent,
   chunkSize: number,
   tarfs: boolean,
 ): BlobRecord[] => {
@@ -230,7 +232,11 @@ const checkBlob = (
   const at = { record: 'BlobEntry', blob: index };
   const { features } = entry;
   const has = (feature: number): boolean => (features & feature) !== 0;
-  check(isUtf8(entry.blobId) && entry.blobId !== '', 'a blob id that is empty or not UTF-8', at);
+  check(
+    isUtf8(Buffer.from(entry.blobId, 'latin1')) && entry.blobId !== '',
+    'a blob id that is empty or not UTF-8',
+    at,
+  );
   check(entry.blobIndex === index, `index ${entry.blobIndex}, not ${index}`, at);
   check(
     entry.chunkSize === chunkSize,
@@ -313,7 +319,7 @@ const readDevices = (image: Buffer, blobs: BlobRecord[]): void => {
 };
 
 /** Nids of the inodes to prefetch; the first 0 ends them. */
-const readPrefetch = (image: Buffer, { offset, size }: TablePlace): number[] => {
+const readPrefetch = (image: Buffer, { offset, size }: TableExtent): number[] => {
   const nids: number[] = [];
   for (let at = offset; at < offset + size; at += u32.size) {
     const nid = u32.read(image, at);
@@ -321,9 +327,4 @@ const readPrefetch = (image: Buffer, { offset, size }: TablePlace): number[] => 
     nids.push(nid);
   }
   return nids;
-};
-
-const isUtf8 = (latin1: string): boolean => {
-  const bytes = Buffer.from(latin1, 'latin1');
-  return Buffer.from(bytes.toString('utf8'), 'utf8').equals(bytes);
 };

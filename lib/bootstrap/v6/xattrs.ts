@@ -1,7 +1,8 @@
 /** Inline xattrs of a v6 inode: a header, then entries padded to 4 bytes. */
-import { alignUp } from '../../memory/byte-queue.js';
+import { alignUp } from '../../layout/align.js';
 import { RafsError } from '../../errors.js';
-import { XATTR_PREFIXES, XattrEntry, XattrHeader } from '../../layout/rafs-v6.js';
+import { XattrEntry, XattrHeader } from '../../layout/rafs-v6.js';
+import { XATTR_PREFIXES } from '../../layout/rafs.js';
 import type { Xattrs } from '../../tree/tree.js';
 
 const KEY_LIMIT = 255;

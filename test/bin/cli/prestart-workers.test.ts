@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { parseCommandLine } from '../../../bin/cli/command-line.js';
-import { startThreads } from '../../../bin/cli/prestart-workers.js';
+import { prestartWorkers } from '../../../bin/cli/prestart-workers.js';
 import { hasThreadAhead, startThread, type ThreadName } from '../../../streams/threads/threads.js';
 import { temporaryDirectory } from '../../support/process/fs.js';
 
@@ -12,7 +12,7 @@ const NAMES = ['compressor-worker', 'file-hash-worker', 'hash-worker'] as const;
 const started = async (argv: readonly string[]): Promise<Partial<Record<ThreadName, number>>> => {
   const invocation = parseCommandLine(['create', ...argv], 'rafs-stream');
   if (!('command' in invocation) || invocation.command !== 'create') throw new Error('no create');
-  startThreads(invocation);
+  prestartWorkers(invocation);
   const counts: Partial<Record<ThreadName, number>> = {};
   for (const name of NAMES) {
     while (hasThreadAhead(name)) {

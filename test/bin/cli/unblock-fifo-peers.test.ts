@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { releaseFifos } from '../../../bin/cli/unblock-fifo-peers.js';
+import { unblockFifoPeers } from '../../../bin/cli/unblock-fifo-peers.js';
 import { makeFifo, temporaryDirectory } from '../../support/process/fs.js';
 
 /** Waits at a FIFO until it is let go; resolves to how it ended. */
@@ -19,7 +19,7 @@ t.test('whoever waits at a FIFO of the command line is let go', async t => {
   const spellings = [['--blob', blob], [`--blob=${blob}`], ['-b', blob], [`-b${blob}`]];
   for (const spelling of spellings) {
     const [read, written] = [waiting(t, 'reader', blob), waiting(t, 'writer', source)];
-    await releaseFifos(['create', '--type', 'nosuch', ...spelling, source]);
+    await unblockFifoPeers(['create', '--type', 'nosuch', ...spelling, source]);
     t.equal(await read, 0, `${spelling.join(' ')}: the reader sees the end`);
     t.equal(await written, 'SIGPIPE', 'the writer sees that nobody reads');
   }
@@ -27,6 +27,14 @@ t.test('whoever waits at a FIFO of the command line is let go', async t => {
 
 t.test('what is no FIFO is not touched', async t => {
   const directory = temporaryDirectory(t);
-  await releaseFifos(['--blob', path.join(directory, 'none'), directory, '-', '', '-x', '--y=']);
-  t.same(await releaseFifos([]), undefined);
+  await unblockFifoPeers([
+    '--blob',
+    path.join(directory, 'none'),
+    directory,
+    '-',
+    '',
+    '-x',
+    '--y=',
+  ]);
+  t.same(await unblockFifoPeers([]), undefined);
 });

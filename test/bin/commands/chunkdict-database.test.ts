@@ -4,7 +4,7 @@ import path from 'node:path';
 import sqlite from 'node-sqlite3-wasm';
 import t from 'tap';
 import { ChunkDictDatabase, type NamedImage } from '../../../bin/commands/chunkdict-database.js';
-import type { StoredChunk } from '../../../lib/bootstrap/bootstrap.js';
+import type { StoredChunk } from '../../../lib/model/stored.js';
 import { blobInfo } from '../../support/images/chunks.js';
 import { digestOf } from '../../support/images/chunkdict.js';
 import { temporaryDirectory } from '../../support/process/fs.js';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { walk } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
 import { digest, prepareDigests } from '../../../lib/crypto/digest.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { cli, hasFailed, succeed } from '../../support/process/cli.js';

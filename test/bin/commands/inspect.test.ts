@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import t from 'tap';
 import { inspect } from '../../../bin/commands/inspect.js';
-import { walk } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { recordedIo } from '../../support/process/command-io.js';
 import { expected, failureOf, golden, goldenPath } from '../../support/images/golden.js';

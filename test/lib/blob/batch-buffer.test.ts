@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { BatchBuffer } from '../../../lib/blob/batch-buffer.js';
+import { ChunkBatchBuffer } from '../../../lib/blob/batch-buffer.js';
 import { BufferPool } from '../../../lib/memory/buffer-pool.js';
 
 /** A batch of 4096 bytes: half of it, less one, still joins. */
 const SIZE = 4096;
 
 t.test('only whole files of less than half a batch join', async t => {
-  const batch = new BatchBuffer(SIZE);
+  const batch = new ChunkBatchBuffer(SIZE);
   t.ok(batch.takes(2047, true));
   t.notOk(batch.takes(2048, true));
   t.notOk(batch.takes(100, false));
@@ -15,7 +15,7 @@ t.test('only whole files of less than half a batch join', async t => {
 });
 
 t.test('a batch stays below its size', async t => {
-  const batch = new BatchBuffer(SIZE);
+  const batch = new ChunkBatchBuffer(SIZE);
   t.notOk(batch.hasRoom(10), 'there is none under way');
   t.same(batch.add(Buffer.alloc(2047, 1)), { context: 0, offset: 0 });
   t.ok(batch.hasRoom(2047));
@@ -30,7 +30,7 @@ t.test('a batch stays below its size', async t => {
 });
 
 t.test('a chunk too small to begin a batch joins one that has begun', async t => {
-  const batch = new BatchBuffer(SIZE, 19);
+  const batch = new ChunkBatchBuffer(SIZE, 19);
   t.notOk(batch.takes(18, true));
   t.ok(batch.takes(19, true));
   batch.add(Buffer.alloc(19));
@@ -41,7 +41,7 @@ t.test('a chunk too small to begin a batch joins one that has begun', async t =>
 
 t.test('batches are made in the buffers of a pool, where there is one', async t => {
   const pool = new BufferPool(SIZE);
-  const batch = new BatchBuffer(SIZE, 0, pool);
+  const batch = new ChunkBatchBuffer(SIZE, 0, pool);
   batch.add(Buffer.alloc(2000, 1));
   const first = batch.take()!;
   t.equal(first.length, 2000);
@@ -49,7 +49,7 @@ t.test('batches are made in the buffers of a pool, where there is one', async t 
   batch.add(Buffer.alloc(10, 2));
   const second = batch.take()!;
   t.equal(first[0], 1, 'the next one has another buffer');
-  pool.reached(second);
+  pool.releaseBefore(second);
   batch.add(Buffer.alloc(10, 3));
   t.equal(batch.take()!.buffer, first.buffer, 'until it is said to be free');
 });
@@ -57,7 +57,7 @@ t.test('batches are made in the buffers of a pool, where there is one', async t 
 t.test('every chunk is found where it was put', async () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 2047 }), { maxLength: 60 }), sizes => {
-      const batch = new BatchBuffer(SIZE);
+      const batch = new ChunkBatchBuffer(SIZE);
       const batches: Buffer[] = [];
       const end = (): void => {
         const bytes = batch.take();

@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
-import { walk, type BlobRecord } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
+import { type BlobRecord } from '../../../lib/model/stored.js';
 import {
   parseChunkInfo,
   parseChunkInfoHeader,

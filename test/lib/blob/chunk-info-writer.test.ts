@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { CiWriter } from '../../../lib/blob/chunk-info-writer.js';
+import { ChunkInfoWriter } from '../../../lib/blob/chunk-info-writer.js';
 import { decompress, prepareCompressors } from '../../../lib/compress/compressors.js';
 import { decrypt } from '../../../lib/crypto/aes-xts.js';
 import { ChunkInfoHeader } from '../../../lib/layout/blob.js';
@@ -19,7 +19,7 @@ const place = fc.record({
 t.test('every chunk is a pair of 64-bit words, in the order of the index', async t => {
   fc.assert(
     fc.property(fc.array(place, { maxLength: 300, size: 'max' }), places => {
-      const ci = new CiWriter();
+      const ci = new ChunkInfoWriter();
       places.forEach((place, index) => ci.add(placedChunk(index, place)));
       t.equal(ci.chunkCount, places.length);
       const { plain, stored, compressor } = ci.finish(FINISH);
@@ -46,7 +46,7 @@ t.test('every chunk is a pair of 64-bit words, in the order of the index', async
 t.test('the table is compressed where that makes it smaller, and the header says so', async t => {
   for (const compressor of ['none', 'zstd', 'lz4_block'] as const) {
     for (const count of [1, 1000]) {
-      const ci = new CiWriter();
+      const ci = new ChunkInfoWriter();
       for (let i = 0; i < count; i++) ci.add(placedChunk(i));
       const made = ci.finish({ ...FINISH, compressor });
       const packs = compressor !== 'none' && count > 1;
@@ -73,7 +73,7 @@ t.test('the table is compressed where that makes it smaller, and the header says
 });
 
 t.test('format 2: flags, checksum or place in a batch, contexts behind the chunks', async t => {
-  const ci = new CiWriter(2);
+  const ci = new ChunkInfoWriter(2);
   const uncompressedOffset = 0x5000;
   const place = { uncompressedSize: 0x1000, compressedSize: 0x234, uncompressedOffset };
   ci.add(placedChunk(7, { ...place, compressed: true, compressedOffset: 0x9876543210, index: 0 }));
@@ -101,7 +101,7 @@ t.test('format 2: flags, checksum or place in a batch, contexts behind the chunk
 });
 
 t.test('contexts have a place even if there are none', async t => {
-  const ci = new CiWriter(2);
+  const ci = new ChunkInfoWriter(2);
   ci.add(placedChunk(0));
   const { header } = ci.finish({ ...FINISH, contexts: Buffer.alloc(0) });
   t.match(ChunkInfoHeader.decode(header), { contextOffset: 24, contextSize: 0, contextCount: 0 });
@@ -111,8 +111,8 @@ t.test('an encrypted table is the same table', async t => {
   const secret = { key: Buffer.from('0123456789abcdef0123456789ABCDEF'), iv: Buffer.alloc(16, 9) };
   for (const compressor of ['none', 'zstd', 'lz4_block'] as const) {
     for (const count of [1, 500]) {
-      const table = (): CiWriter => {
-        const ci = new CiWriter(2);
+      const table = (): ChunkInfoWriter => {
+        const ci = new ChunkInfoWriter(2);
         for (let i = 0; i < count; i++) ci.add(placedChunk(i));
         return ci;
       };
@@ -128,7 +128,7 @@ t.test('an encrypted table is the same table', async t => {
 
 t.test('what does not fit is LIMIT', async t => {
   const refuse = (more: object): void => {
-    const ci = new CiWriter();
+    const ci = new ChunkInfoWriter();
     t.throws(() => ci.add(placedChunk(0, more)), { name: 'RafsError', code: 'LIMIT' });
   };
   refuse({ index: 0xffffff });
@@ -139,13 +139,13 @@ t.test('what does not fit is LIMIT', async t => {
   refuse({ compressedOffset: 2 ** 40 });
   refuse({ uncompressedOffset: 2 ** 44 });
   refuse({ uncompressedOffset: 100 });
-  const ci = new CiWriter();
+  const ci = new ChunkInfoWriter();
   ci.add(placedChunk(0, { index: 0xfffffe }));
   t.equal(ci.chunkCount, 1);
 });
 
 t.test('format 2 has no room for a stored size of 16 MiB', async t => {
-  const ci = new CiWriter(2);
+  const ci = new ChunkInfoWriter(2);
   const size = 0x1000000;
   const chunk = placedChunk(0, { uncompressedSize: size, compressedSize: size });
   t.throws(() => ci.add(chunk), { name: 'RafsError', code: 'LIMIT' });

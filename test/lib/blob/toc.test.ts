@@ -2,15 +2,15 @@ import fs from 'node:fs';
 import t from 'tap';
 import { prepareCompressors } from '../../../lib/compress/compressors.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
-import { sectionHeader } from '../../../lib/layout/tar.js';
+import { sectionHeader } from '../../../lib/tar/header.js';
 import {
-  expand,
   parseSectionHeader,
   parseToc,
   sectionsOfTail,
   tailSize,
   unpackSection,
 } from '../../../lib/blob/toc.js';
+import { expand } from '../../../lib/compress/expand.js';
 import { altered, failure, golden, goldenBlob } from '../../support/images/golden.js';
 
 await prepareCompressors();

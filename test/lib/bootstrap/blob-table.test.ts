@@ -1,6 +1,6 @@
 import t from 'tap';
 import { BlobTable, blobElsewhere } from '../../../lib/bootstrap/blob-table.js';
-import type { BlobRecord } from '../../../lib/bootstrap/bootstrap.js';
+import type { BlobRecord } from '../../../lib/model/stored.js';
 import { BlobFeature } from '../../../lib/layout/blob.js';
 import { blobInfo } from '../../support/images/chunks.js';
 

@@ -1,7 +1,8 @@
 import t from 'tap';
-import { walk } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
-import { BlobEntry, ChunkRecord } from '../../../lib/layout/rafs-v6.js';
+import { BlobEntry } from '../../../lib/layout/rafs-v6.js';
+import { ChunkRecord } from '../../../lib/layout/rafs.js';
 import { verify } from '../../../lib/bootstrap/verify.js';
 import { BOOTSTRAPS, failure, golden } from '../../support/images/golden.js';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ChunkTable } from '../../../lib/chunk/chunk-table.js';
-import { ChunkRecord } from '../../../lib/layout/rafs-v6.js';
-import type { PlacedChunk } from '../../../lib/model/parts.js';
+import { ChunkRecord } from '../../../lib/layout/rafs.js';
+import type { PlacedChunk } from '../../../lib/model/chunk.js';
 import { placedChunk } from '../../support/images/chunks.js';
 
 const u32 = fc.integer({ min: 0, max: 0xffffffff });

@@ -3,7 +3,7 @@ import { ChunkHashes } from '../../../lib/chunk/chunk-hashes.js';
 import { compress, compressBound, prepareCompressors } from '../../../lib/compress/compressors.js';
 import { crc32cPlain, digest, prepareDigests } from '../../../lib/crypto/digest.js';
 import { DigestFilter } from '../../../lib/chunk/digest-filter.js';
-import { LEFT, packRun, type RunMemory } from '../../../lib/chunk/compress-run.js';
+import { LEFT, compressRun, type RunMemory } from '../../../lib/chunk/compress-run.js';
 import { randomBytes, wordyBytes } from '../../support/random.js';
 
 await prepareCompressors();
@@ -26,7 +26,7 @@ for (const compressor of ['zstd', 'lz4_block'] as const) {
 
   t.test(`${compressor}: stored sizes, and what is stored one behind another`, t => {
     const memory = memoryOf();
-    const { stored, hashes } = packRun(memory, sizes, { compressor });
+    const { stored, hashes } = compressRun(memory, sizes, { compressor });
     t.same(
       stored,
       due.map(({ length }) => length),
@@ -42,7 +42,7 @@ for (const compressor of ['zstd', 'lz4_block'] as const) {
       const memory = memoryOf();
       const seen = DigestFilter.for(0);
       seen.add(digest(digester, chunks[0]!));
-      const made = packRun(memory, sizes, { compressor, hashing: { digester, seen } });
+      const made = compressRun(memory, sizes, { compressor, hashing: { digester, seen } });
       t.same(made.stored, [LEFT, 0, due[2]!.length, 0]);
       t.ok(Buffer.from(memory.packed, 0, due[2]!.length).equals(due[2]!));
       const hashes = new ChunkHashes(made.hashes!);

@@ -1,13 +1,9 @@
 import zlib from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  GzipHeader,
-  SNIFFED_SIZE,
-  crc32,
-  crc32Plain,
-  sniff,
-} from '../../../lib/compress/gzip-header.js';
+import { GzipHeader } from '../../../lib/compress/gzip-header.js';
+import { crc32, crc32Plain } from '../../../lib/compress/crc32.js';
+import { SNIFFED_SIZE, sniff } from '../../../lib/compress/sniff.js';
 import { RafsError } from '../../../lib/errors.js';
 import { gzipHeader, type GzipFields } from '../../support/tar/gzip.js';
 

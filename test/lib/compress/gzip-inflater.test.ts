@@ -2,8 +2,8 @@ import fs from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import { GzipSteps } from '../../../lib/compress/gzip-inflater.js';
-import type { GzipBoundary, GzipPosition } from '../../../lib/blob/zran.js';
+import { GzipInflater } from '../../../lib/compress/gzip-inflater.js';
+import type { GzipBoundary, GzipPosition } from '../../../lib/compress/gzip-position.js';
 import { gzipMember } from '../../support/tar/gzip.js';
 import { layerPath } from '../../support/tar/layers.js';
 import { numbers, randomBytes, wordyBytes } from '../../support/random.js';
@@ -18,7 +18,7 @@ interface Step {
 
 /** Takes steps of the given sizes through a source that comes in parts. */
 const stepsOf = (parts: readonly Buffer[], sizes: readonly number[]): Step[] => {
-  const steps = new GzipSteps({ boundaries: true });
+  const steps = new GzipInflater({ boundaries: true });
   const left = [...parts];
   const made = sizes.map(size => {
     const pieces: Buffer[] = [];
@@ -146,7 +146,7 @@ t.test('what is cut or damaged is CORRUPT', t => {
   const source = gzipMember(wordyBytes(100_000, 4));
   const next = numbers(6);
   const inflate = (bytes: Buffer): number => {
-    const steps = new GzipSteps();
+    const steps = new GzipInflater();
     let size = 0;
     steps.feed(bytes);
     for (let piece; (piece = steps.next(Infinity));) size += piece.length;
@@ -160,12 +160,12 @@ t.test('what is cut or damaged is CORRUPT', t => {
     wrong[10 + next(source.length - 10)]! ^= 1 << next(8);
     t.throws(() => inflate(wrong), { name: 'RafsError', code: 'CORRUPT' }, `damaged, ${i}`);
   }
-  const steps = new GzipSteps();
+  const steps = new GzipInflater();
   steps.feed(source.subarray(0, source.length - 3));
   while (steps.next(Infinity));
   t.throws(() => steps.end(), { code: 'CORRUPT', message: /ends in the trailer/ });
   t.throws(() => {
-    const twice = new GzipSteps();
+    const twice = new GzipInflater();
     twice.feed(source);
     twice.feed(source);
   }, /input left/);

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { blockMap, endOfChunk, requireGap } from '../../../lib/device/block-map.js';
-import type { BlobRecord, Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { BlobRecord } from '../../../lib/model/stored.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { altered, failure, golden } from '../../support/images/golden.js';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { crc32 } from '../../../lib/compress/gzip-header.js';
+import { crc32 } from '../../../lib/compress/crc32.js';
 import { findPartition, parseGptHeader, parsePartitions } from '../../../lib/device/gpt.js';
 import { GptEntry, SECTOR_SIZE } from '../../../lib/layout/gpt.js';
 import { failure } from '../../support/images/golden.js';

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { emitMetadata } from '../../../lib/erofs/emit.js';
 import { planCompressed } from '../../../lib/erofs/plan.js';
-import { PACKINGS, Pieces } from '../../../lib/erofs/pclusters.js';
+import { PACKINGS, PclusterMap } from '../../../lib/erofs/pclusters.js';
 import { Tree } from '../../../lib/tree/tree.js';
 import { CompressedReader } from '../../support/peers/compressed-reader.js';
 import { entryOf } from '../../support/images/entries.js';
@@ -26,7 +26,7 @@ t.test('directories and symlinks of all sizes, names of one inode, devices', asy
     tree.insert(entryOf('char', 'null', { rdev: 0x103 }));
     tree.insert(entryOf('fifo', 'fifo'));
     tree.insert(entryOf('hardlink', 'd1/other', { target: 'd1/n0' }));
-    const plan = planCompressed(tree, new Pieces(tree, packing), PACKINGS[packing].algorithm);
+    const plan = planCompressed(tree, new PclusterMap(tree, packing), PACKINGS[packing].algorithm);
     t.equal(plan.size, plan.metaSize, 'nothing but metadata');
     const made = [...emitMetadata(plan)];
     t.ok(made.length > 1);
@@ -58,7 +58,7 @@ t.test('a map that is larger than what is made at a time', async t => {
   tree.insert(entryOf('file', 'a', { size: 5 }));
   const row = tree.insert(entryOf('file', 'b', { size }));
   tree.insert(entryOf('file', 'c', { size: 7 }));
-  const pieces = new Pieces(tree, 'zstd');
+  const pieces = new PclusterMap(tree, 'zstd');
   pieces.add(tree.find('a'), 5, 0);
   for (let left = size, i = 0; left > 0; left -= 0x20000, i++) {
     pieces.add(row, Math.min(left, 0x20000), i % 3 === 0 ? 0 : 1 + (i % 40) * 1000);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Pieces } from '../../../lib/erofs/pclusters.js';
+import { PclusterMap } from '../../../lib/erofs/pclusters.js';
 import { Tree } from '../../../lib/tree/tree.js';
 import { entryOf } from '../../support/images/entries.js';
 
@@ -10,7 +10,7 @@ t.test('pieces lie side by side, each as it takes fewer blocks', async t => {
   const rows = ['a', 'b', 'c', 'd'].map(path => tree.insert(entryOf('file', path)));
   const xattrs = new Map([['user.x', Buffer.alloc(200)]]);
   const heavy = tree.insert(entryOf('file', 'e', { xattrs }));
-  const pieces = new Pieces(tree, 'lz4');
+  const pieces = new PclusterMap(tree, 'lz4');
   t.equal(pieces.pieceSize, PIECE);
   const [a, b, c, d] = rows as [number, number, number, number]; // as many
   t.same(pieces.add(a, PIECE, 0), { blocks: 16, packed: false, tailSize: 0 });

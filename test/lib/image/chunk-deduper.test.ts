@@ -1,8 +1,8 @@
 import t from 'tap';
 import { ChunkDict } from '../../../lib/image/chunk-dict.js';
-import { ChunkNames } from '../../../lib/image/chunk-deduper.js';
+import { ChunkDeduper } from '../../../lib/image/chunk-deduper.js';
 import { sha256 } from '../../../lib/crypto/digest.js';
-import type { HashedChunk } from '../../../lib/model/parts.js';
+import type { HashedChunk } from '../../../lib/model/chunk.js';
 import { blobInfo, placedChunk } from '../../support/images/chunks.js';
 
 const chunkOf = (text: string, uncompressedSize = text.length): HashedChunk => ({
@@ -13,12 +13,12 @@ const chunkOf = (text: string, uncompressedSize = text.length): HashedChunk => (
 });
 
 t.test('a chunk is named in place, by first use', t => {
-  const names = new ChunkNames({ algorithm: 'sha256' });
+  const names = new ChunkDeduper({ algorithm: 'sha256' });
   const first = chunkOf('a');
   t.equal(names.name(first), first);
   const given = ['a', 'b', 'a', 'c'].map(text => {
-    const { ordinal, known } = names.name(chunkOf(text));
-    return [ordinal, known];
+    const { uniqueIndex, known } = names.name(chunkOf(text));
+    return [uniqueIndex, known];
   });
   t.same(given, [
     [0, true],
@@ -26,8 +26,8 @@ t.test('a chunk is named in place, by first use', t => {
     [0, true],
     [2, false],
   ]);
-  const { ordinal, known } = names.name(chunkOf('a', 2));
-  t.same([ordinal, known], [3, false], 'of another size it is another chunk');
+  const { uniqueIndex, known } = names.name(chunkOf('a', 2));
+  t.same([uniqueIndex, known], [3, false], 'of another size it is another chunk');
   t.end();
 });
 
@@ -37,7 +37,7 @@ t.test('tells which digests there are before', t => {
     const { digest } = chunkOf(text);
     dict.add({ ...placedChunk(index, { digest, uncompressedSize: 3 }), encrypted: false });
   }
-  const names = new ChunkNames({ algorithm: 'sha256', dict });
+  const names = new ChunkDeduper({ algorithm: 'sha256', dict });
   const { count, digests } = names.before;
   t.equal(count, 2);
   t.same(
@@ -46,12 +46,12 @@ t.test('tells which digests there are before', t => {
   );
   const { known, dictRow } = names.name(chunkOf('two'));
   t.same([known, dictRow], [true, 1]);
-  t.same(new ChunkNames({ algorithm: 'sha256' }).before.count, 0);
+  t.same(new ChunkDeduper({ algorithm: 'sha256' }).before.count, 0);
   t.end();
 });
 
 t.test('after clear, nothing is known', t => {
-  const names = new ChunkNames({ algorithm: 'sha256' });
+  const names = new ChunkDeduper({ algorithm: 'sha256' });
   names.name(chunkOf('a'));
   names.clear();
   t.equal(names.name(chunkOf('a')).known, false);

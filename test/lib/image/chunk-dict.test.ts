@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { Bootstrap, StoredChunk } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { StoredChunk } from '../../../lib/model/stored.js';
 import { ChunkDict, chunkDictPath, loadChunkDict } from '../../../lib/image/chunk-dict.js';
 import { RafsError } from '../../../lib/errors.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';

@@ -1,9 +1,9 @@
 import t from 'tap';
-import type { StoredChunk } from '../../../lib/bootstrap/bootstrap.js';
+import type { StoredChunk } from '../../../lib/model/stored.js';
 import { ChunkTable } from '../../../lib/chunk/chunk-table.js';
 import { isCopyable, planCompaction, type CompactOptions } from '../../../lib/image/compact.js';
 import { BlobFeature } from '../../../lib/layout/blob.js';
-import type { BlobInfo } from '../../../lib/model/parts.js';
+import type { BlobInfo } from '../../../lib/model/blob.js';
 
 const blob = (id: string, more: Partial<BlobInfo> = {}): BlobInfo => ({
   id,

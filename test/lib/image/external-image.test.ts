@@ -1,11 +1,14 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { walk, type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
 import { prepareDigests } from '../../../lib/crypto/digest.js';
 import { planBootstrap } from '../../../lib/bootstrap/plan.js';
 import { externalImage, type ExternalImageOptions } from '../../../lib/image/external-image.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
-import type { Entry, ExternalPart, ExternalPlace } from '../../../lib/model/parts.js';
+import type { ExternalPart } from '../../../lib/model/parts.js';
+import type { ExternalExtent } from '../../../lib/model/entry.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import { verify } from '../../../lib/bootstrap/verify.js';
 import { entryOf } from '../../support/images/entries.js';
 import { golden } from '../../support/images/golden.js';
@@ -16,7 +19,7 @@ const ROOT = { mode: 0o40755, uid: 1, gid: 2, mtime: 0, mtimeNsec: 0, size: 0, r
 const MIB = 0x100000;
 const idOf = (index: number): string => `${index}`.repeat(64);
 
-const placeOf = (more: Partial<ExternalPlace> = {}): ExternalPlace => ({
+const placeOf = (more: Partial<ExternalExtent> = {}): ExternalExtent => ({
   blobIndex: 0,
   blobId: idOf(more.blobIndex ?? 0),
   blobSize: 100 * MIB,
@@ -26,7 +29,7 @@ const placeOf = (more: Partial<ExternalPlace> = {}): ExternalPlace => ({
   ...more,
 });
 
-const file = (path: string, size: number, place: Partial<ExternalPlace> = {}): ExternalPart => ({
+const file = (path: string, size: number, place: Partial<ExternalExtent> = {}): ExternalPart => ({
   kind: 'external',
   entry: entryOf('file', path, { size }),
   place: placeOf(place),

@@ -7,7 +7,7 @@ import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { loadImage } from '../../../lib/image/load-image.js';
 import { Merger, type OwnBlob } from '../../../lib/image/merge.js';
 import { prepareDigests } from '../../../lib/crypto/digest.js';
-import type { BlobInfo } from '../../../lib/model/parts.js';
+import type { BlobInfo } from '../../../lib/model/blob.js';
 import { entryOf } from '../../support/images/entries.js';
 import { altered, failure, golden } from '../../support/images/golden.js';
 import { imageDifference, layerImage, type LayerImage } from '../../support/images/layer-images.js';

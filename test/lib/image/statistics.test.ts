@@ -1,7 +1,8 @@
 import t from 'tap';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
-import { ChunkRecord } from '../../../lib/layout/rafs-v6.js';
-import { StatisticsGatherer, statisticsText } from '../../../lib/image/statistics.js';
+import { ChunkRecord } from '../../../lib/layout/rafs.js';
+import { StatisticsGatherer } from '../../../lib/image/statistics.js';
+import { statisticsText } from '../../../bin/console/statistics-text.js';
 import { expected, golden } from '../../support/images/golden.js';
 
 /** Sizes of the distinct chunks in a chunk table, by digest. */

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { whiteoutOf, whiteoutTarget, type WhiteoutFacts } from '../../../lib/layer/whiteout.js';
+import { whiteoutOf, whiteoutTarget, type WhiteoutEntry } from '../../../lib/layer/whiteout.js';
 
-const file = (path: string): WhiteoutFacts => ({ path, type: 'file', rdev: 0 });
-const opaque = (value: string, name = 'trusted.overlay.opaque'): WhiteoutFacts => ({
+const file = (path: string): WhiteoutEntry => ({ path, type: 'file', rdev: 0 });
+const opaque = (value: string, name = 'trusted.overlay.opaque'): WhiteoutEntry => ({
   path: 'd',
   type: 'directory',
   rdev: 0,

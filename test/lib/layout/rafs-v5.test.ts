@@ -9,7 +9,7 @@ import {
   XattrHeadV5,
   XattrPairV5,
 } from '../../../lib/layout/rafs-v5.js';
-import { SuperFlag } from '../../../lib/layout/rafs-v6.js';
+import { SuperFlag } from '../../../lib/layout/rafs.js';
 import { goldenRecord } from '../../support/images/golden-record.js';
 
 // The bytes are cut from images that nydus-image made of small layers.

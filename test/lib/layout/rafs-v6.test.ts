@@ -3,9 +3,7 @@ import t from 'tap';
 import {
   BlobEntry,
   CHUNK_FORMAT_INDEXES,
-  ChunkFlag,
   ChunkIndexEntry,
-  ChunkRecord,
   CompactInode,
   DeviceSlot,
   Dirent,
@@ -16,12 +14,13 @@ import {
   FileType,
   InodeLayout,
   SuperBlock,
-  SuperFlag,
   V6,
-  XATTR_PREFIXES,
   XattrEntry,
   XattrHeader,
 } from '../../../lib/layout/rafs-v6.js';
+import { ChunkFlag, ChunkRecord } from '../../../lib/layout/rafs.js';
+import { XATTR_PREFIXES } from '../../../lib/layout/rafs.js';
+import { SuperFlag } from '../../../lib/layout/rafs.js';
 import { goldenRecord } from '../../support/images/golden-record.js';
 
 // The bytes are cut from images that nydus-image made of small layers.

@@ -1,24 +1,20 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { TarType, UstarHeader, readNumber, readOctal } from '../../../lib/layout/tar.js';
+import { isUnplainPath, normalPath } from '../../../lib/tar/path.js';
 import {
-  TarType,
-  UstarHeader,
   checkHeader,
   deviceMajor,
   deviceMinor,
-  isUnplainPath,
   makeDevice,
-  normalPath,
   paxHeader,
   readDevice,
   readHeader,
   readLinkName,
-  readNumber,
-  readOctal,
   readSectionHeader,
   sectionHeader,
   ustarHeader,
-} from '../../../lib/layout/tar.js';
+} from '../../../lib/tar/header.js';
 import { memberOf } from '../../support/tar/tar.js';
 
 const latin1 = (text: string) => Buffer.from(text, 'latin1');

@@ -1,18 +1,18 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { BufferPool, Flow, PooledCopies } from '../../../lib/memory/buffer-pool.js';
+import { BufferPool, BufferFlow, PooledCopies } from '../../../lib/memory/buffer-pool.js';
 
 t.test('what was taken before is used again, and nothing else', t => {
   const pool = new BufferPool(100);
   const [a, b, c] = [pool.take(), pool.take(), pool.take()];
   t.equal(a.length, 100);
-  pool.reached(Buffer.alloc(1)); // of no pool
-  pool.reached(a);
+  pool.releaseBefore(Buffer.alloc(1)); // of no pool
+  pool.releaseBefore(a);
   t.not(pool.take().buffer, a.buffer, 'a is being looked at');
-  pool.reached(c.subarray(10, 20));
+  pool.releaseBefore(c.subarray(10, 20));
   const again = [pool.take().buffer, pool.take().buffer];
   t.same(new Set(again), new Set([a.buffer, b.buffer]), 'a and b are free, c is not');
-  pool.reached(a);
+  pool.releaseBefore(a);
   t.not(pool.take().buffer, c.buffer, 'a is behind c now, but c was passed only by going there');
   t.end();
 });
@@ -21,11 +21,11 @@ t.test('buffers that nobody speaks of are let go', t => {
   const pool = new BufferPool(0x1000000);
   const first = pool.take();
   const held = [pool.take(), pool.take()];
-  pool.reached(held[1]!);
+  pool.releaseBefore(held[1]!);
   const taken = [pool.take(), pool.take()].map(({ buffer }) => buffer);
   t.notOk(taken.includes(first.buffer), 'more than two of 16 MiB are not kept track of');
   pool.clear();
-  pool.reached(pool.take());
+  pool.releaseBefore(pool.take());
   t.not(pool.take().buffer, held[1]!.buffer, 'after clear() there are none to use again');
   t.end();
 });
@@ -39,7 +39,7 @@ t.test('copies stay what they are until they are passed', t => {
       const flying: { copy: Buffer; byte: number }[] = [];
       sizes.forEach((size, i) => {
         flying.push({ copy: copies.copyOf(Buffer.alloc(size, i)), byte: i % 256 });
-        if (flying.length > lag) pool.reached(flying.shift()!.copy);
+        if (flying.length > lag) pool.releaseBefore(flying.shift()!.copy);
         for (const { copy, byte } of flying) {
           if (!copy.every(value => value === byte)) throw new Error(`${byte} was written over`);
         }
@@ -54,7 +54,7 @@ t.test('copies stay what they are until they are passed', t => {
 
 t.test('a join is passed like the last piece that is in it', t => {
   const pieces = new BufferPool(0x20000);
-  const flow = new Flow([pieces], 0x40000);
+  const flow = new BufferFlow([pieces], 0x40000);
   const [a, b] = [pieces.take(), pieces.take()];
   const join = flow.join(0x30000, b.subarray(5));
   t.equal(join.length, 0x30000);
@@ -67,7 +67,7 @@ t.test('a join is passed like the last piece that is in it', t => {
 
 t.test('small joins share buffers, which are used again', t => {
   const pieces = new BufferPool(16);
-  const flow = new Flow([pieces], 0x100000);
+  const flow = new BufferFlow([pieces], 0x100000);
   const last = pieces.take();
   const join = (): Buffer => flow.join(0xc000, last);
   const first = Array.from({ length: 5 }, join);

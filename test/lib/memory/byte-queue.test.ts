@@ -1,13 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  alignDown,
-  alignUp,
-  ByteQueue,
-  parseSize,
-  powerOfTwo,
-  copyShared,
-} from '../../../lib/memory/byte-queue.js';
+import { ByteQueue, powerOfTwo, copyShared } from '../../../lib/memory/byte-queue.js';
+import { parseSize } from '../../../lib/config/size.js';
+import { alignDown, alignUp } from '../../../lib/layout/align.js';
 
 t.test('alignUp and alignDown enclose a value', async () => {
   fc.assert(

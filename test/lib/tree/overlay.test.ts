@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { layOver } from '../../../lib/tree/overlay.js';
-import type { Entry } from '../../../lib/model/parts.js';
+import { applyLayer } from '../../../lib/tree/overlay.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import { Tree } from '../../../lib/tree/tree.js';
 import type { WhiteoutSpec } from '../../../lib/layer/whiteout.js';
 import { entryOf } from '../../support/images/entries.js';
@@ -18,7 +18,7 @@ const laid = (stack: readonly (readonly Entry[])[], spec: WhiteoutSpec) => {
   const models = stack.map((entries, n) => {
     const root = n === 0 ? 0 : tree.addRoot();
     const model = insertBoth(tree, entries);
-    if (n > 0) layOver(tree, 0, root, spec);
+    if (n > 0) applyLayer(tree, 0, root, spec);
     return model;
   });
   return { tree, models };
@@ -167,7 +167,7 @@ t.test('a hundred thousand names deleted one by one, and as many moved', async t
   const root = tree.addRoot();
   for (let i = 0; i < count; i += 2) tree.insert(file(`d/.wh.f${i}`));
   for (let i = 0; i < count; i += 2) tree.insert(file(`d/g${i}`));
-  layOver(tree, 0, root, 'oci');
+  applyLayer(tree, 0, root, 'oci');
   const rows: number[] = [];
   tree.childrenInto(rows, tree.find('d'));
   t.equal(rows.length, count);

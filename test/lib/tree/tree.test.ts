@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { RafsError } from '../../../lib/errors.js';
-import type { Entry, EntryType } from '../../../lib/model/parts.js';
+import type { Entry, EntryType } from '../../../lib/model/entry.js';
 import { MODE_OF_TYPE, S_IFMT, Tree } from '../../../lib/tree/tree.js';
 import { entryOf } from '../../support/images/entries.js';
-import { NaiveTree } from '../../support/model/model-tree.js';
+import { ModelTree } from '../../support/model/model-tree.js';
 
 // few names, so that paths repeat, lie within one another and change their type
 const path = fc
@@ -78,7 +78,7 @@ const codeOf = (work: () => unknown): unknown => {
 };
 
 /** Says where `tree` differs from `model`, if anywhere. */
-const difference = (tree: Tree, model: NaiveTree): string | undefined => {
+const difference = (tree: Tree, model: ModelTree): string | undefined => {
   const sources = new Map<unknown, number>();
   let reached = 0;
   for (const [path, node] of model.all()) {
@@ -125,7 +125,7 @@ t.test('any sequence of entries and removals gives the tree of a naive model', a
   fc.assert(
     fc.property(steps, steps => {
       const tree = new Tree();
-      const model = new NaiveTree();
+      const model = new ModelTree();
       for (const step of steps) {
         if ('remove' in step) {
           if (step.remove === '' || !model.find(step.remove)) continue;

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import type { Artifact } from '../../../lib/model/parts.js';
+import type { Artifact } from '../../../lib/model/blob.js';
 import {
   openArtifacts,
   type ArtifactPart,

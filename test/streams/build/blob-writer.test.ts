@@ -1,26 +1,25 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import type { BlobRecord } from '../../../lib/bootstrap/bootstrap.js';
+import type { BlobRecord } from '../../../lib/model/stored.js';
 import { decompress, prepareCompressors } from '../../../lib/compress/compressors.js';
 import { decrypt } from '../../../lib/crypto/aes-xts.js';
 import type {
-  BatchPart,
+  ChunkBatchPart,
   BlobPart,
   ChunkPart,
   EndPart,
   EntryPart,
-  PackedChunk,
-  PlacedChunk,
   SectionPart,
 } from '../../../lib/model/parts.js';
-import { readChunkInfo } from '../../../streams/read/blob-reader.js';
+import type { PackedChunk, PlacedChunk } from '../../../lib/model/chunk.js';
+import { readChunkInfo } from '../../../streams/read/chunk-info.js';
 import { blobWriter, INLINED_BLOB_ID } from '../../../streams/build/blob-writer.js';
-import { bytesOf } from '../../../streams/io/reader-at.js';
+import { readerOf } from '../../../streams/io/reader-at.js';
 import { partsOf } from '../../support/images/entries.js';
 import { collect } from '../../support/stream/stage.js';
 
-type In = EntryPart | ChunkPart<PackedChunk> | BatchPart | EndPart;
+type In = EntryPart | ChunkPart<PackedChunk> | ChunkBatchPart | EndPart;
 type Out = EntryPart | ChunkPart<PlacedChunk> | EndPart | SectionPart | BlobPart;
 
 await prepareCompressors();
@@ -46,7 +45,7 @@ const packed = (
     uncompressedSize: size,
     digest: createHash('sha256').update(`${n}`).digest(),
     crc32: n,
-    ordinal: n,
+    uniqueIndex: n,
     known,
     compressed: stored < size,
   },
@@ -346,7 +345,7 @@ for (const secret of [undefined, SECRET]) {
       t.equal(bytes.indexOf(Buffer.from([0xb1, 0xb1, 0xb1, 0xb1])), -1, 'nothing is in clear');
       t.equal(bytes.indexOf(Buffer.from([0x0b, 0xb1, 0x0b, 0xb1])), -1, 'nor is the header');
     } else t.equal(blob.cipherIv, undefined);
-    const table = await readChunkInfo(bytesOf(bytes, 'blob'), blob);
+    const table = await readChunkInfo(readerOf(bytes, 'blob'), blob);
     t.equal(table.count, 5);
     t.equal(table.contextCount, 2);
     t.same(table.batch(0), { compressedSize: 70, uncompressedSize: 150 });

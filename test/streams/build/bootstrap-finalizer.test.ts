@@ -4,14 +4,16 @@ import chain from 'stream-chain';
 import fc from 'fast-check';
 import t from 'tap';
 import { blobElsewhere } from '../../../lib/bootstrap/blob-table.js';
-import { walk, type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
 import { loadChunkDict } from '../../../lib/image/chunk-dict.js';
 import type { Compressor } from '../../../lib/compress/compressors.js';
 import type { Digester } from '../../../lib/crypto/digest.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { loadImage } from '../../../lib/image/load-image.js';
 import { Merger } from '../../../lib/image/merge.js';
-import type { Entry, FinishPart, ImagePart, SectionPart } from '../../../lib/model/parts.js';
+import type { FinishPart, ImagePart, SectionPart } from '../../../lib/model/parts.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import { blobWriter } from '../../../streams/build/blob-writer.js';
 import { bootstrapFinalizer } from '../../../streams/build/bootstrap-finalizer.js';
 import { chunker } from '../../../streams/build/chunker.js';
@@ -20,7 +22,7 @@ import { digester } from '../../../streams/build/digester.js';
 import { buildLayer, partsOfEntries } from '../../support/images/build-layer.js';
 import { partsOf } from '../../support/images/entries.js';
 import { layerEntries } from '../../support/model/model-layers.js';
-import { NaiveTree } from '../../support/model/model-tree.js';
+import { ModelTree } from '../../support/model/model-tree.js';
 import { collect } from '../../support/stream/stage.js';
 
 type Out = SectionPart | FinishPart | ImagePart;
@@ -167,7 +169,7 @@ for (const fsVersion of [6, 5] as const) {
         const merger = new Merger();
         let chained: Bootstrap | undefined;
         for (const [n, entries] of stack.entries()) {
-          const model = new NaiveTree();
+          const model = new ModelTree();
           const parts = partsOfEntries(
             entries.filter(entry => !isLinkedWhiteout(entry) && model.insert(entry) !== 'CORRUPT'),
           );

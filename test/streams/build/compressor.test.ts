@@ -7,20 +7,14 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import { ChunkDict } from '../../../lib/image/chunk-dict.js';
-import { ChunkNames } from '../../../lib/image/chunk-deduper.js';
+import { ChunkDeduper } from '../../../lib/image/chunk-deduper.js';
 import {
   compress,
   prepareCompressors,
   type Compressor,
 } from '../../../lib/compress/compressors.js';
-import type {
-  BatchPart,
-  ChunkPart,
-  EndPart,
-  EntryPart,
-  NamedChunk,
-  PackedChunk,
-} from '../../../lib/model/parts.js';
+import type { ChunkBatchPart, ChunkPart, EndPart, EntryPart } from '../../../lib/model/parts.js';
+import type { NamedChunk, PackedChunk } from '../../../lib/model/chunk.js';
 import { compressor } from '../../../streams/build/compressor.js';
 import { digester } from '../../../streams/build/digester.js';
 import { blobInfo, placedChunk } from '../../support/images/chunks.js';
@@ -34,14 +28,14 @@ type Out = EntryPart | ChunkPart<PackedChunk> | EndPart;
 const { exact } = await prepareCompressors();
 const NO_BYTES = Buffer.alloc(0);
 
-const named = (ordinal: number, bytes: Buffer, known = false): ChunkPart<NamedChunk> => ({
+const named = (uniqueIndex: number, bytes: Buffer, known = false): ChunkPart<NamedChunk> => ({
   kind: 'chunk',
   chunk: {
     fileOffset: 0,
     uncompressedSize: bytes.length,
     digest: createHash('sha256').update(bytes).digest(),
-    crc32: ordinal,
-    ordinal,
+    crc32: uniqueIndex,
+    uniqueIndex,
     known,
   },
   bytes: known ? Buffer.alloc(0) : bytes,
@@ -81,17 +75,20 @@ const difference = (out: readonly Out[], due: readonly Out[]): string | undefine
 /** Files of many kinds of chunks; with few parts, less than a slab, and with many, dozens of them. */
 const layer = (files: number, seed: number): In[] => {
   const parts: In[] = [];
-  let ordinal = 0;
+  let uniqueIndex = 0;
   for (let i = 0; i < files; i++) {
     parts.push({ kind: 'entry', entry: entryOf('file', `f${i}`) });
     const n = (i * 31 + seed) % 11;
-    if (n < 4) parts.push(named(ordinal++, wordyBytes(1 + ((i * 977) % 5000), i)));
-    else if (n === 4) parts.push(named(ordinal++, randomBytes(1 + ((i * 977) % 70_000), i)));
+    if (n < 4) parts.push(named(uniqueIndex++, wordyBytes(1 + ((i * 977) % 5000), i)));
+    else if (n === 4) parts.push(named(uniqueIndex++, randomBytes(1 + ((i * 977) % 70_000), i)));
     else if (n === 5)
-      parts.push(named(ordinal++, wordyBytes(0x10000, i)), named(ordinal++, wordyBytes(77, i)));
-    else if (n === 6) parts.push(named(ordinal++, Buffer.alloc(0)));
-    else if (n === 7) parts.push(named(Math.floor(ordinal / 2), wordyBytes(99, i), true));
-    else if (n === 8) parts.push(named(ordinal++, Buffer.alloc(0x10000)));
+      parts.push(
+        named(uniqueIndex++, wordyBytes(0x10000, i)),
+        named(uniqueIndex++, wordyBytes(77, i)),
+      );
+    else if (n === 6) parts.push(named(uniqueIndex++, Buffer.alloc(0)));
+    else if (n === 7) parts.push(named(Math.floor(uniqueIndex / 2), wordyBytes(99, i), true));
+    else if (n === 8) parts.push(named(uniqueIndex++, Buffer.alloc(0x10000)));
     parts.push({ kind: 'end' });
   }
   return parts;
@@ -183,9 +180,9 @@ t.test('chunks that come without names get those that a digester gives them', as
     const facts = (out: readonly Out[]): unknown[] =>
       out.map(part => {
         if (part.kind !== 'chunk') return part.kind;
-        const { digest, crc32, ordinal, known, dictRow, compressed } = part.chunk;
+        const { digest, crc32, uniqueIndex, known, dictRow, compressed } = part.chunk;
         const bytes = createHash('sha256').update(part.bytes).digest('hex');
-        return [digest.toString('hex'), crc32, ordinal, known, dictRow, compressed, bytes];
+        return [digest.toString('hex'), crc32, uniqueIndex, known, dictRow, compressed, bytes];
       });
     for (const dict of files < 30 ? [undefined] : [undefined, dictOf(contents)]) {
       const options = { algorithm: 'sha256', dict } as const;
@@ -197,7 +194,7 @@ t.test('chunks that come without names get those that a digester gives them', as
         [2, 7],
         [3, 500],
       ] as const) {
-        const names = new ChunkNames(options);
+        const names = new ChunkDeduper(options);
         const stage = await compressor({
           compressor: 'zstd',
           chunkSize: 0x10000,
@@ -215,7 +212,7 @@ t.test('chunks that come without names get those that a digester gives them', as
 });
 
 t.test('batches are compressed as one, and chunks in them stay as they are', async t => {
-  const parts: (In | BatchPart)[] = [];
+  const parts: (In | ChunkBatchPart)[] = [];
   for (let i = 0; i < 200; i++) {
     const { chunk, bytes } = named(i, wordyBytes(50 + i, i));
     const batch = { context: i >> 2, offset: i & 3 };
@@ -230,7 +227,9 @@ t.test('batches are compressed as one, and chunks in them stay as they are', asy
     for (const workers of [0, 2]) {
       const stage = await compressor({ compressor: algorithm, chunkSize: 0x10000, workers });
       const given = parts.map(part => ({ ...part }));
-      const out = await collect<In | BatchPart, Out | BatchPart>(stage, given, { batch: 9 });
+      const out = await collect<In | ChunkBatchPart, Out | ChunkBatchPart>(stage, given, {
+        batch: 9,
+      });
       t.equal(out.length, parts.length);
       const wrong = out.findIndex((part, i) => {
         const from = parts[i]!;
@@ -241,7 +240,7 @@ t.test('batches are compressed as one, and chunks in them stay as they are', asy
           );
         }
         if (part.kind === 'entry' || part.kind === 'end') return true;
-        const { bytes } = from as BatchPart; // a batch, or a chunk that is not in one
+        const { bytes } = from as ChunkBatchPart; // a batch, or a chunk that is not in one
         const due = compress(algorithm, bytes) ?? bytes;
         if (part.kind === 'batch' && part.uncompressedSize !== bytes.length) return true;
         return part.kind !== from.kind || !part.bytes.equals(due);
@@ -360,7 +359,7 @@ t.test('a process that aborts a build exits by itself', async t => {
     const abort = new AbortController();
     const bytes = wordyBytes(0x10000, 1);
     const source = Readable.from((function* () {
-      for (let i = 0; i < 10_000; i++) yield [{ kind: 'chunk', chunk: { known: false, ordinal: i }, bytes: Buffer.from(bytes) }];
+      for (let i = 0; i < 10_000; i++) yield [{ kind: 'chunk', chunk: { known: false, uniqueIndex: i }, bytes: Buffer.from(bytes) }];
     })());
     let seen = 0;
     const sink = new Writable({ objectMode: true, write(batch, _, done) {

@@ -4,7 +4,8 @@ import t from 'tap';
 import { ChunkDict } from '../../../lib/image/chunk-dict.js';
 import { crc32cPlain, digest, prepareDigests } from '../../../lib/crypto/digest.js';
 import { loadImage } from '../../../lib/image/load-image.js';
-import type { ChunkPart, EndPart, EntryPart, NamedChunk } from '../../../lib/model/parts.js';
+import type { ChunkPart, EndPart, EntryPart } from '../../../lib/model/parts.js';
+import type { NamedChunk } from '../../../lib/model/chunk.js';
 import { digester } from '../../../streams/build/digester.js';
 import { blobInfo, placedChunk } from '../../support/images/chunks.js';
 import { buildLayer } from '../../support/images/build-layer.js';
@@ -53,7 +54,7 @@ for (const algorithm of ['sha256', 'blake3'] as const) {
                 uncompressedSize: bytes.length,
                 digest: name,
                 crc32: crc32cPlain(bytes),
-                ordinal: ordinals.get(key)!,
+                uniqueIndex: ordinals.get(key)!,
                 known,
               },
               bytes: known ? Buffer.alloc(0) : bytes,
@@ -77,14 +78,14 @@ t.test('two digesters do not know of one another', async t => {
     const out = await collect<ChunkPart, Out>(await digester({ algorithm: 'sha256' }), [
       chunkOf(Buffer.from('x'), 0),
     ]);
-    t.match(out, [{ chunk: { ordinal: 0, known: false } }]);
+    t.match(out, [{ chunk: { uniqueIndex: 0, known: false } }]);
   }
 });
 
 const named = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 t.test(
-  'chunks of a dictionary are known, and have the next ordinal when they are first met',
+  'chunks of a dictionary are known, and have the next unique index when they are first met',
   async t => {
     const dict = new ChunkDict([blobInfo()]);
     for (const [index, text] of ['one', 'two', 'three'].entries()) {
@@ -105,8 +106,8 @@ t.test(
     t.same(
       out.map(part => {
         if (part.kind !== 'chunk') return part.kind;
-        const { ordinal, known, dictRow } = part.chunk;
-        return [ordinal, known, dictRow, part.bytes.length];
+        const { uniqueIndex, known, dictRow } = part.chunk;
+        return [uniqueIndex, known, dictRow, part.bytes.length];
       }),
       [
         [0, false, undefined, 3],
@@ -131,7 +132,7 @@ t.test('chunks of the image below have the first ordinals', async t => {
       await digester({ algorithm, lower: loadImage(bootstrap) }),
       ['c', 'x', 'a'].map(text => chunkOf(Buffer.from(text), 0)),
     );
-    return out.map(part => part.kind === 'chunk' && [part.chunk.ordinal, part.chunk.known]);
+    return out.map(part => part.kind === 'chunk' && [part.chunk.uniqueIndex, part.chunk.known]);
   };
   t.same(await ask('sha256'), [
     [2, true],

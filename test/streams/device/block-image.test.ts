@@ -2,18 +2,15 @@ import fs from 'node:fs';
 import t, { type Test } from 'tap';
 import { blockMap } from '../../../lib/device/block-map.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
-import { walk } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
 import { BlobEntry } from '../../../lib/layout/rafs-v6.js';
 import { digest } from '../../../lib/crypto/digest.js';
 import { BlobFeature } from '../../../lib/layout/blob.js';
-import {
-  blockImage,
-  requireChunkTable,
-  type DiskPart,
-} from '../../../streams/device/block-image.js';
+import { blockImage, type DiskPart } from '../../../streams/device/block-image.js';
+import { requireChunkTable } from '../../../streams/read/chunk-info.js';
 import { blobReader, type ImagePart } from '../../../streams/read/blob-reader.js';
-import { bytesOf, type RandomBytes } from '../../../streams/io/reader-at.js';
-import type { Batch } from '../../../streams/stage.js';
+import { readerOf, type ReaderAt } from '../../../streams/io/reader-at.js';
+import type { Batch } from '../../../streams/batch.js';
 import { altered, golden, goldenBlob } from '../../support/images/golden.js';
 import { layerPath, layerTar } from '../../support/tar/layers.js';
 
@@ -27,8 +24,8 @@ const diskOf = async (
   const map = blockMap(bootstrap, image.length);
   const open: string[] = [];
   const pieces: Buffer[] = [];
-  const opened = (content: Buffer, name: string): Promise<RandomBytes> => {
-    const bytes = bytesOf(content, name);
+  const opened = (content: Buffer, name: string): Promise<ReaderAt> => {
+    const bytes = readerOf(content, name);
     open.push(name);
     const close = (): Promise<void> => Promise.resolve(void open.pop());
     const read: typeof bytes.read = (offset, size) => bytes.read(offset, size);
@@ -58,8 +55,8 @@ const diskOf = async (
 /** Every chunk of the image, unpacked from its blob, lies on the disk where its index says. */
 const compareChunks = async (t: Test, image: Buffer, blobs: readonly Buffer[], disk: Buffer) => {
   const bootstrap = parseBootstrap(image);
-  const sources = new Map<number, RandomBytes>(
-    blobs.map((blob, i) => [i, bytesOf(blob, `blob ${i}`)]),
+  const sources = new Map<number, ReaderAt>(
+    blobs.map((blob, i) => [i, readerOf(blob, `blob ${i}`)]),
   );
   let count = 0;
   for await (const batch of blobReader({ bootstrap, blobs: sources }) as AsyncIterable<

@@ -7,8 +7,8 @@ import { BlobFeature } from '../../../lib/layout/blob.js';
 import { BlobEntry } from '../../../lib/layout/rafs-v6.js';
 import { blockImage, type DiskPart } from '../../../streams/device/block-image.js';
 import { openBlockReader } from '../../../streams/device/block-reader.js';
-import { bytesOf, type RandomBytes } from '../../../streams/io/reader-at.js';
-import type { Batch } from '../../../streams/stage.js';
+import { readerOf, type ReaderAt } from '../../../streams/io/reader-at.js';
+import type { Batch } from '../../../streams/batch.js';
 import { altered, golden, goldenBlob } from '../../support/images/golden.js';
 import { layerPath, layerTar } from '../../support/tar/layers.js';
 import { numbers } from '../../support/random.js';
@@ -24,9 +24,9 @@ interface Case {
 const deviceOf = ({ image, blob, tables }: Case) => {
   const bootstrap = parseBootstrap(image);
   const seen = { open: 0, opened: 0, reads: 0, missing: false };
-  const opened = async (content: Buffer): Promise<RandomBytes> => {
+  const opened = async (content: Buffer): Promise<ReaderAt> => {
     if (seen.missing) throw Object.assign(new Error('it is not there'), { code: 'ENOENT' });
-    const bytes = bytesOf(content, 'blob');
+    const bytes = readerOf(content, 'blob');
     seen.open += 1;
     seen.opened += 1;
     return {

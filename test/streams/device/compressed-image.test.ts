@@ -4,8 +4,8 @@ import t, { type Test } from 'tap';
 import { blobReader, type ImagePart } from '../../../streams/read/blob-reader.js';
 import type { DiskPart } from '../../../streams/device/block-image.js';
 import { compressedImage } from '../../../streams/device/compressed-image.js';
-import { bytesOf, type RandomBytes } from '../../../streams/io/reader-at.js';
-import type { Batch } from '../../../streams/stage.js';
+import { readerOf, type ReaderAt } from '../../../streams/io/reader-at.js';
+import type { Batch } from '../../../streams/batch.js';
 import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { compress } from '../../../lib/compress/compressors.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
@@ -16,7 +16,7 @@ import { openBelow, temporaryDirectory } from '../../support/process/fs.js';
 import { altered, golden, goldenBlob } from '../../support/images/golden.js';
 import { packingFiles, packingTar } from '../../support/tar/packing-tar.js';
 
-type Blobs = ReadonlyMap<number, RandomBytes>;
+type Blobs = ReadonlyMap<number, ReaderAt>;
 
 const packed = async (
   t: Test,
@@ -72,7 +72,7 @@ const savesBlocks = (content: Buffer, packing: PackingName): boolean => {
 
 const native = (name: string): { bootstrap: Bootstrap; blobs: Blobs } => ({
   bootstrap: parseBootstrap(golden(name)),
-  blobs: new Map([[0, bytesOf(fs.readFileSync(goldenBlob(name)), 'blob')]]),
+  blobs: new Map([[0, readerOf(fs.readFileSync(goldenBlob(name)), 'blob')]]),
 });
 
 for (const packing of ['lz4', 'zstd'] as const) {
@@ -93,7 +93,7 @@ for (const packing of ['lz4', 'zstd'] as const) {
     ];
     await succeed(t, [...create, '--chunk-size', '0x4000', '--blob-id', id, '-l', 'error', tar]);
     const bootstrap = parseBootstrap(fs.readFileSync(path.join(directory, 'boot')));
-    const blob = bytesOf(fs.readFileSync(path.join(directory, id)), 'blob');
+    const blob = readerOf(fs.readFileSync(path.join(directory, id)), 'blob');
     const image = await packed(t, bootstrap, new Map([[0, blob]]), packing);
     const reader = new CompressedReader(image);
     const names = new Map(reader.names());
@@ -147,7 +147,7 @@ t.test('a damaged blob is refused, or the damage is in nothing that a file has',
   let refused = 0;
   for (const bytes of altered(fs.readFileSync(goldenBlob(name)), 60)) {
     try {
-      const got = await packed(t, bootstrap, new Map([[0, bytesOf(bytes, 'blob')]]), 'lz4');
+      const got = await packed(t, bootstrap, new Map([[0, readerOf(bytes, 'blob')]]), 'lz4');
       t.ok(got.equals(due));
     } catch (error) {
       refused++;

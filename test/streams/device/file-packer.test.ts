@@ -1,6 +1,6 @@
 import t from 'tap';
 import { prepareCompressors } from '../../../lib/compress/compressors.js';
-import { Pieces } from '../../../lib/erofs/pclusters.js';
+import { PclusterMap } from '../../../lib/erofs/pclusters.js';
 import { Tree } from '../../../lib/tree/tree.js';
 import type { ImagePart } from '../../../streams/read/blob-reader.js';
 import { filePacker } from '../../../streams/device/file-packer.js';
@@ -37,7 +37,7 @@ const pack = async (chunkSize: number, batchSize: number, { missing = 0, workers
     }
     parts.push({ kind: 'end' });
   }
-  const pieces = new Pieces(tree, 'lz4');
+  const pieces = new PclusterMap(tree, 'lz4');
   const blocks = new Spool(temporaryDirectory(t));
   const tails = new Spool(temporaryDirectory(t));
   const packer = filePacker({ tree, packing: 'lz4', pieces, blocks, tails, workers });

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import {
-  backendPlace,
+  backendLocation,
   openBlob,
   openTables,
   readConfig,
@@ -11,7 +11,7 @@ import {
 } from '../../../streams/image/blob-location.js';
 import { openImage } from '../../../streams/image/open-image.js';
 import { parseBackend } from '../../../lib/config/backends.js';
-import { bytesOf } from '../../../streams/io/reader-at.js';
+import { readerOf } from '../../../streams/io/reader-at.js';
 import type { Storage } from '../../../streams/storage/storage.js';
 import { temporaryDirectory } from '../../support/process/fs.js';
 import { failureOf, goldenFolder, goldenPath } from '../../support/images/golden.js';
@@ -23,7 +23,7 @@ const recordingStorage = (): Storage & { asked: string[] } => {
     asked,
     async open(id) {
       asked.push(id);
-      return bytesOf(Buffer.from(id), id);
+      return readerOf(Buffer.from(id), id);
     },
   };
 };
@@ -126,23 +126,23 @@ t.test('configuration files', async t => {
 
 t.test('options', async t => {
   const file = path.join(temporaryDirectory(t), 'config');
-  t.equal(await backendPlace({}), undefined);
-  t.equal(await backendPlace({ 'backend-config': 'x' }), undefined, 'no type, no storage');
+  t.equal(await backendLocation({}), undefined);
+  t.equal(await backendLocation({ 'backend-config': 'x' }), undefined, 'no type, no storage');
   const given = { 'backend-type': 'http-proxy', 'backend-config': '{"addr":"/socket"}' };
-  t.ok((await backendPlace(given))?.storage);
+  t.ok((await backendLocation(given))?.storage);
   fs.writeFileSync(file, '{"addr":"http://localhost"}');
   const inFile = { 'backend-type': 'http-proxy', 'backend-config-file': file };
-  t.ok((await backendPlace(inFile))?.storage);
+  t.ok((await backendLocation(inFile))?.storage);
   for (const [values, due] of [
     [{ 'backend-type': 's3' }, /^--backend-config or --backend-config-file must be specified$/],
     [{ 'backend-type': 'x', 'backend-config': '{}' }, /unsupported backend type 'x'/],
     [{ 'backend-type': 's3', 'backend-config': '{}' }, /missing field `endpoint`/],
     [{ 'backend-type': 's3', 'backend-config': '{"secret' }, /is not JSON$/],
   ] as const) {
-    t.match(await failureOf(backendPlace(values)), { code: 'UNSUPPORTED', message: due });
+    t.match(await failureOf(backendLocation(values)), { code: 'UNSUPPORTED', message: due });
   }
   const none = { 'backend-type': 's3', 'backend-config-file': `${file}.none` };
-  await t.rejects(backendPlace(none), {
+  await t.rejects(backendLocation(none), {
     message: `fail to read backend config file "${file}.none"`,
     cause: { code: 'ENOENT' },
   });

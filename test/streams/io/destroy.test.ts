@@ -1,6 +1,6 @@
 import { Readable, Writable } from 'node:stream';
 import t from 'tap';
-import { gone } from '../../../streams/io/destroy.js';
+import { destroyAndWait } from '../../../streams/io/destroy.js';
 
 t.test('a stream has given back what it holds', async t => {
   for (const kind of [Readable, Writable]) {
@@ -15,15 +15,15 @@ t.test('a stream has given back what it holds', async t => {
         }, 20);
       },
     });
-    await gone(stream);
+    await destroyAndWait(stream);
     t.ok(closed && stream.destroyed);
-    await gone(stream); // again
+    await destroyAndWait(stream); // again
   }
 });
 
 t.test('its failure is not told again', async t => {
   const stream = new Readable({ read: () => undefined });
-  const closed = gone(stream);
+  const closed = destroyAndWait(stream);
   stream.destroy(new Error('late'));
   await closed;
   t.ok(stream.closed);

@@ -6,12 +6,12 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import {
-  abandonAll,
   discardOutput,
   openOutput,
   openOutputInDirectory,
-  without,
 } from '../../../streams/io/open-output.js';
+import { abandonAll } from '../../../streams/io/file-output.js';
+import { without } from '../../../streams/io/output.js';
 import {
   makeFifo,
   mountTmpfs,

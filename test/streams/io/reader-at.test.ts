@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { bytesOf, openBytes } from '../../../streams/io/reader-at.js';
+import { readerOf, openReaderAt } from '../../../streams/io/reader-at.js';
 import { makeFifo, openBelow, temporaryDirectory } from '../../support/process/fs.js';
 import { failureOf } from '../../support/images/golden.js';
 import { randomBytes } from '../../support/random.js';
@@ -15,7 +15,11 @@ t.test('a file, bytes in memory and a FIFO read alike', async t => {
   fs.writeFileSync(file, CONTENT);
   makeFifo(fifo);
   const writing = fs.promises.writeFile(fifo, CONTENT);
-  for (const source of [await openBytes(file), bytesOf(CONTENT, 'memory'), await openBytes(fifo)]) {
+  for (const source of [
+    await openReaderAt(file),
+    readerOf(CONTENT, 'memory'),
+    await openReaderAt(fifo),
+  ]) {
     t.equal(source.size, 5000);
     t.ok((await source.read(0, 5000)).equals(CONTENT));
     t.ok((await source.read(1234, 77)).equals(CONTENT.subarray(1234, 1311)));
@@ -38,7 +42,7 @@ t.test('a file, bytes in memory and a FIFO read alike', async t => {
 t.test('a file that becomes shorter', async t => {
   const file = path.join(temporaryDirectory(t), 'file');
   fs.writeFileSync(file, CONTENT);
-  const source = await openBytes(file);
+  const source = await openReaderAt(file);
   fs.truncateSync(file, 100);
   t.match(await failureOf(source.read(50, 100)), { code: 'CORRUPT', at: { file } });
   await source.close();
@@ -46,7 +50,7 @@ t.test('a file that becomes shorter', async t => {
 
 t.test('no such file, and a directory', async t => {
   const directory = temporaryDirectory(t);
-  await t.rejects(openBytes(path.join(directory, 'none')), { code: 'ENOENT' });
-  await t.rejects(openBytes(directory), { code: 'EISDIR' });
+  await t.rejects(openReaderAt(path.join(directory, 'none')), { code: 'ENOENT' });
+  await t.rejects(openReaderAt(directory), { code: 'EISDIR' });
   t.strictSame(openBelow(directory), []);
 });

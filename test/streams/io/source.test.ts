@@ -9,7 +9,8 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import type { BytesPart } from '../../../lib/model/parts.js';
-import { FilePieces, openSource, type Source } from '../../../streams/io/source.js';
+import { openSource, type Source } from '../../../streams/io/source.js';
+import { FilePieces } from '../../../streams/io/source-pieces.js';
 import {
   closed,
   makeFifo,
@@ -145,7 +146,7 @@ t.test('from a FIFO, a pool takes the bytes of however slow a reader in a few bu
       for (const { bytes } of batch) {
         parts++;
         memory.add(bytes.buffer);
-        pool.reached(bytes);
+        pool.releaseBefore(bytes);
         if (delay > 0) await sleep(delay);
         copies.push(Buffer.from(bytes)); // nobody has written over them meanwhile
       }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import t from 'tap';
-import { SpooledMemory } from '../../../streams/io/spooled-buffer.js';
+import { SpooledBuffer } from '../../../streams/io/spooled-buffer.js';
 import { openBelow, temporaryDirectory } from '../../support/process/fs.js';
 
 const PIECES = Array.from({ length: 50 }, (_, i) => randomBytes(i * 11));
@@ -10,7 +10,7 @@ const ALL = Buffer.concat(PIECES);
 t.test('any part of it comes back, from memory or from a file that has no name', t => {
   for (const limit of [0, 1, 5000, ALL.length - 1, ALL.length]) {
     const directory = temporaryDirectory(t);
-    const spool = new SpooledMemory(directory, limit);
+    const spool = new SpooledBuffer(directory, limit);
     for (const bytes of PIECES) spool.add(bytes);
     t.equal(spool.size, ALL.length);
     t.same(fs.readdirSync(directory), [], 'no name is left');
@@ -35,7 +35,7 @@ t.test('any part of it comes back, from memory or from a file that has no name',
 });
 
 t.test("a directory that is not there is the system's error", t => {
-  const lost = new SpooledMemory('/nowhere/at/all', 10);
+  const lost = new SpooledBuffer('/nowhere/at/all', 10);
   lost.add(Buffer.alloc(10));
   t.throws(() => lost.add(Buffer.alloc(1)), { code: 'ENOENT' });
   lost.close();

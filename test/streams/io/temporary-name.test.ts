@@ -1,9 +1,9 @@
 import path from 'node:path';
 import t from 'tap';
-import { hiddenName } from '../../../streams/io/temporary-name.js';
+import { temporaryName } from '../../../streams/io/temporary-name.js';
 
 t.test('in its directory, hidden, and never the same', t => {
-  const names = Array.from({ length: 100 }, () => hiddenName('/some/where'));
+  const names = Array.from({ length: 100 }, () => temporaryName('/some/where'));
   t.equal(new Set(names).size, 100);
   for (const name of names) {
     t.equal(path.dirname(name), '/some/where');

@@ -10,7 +10,8 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { extract as extractTar } from 'tar-stream';
 import { parseAttributes } from '../../../lib/layer/attributes.js';
-import type { Entry, ExternalPart } from '../../../lib/model/parts.js';
+import type { ExternalPart } from '../../../lib/model/parts.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import { dirWalk, type DirWalkOptions, type WalkPart } from '../../../streams/layer/dir-walk.js';
 import {
   closed,

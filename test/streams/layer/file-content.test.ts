@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import type { Entry } from '../../../lib/model/parts.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import { largeContent, SmallFiles } from '../../../streams/layer/file-content.js';
 import { openBelow, temporaryDirectory } from '../../support/process/fs.js';
 import { entryOf } from '../../support/images/entries.js';

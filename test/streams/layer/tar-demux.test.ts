@@ -6,8 +6,9 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { extract } from 'tar-stream';
-import { RafsError, placeOf } from '../../../lib/errors.js';
-import type { DataPart, EndPart, Entry, EntryPart } from '../../../lib/model/parts.js';
+import { RafsError, contextOf } from '../../../lib/errors.js';
+import type { DataPart, EndPart, EntryPart } from '../../../lib/model/parts.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import { tarDemux, type TarDemuxOptions } from '../../../streams/layer/tar-demux.js';
 import { collect, cutAt, type CollectOptions } from '../../support/stream/stage.js';
 import {
@@ -639,8 +640,8 @@ t.test('altered and cut tars end in members or a RafsError', async t => {
       await demux(tar, [513], { sparseLimit: 0x100000 });
     } catch (error) {
       failed++;
-      if (error instanceof RafsError && placeOf(error).offset !== undefined) return;
-      t.fail(`${String(error)} at ${JSON.stringify(placeOf(error))}`);
+      if (error instanceof RafsError && contextOf(error).offset !== undefined) return;
+      t.fail(`${String(error)} at ${JSON.stringify(contextOf(error))}`);
     }
   };
   for (const tar of tars) {

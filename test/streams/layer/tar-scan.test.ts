@@ -4,8 +4,8 @@ import path from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import type { EndPart, EntryPart, LayerPart } from '../../../lib/model/parts.js';
-import { gone } from '../../../streams/io/destroy.js';
-import type { Batch } from '../../../streams/stage.js';
+import { destroyAndWait } from '../../../streams/io/destroy.js';
+import type { Batch } from '../../../streams/batch.js';
 import { tarDemux } from '../../../streams/layer/tar-demux.js';
 import type { TarScan } from '../../../streams/layer/tar-scan.js';
 import { openTarScan } from '../../../streams/layer/tar-scan.js';
@@ -146,7 +146,7 @@ t.test('the digest comes late, for a small tar and for one that needs a thread',
     const closed = new Promise(resolve => scan.once('close', resolve));
     const layer = (await partsOf(scan)).at(-1);
     t.match(layer, { kind: 'layer', size: tar.length, digest: undefined });
-    const late = layer?.kind === 'layer' ? await layer.late : undefined;
+    const late = layer?.kind === 'layer' ? await layer.pending : undefined;
     t.equal(late, createHash('sha256').update(tar).digest('hex'), `${size} bytes`);
     await closed;
     t.same(openBelow(directory), []);
@@ -160,7 +160,7 @@ t.test('a tar that changes while it is hashed is refused', async t => {
   const scan = openTarScan(file, { hashed: true })!;
   const layer = (await partsOf(scan)).at(-1);
   fs.writeFileSync(file, 'other', { flag: 'r+' });
-  const late = async (): Promise<void> => void (layer?.kind === 'layer' && (await layer.late));
+  const late = async (): Promise<void> => void (layer?.kind === 'layer' && (await layer.pending));
   await t.rejects(late, { code: 'CORRUPT' });
 });
 
@@ -170,11 +170,11 @@ t.test('one that is destroyed stops hashing and gives its descriptor back', asyn
   fs.writeFileSync(file, tarOf([{ name: 'a', content: Buffer.alloc(30_000_000, 1) }]));
   const scan = openTarScan(file, { hashed: true })!;
   const layer = (await partsOf(scan)).at(-1);
-  await gone(scan);
+  await destroyAndWait(scan);
   t.same(openBelow(directory), []);
   t.equal(layer?.kind, 'layer');
   // done before, or given up: either way it is over
-  if (layer?.kind === 'layer') await layer.late?.catch(() => undefined);
+  if (layer?.kind === 'layer') await layer.pending?.catch(() => undefined);
 });
 
 t.test('only regular files; descriptors are given back', async t => {

@@ -1,15 +1,15 @@
 import t from 'tap';
 import { BlobBlocks } from '../../../streams/read/blob-blocks.js';
-import { bytesOf, type RandomBytes } from '../../../streams/io/reader-at.js';
+import { readerOf, type ReaderAt } from '../../../streams/io/reader-at.js';
 import { failureOf } from '../../support/images/golden.js';
 import { randomBytes } from '../../support/random.js';
 
 const BLOCK_SIZE = 0x20000;
 
 /** A blob in memory that counts how often it is read. */
-const counted = (bytes: Buffer, more: Partial<RandomBytes> = {}) => {
+const counted = (bytes: Buffer, more: Partial<ReaderAt> = {}) => {
   const source = {
-    ...bytesOf(bytes, 'counted'),
+    ...readerOf(bytes, 'counted'),
     reads: 0,
     async read(offset: number, size: number) {
       source.reads++;
@@ -87,7 +87,7 @@ t.test('large pieces, and storages that read ahead themselves, are asked directl
 });
 
 t.test('what passes the end is refused', async t => {
-  const blob = bytesOf(randomBytes(1000, 1), 'short');
+  const blob = readerOf(randomBytes(1000, 1), 'short');
   const blocks = new BlobBlocks();
   for (const [offset, size] of [
     [995, 6],

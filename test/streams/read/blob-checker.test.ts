@@ -3,7 +3,7 @@ import t from 'tap';
 import { prepareCompressors } from '../../../lib/compress/compressors.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { checkBlob, compareChunks } from '../../../streams/read/blob-checker.js';
-import { bytesOf } from '../../../streams/io/reader-at.js';
+import { readerOf } from '../../../streams/io/reader-at.js';
 import { altered, failure, failureOf, golden, goldenBlob } from '../../support/images/golden.js';
 
 await prepareCompressors();
@@ -14,7 +14,7 @@ const openCase = (name: string) => ({
 });
 
 const check = (name: string, bytes: Buffer) =>
-  checkBlob(bytesOf(bytes, name), openCase(name).bootstrap.blobs[0]!);
+  checkBlob(readerOf(bytes, name), openCase(name).bootstrap.blobs[0]!);
 
 t.test('good blobs, and what they say of their chunks', async t => {
   for (const name of ['tar-rafs.kinds.zstd.v6', 'toc.kinds.none', 'batch.kinds.zstd']) {

@@ -1,7 +1,9 @@
 import fs from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
-import { walk, type Bootstrap, type StoredChunk } from '../../../lib/bootstrap/bootstrap.js';
+import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
+import { type StoredChunk } from '../../../lib/model/stored.js';
 import { BufferPool } from '../../../lib/memory/buffer-pool.js';
 import { crc32c } from '../../../lib/crypto/digest.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
@@ -13,7 +15,7 @@ import {
   type BlobReaderOptions,
   type ImagePart,
 } from '../../../streams/read/blob-reader.js';
-import { bytesOf, type RandomBytes } from '../../../streams/io/reader-at.js';
+import { readerOf, type ReaderAt } from '../../../streams/io/reader-at.js';
 import { failureOf, golden, goldenBlob } from '../../support/images/golden.js';
 import { buildLayer, type BuildPart } from '../../support/images/build-layer.js';
 import { entryOf } from '../../support/images/entries.js';
@@ -42,7 +44,7 @@ const read = async (
   { bootstrap, blob }: Case,
   options: Partial<BlobReaderOptions> = {},
 ): Promise<ImagePart[]> => {
-  const blobs = new Map([[0, bytesOf(blob, 'blob')]]);
+  const blobs = new Map([[0, readerOf(blob, 'blob')]]);
   const parts: ImagePart[] = [];
   for await (const batch of blobReader({ bootstrap, blobs, ...options })) {
     parts.push(...(batch as ImagePart[])); // what the stream carries
@@ -171,8 +173,8 @@ for (const compressor of ['none', 'zstd', 'lz4_block'] as const) {
     const { files, layer } = await shuffledLayer(compressor);
     const { bootstrap, blob } = layer;
     let reads = 0;
-    const source: RandomBytes = {
-      ...bytesOf(blob, 'blob'),
+    const source: ReaderAt = {
+      ...readerOf(blob, 'blob'),
       async read(offset, size) {
         reads++;
         await turn();
@@ -189,7 +191,7 @@ for (const compressor of ['none', 'zstd', 'lz4_block'] as const) {
         if (part.kind === 'chunk') {
           buffers.add(part.bytes.buffer);
           copies.push({ ...part, bytes: Buffer.from(part.bytes) });
-          pool.reached(part.bytes);
+          pool.releaseBefore(part.bytes);
         } else copies.push(part);
       }
     }
@@ -206,7 +208,7 @@ for (const compressor of ['none', 'zstd', 'lz4_block'] as const) {
 t.test('a chunk larger than the image says is read into memory of its own', async t => {
   const { layer } = await shuffledLayer('zstd');
   const smaller = new BufferPool(1000);
-  const blobs = new Map([[0, bytesOf(layer.blob, 'blob')]]);
+  const blobs = new Map([[0, readerOf(layer.blob, 'blob')]]);
   let size = 0;
   for await (const batch of blobReader({ bootstrap: layer.bootstrap, blobs, pool: smaller })) {
     for (const part of batch as ImagePart[]) if (part.kind === 'chunk') size += part.bytes.length;

@@ -1,8 +1,8 @@
 import t from 'tap';
 import { digest, prepareDigests } from '../../../lib/crypto/digest.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
-import type { StoredChunk } from '../../../lib/bootstrap/bootstrap.js';
-import type { Entry } from '../../../lib/model/parts.js';
+import type { StoredChunk } from '../../../lib/model/stored.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import type { ImagePart } from '../../../streams/read/blob-reader.js';
 import { chunkVerifier } from '../../../streams/read/chunk-verifier.js';
 import { failureOf, golden } from '../../support/images/golden.js';

@@ -9,10 +9,9 @@ import type {
   ChunkPart,
   DataPart,
   EndPart,
-  Entry,
   EntryPart,
-  EntryType,
 } from '../../../lib/model/parts.js';
+import type { Entry, EntryType } from '../../../lib/model/entry.js';
 import { tarDemux } from '../../../streams/layer/tar-demux.js';
 import { tarMux, type TarMuxOptions } from '../../../streams/read/tar-mux.js';
 import { collect, type CollectOptions } from '../../support/stream/stage.js';

@@ -1,15 +1,18 @@
 import { gzipSync, constants } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import { walk, type Bootstrap, type StoredChunk } from '../../../lib/bootstrap/bootstrap.js';
+import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
+import { type StoredChunk } from '../../../lib/model/stored.js';
 import { prepareCompressors } from '../../../lib/compress/compressors.js';
 import { sha256 } from '../../../lib/crypto/digest.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import type { BytesPart, FinishPart, ImagePart, SectionPart } from '../../../lib/model/parts.js';
 import { BlobBlocks } from '../../../streams/read/blob-blocks.js';
-import { ChunkReader, readChunkInfo } from '../../../streams/read/blob-reader.js';
+import { ChunkReader } from '../../../streams/read/chunk-reader.js';
+import { readChunkInfo } from '../../../streams/read/chunk-info.js';
 import { referenceFromTar } from '../../../streams/pipelines.js';
-import { bytesOf, type RandomBytes } from '../../../streams/io/reader-at.js';
+import { readerOf, type ReaderAt } from '../../../streams/io/reader-at.js';
 import { madeTar } from '../../support/tar/layers.js';
 import { numbers, randomBytes, wordyBytes } from '../../support/random.js';
 import { collect, cutAt } from '../../support/stream/stage.js';
@@ -18,7 +21,7 @@ import { tarOf } from '../../support/tar/tar.js';
 interface Referred {
   bootstrap: Bootstrap;
   /** the blob with the tables */
-  tables: RandomBytes;
+  tables: ReaderAt;
   chunks: readonly { path: string; chunk: StoredChunk }[];
 }
 
@@ -50,10 +53,10 @@ const refer = async (layer: Buffer, chunkSize: number, cuts: number[] = []): Pro
       ? []
       : [...bootstrap.chunks(inode)].map(chunk => ({ path, chunk })),
   );
-  return { bootstrap, tables: bytesOf(bytes('blob'), 'tables'), chunks };
+  return { bootstrap, tables: readerOf(bytes('blob'), 'tables'), chunks };
 };
 
-const readerOf = ({ bootstrap, tables }: Referred, layer: RandomBytes): ChunkReader =>
+const zranReaderOf = ({ bootstrap, tables }: Referred, layer: ReaderAt): ChunkReader =>
   new ChunkReader(bootstrap.blobs[0]!, layer, new BlobBlocks(), { tables });
 
 const KINDS = {
@@ -106,12 +109,12 @@ t.test('chunks in any order, of members of any kind', async t => {
           ),
         );
         const referred = await refer(layer, chunkSize, [next(layer.length), next(layer.length)]);
-        const source = bytesOf(layer, 'layer');
-        let reader = readerOf(referred, source);
+        const source = readerOf(layer, 'layer');
+        let reader = zranReaderOf(referred, source);
         const left = [...referred.chunks];
         while (left.length > 0) {
           const [{ path, chunk }] = left.splice(next(left.length), 1) as [(typeof left)[number]];
-          if (next(12) === 0) reader = readerOf(referred, source); // that has nothing in memory
+          if (next(12) === 0) reader = zranReaderOf(referred, source); // that has nothing in memory
           const { fileOffset, uncompressedSize, digest } = chunk;
           const due = contents[Number(path.slice(1))]!.subarray(fileOffset).subarray(0, chunkSize);
           const bytes = await reader.read(chunk);
@@ -134,8 +137,8 @@ t.test('a chunk anywhere costs its context, and not the layer before it', async 
   const table = await readChunkInfo(referred.tables, referred.bootstrap.blobs[0]!);
   t.ok(table.contextCount > 10, `${table.contextCount} contexts`);
   const reads: { offset: number; size: number }[] = [];
-  const source: RandomBytes = {
-    ...bytesOf(layer, 'layer'),
+  const source: ReaderAt = {
+    ...readerOf(layer, 'layer'),
     async read(offset, size) {
       reads.push({ offset, size });
       return layer.subarray(offset, offset + size);
@@ -147,7 +150,7 @@ t.test('a chunk anywhere costs its context, and not the layer before it', async 
   for (let i = 0; i < 150; i++) {
     const { chunk } = referred.chunks[next(referred.chunks.length)]!;
     reads.length = 0;
-    const bytes = await readerOf(referred, source).read(chunk);
+    const bytes = await zranReaderOf(referred, source).read(chunk);
     if (!sha256(bytes).equals(chunk.digest)) wrong++;
     const { inOffset, inSize } = table.zran(table.chunk(chunk.index).zran!.context);
     for (const { offset, size } of reads) {

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { hashChunks } from '../../../lib/chunk/chunk-hashes.js';
 import { crc32cPlain, sha256 } from '../../../lib/crypto/digest.js';
-import type { ChunkPart, HashedChunk, LayerChunk } from '../../../lib/model/parts.js';
+import type { ChunkPart } from '../../../lib/model/parts.js';
+import type { HashedChunk, LayerChunk } from '../../../lib/model/chunk.js';
 import { hashJoiner } from '../../../streams/reference/hash-joiner.js';
 import type { RunPart } from '../../../streams/reference/zran-demux.js';
 import { entryOf } from '../../support/images/entries.js';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import t from 'tap';
-import type { BlobRecord } from '../../../lib/bootstrap/bootstrap.js';
+import type { BlobRecord } from '../../../lib/model/stored.js';
 import { parseChunkInfo, parseChunkInfoHeader } from '../../../lib/blob/chunk-info-table.js';
 import { sha256 } from '../../../lib/crypto/digest.js';
 import { BlobFeature } from '../../../lib/layout/blob.js';
@@ -11,10 +11,9 @@ import type {
   ContextPart,
   FinishPart,
   LayerPart,
-  NamedChunk,
-  PlacedChunk,
   SectionPart,
 } from '../../../lib/model/parts.js';
+import type { NamedChunk, PlacedChunk } from '../../../lib/model/chunk.js';
 import { sectionsOfTail, tailSize, unpackSection } from '../../../lib/blob/toc.js';
 import {
   referenceWriter,
@@ -44,7 +43,7 @@ const chunkOf = (n: number, more: Partial<NamedChunk> = {}): ChunkPart<NamedChun
     uncompressedSize: 5000,
     digest: sha256(Buffer.from([n])),
     crc32: n,
-    ordinal: n,
+    uniqueIndex: n,
     known: false,
     zran: { inOffset: n * 1000, inSize: 900, context: n, offset: 10 },
     ...more,
@@ -234,7 +233,7 @@ t.test('a table with more dictionaries than are held is the same table, in frame
   t.equal(caches[1]!.length, caches[0]!.length);
 
   const few = parts.map(part =>
-    part.kind === 'chunk' && part.chunk.ordinal < 3
+    part.kind === 'chunk' && part.chunk.uniqueIndex < 3
       ? { ...part, chunk: { ...part.chunk, known: true } }
       : part,
   );

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import t from 'tap';
-import type { BlobPart, ChunkPart, EntryPart, PlacedChunk } from '../../../lib/model/parts.js';
+import type { BlobPart, ChunkPart, EntryPart } from '../../../lib/model/parts.js';
+import type { PlacedChunk } from '../../../lib/model/chunk.js';
 import { stargzToc } from '../../../streams/reference/stargz-toc.js';
 import { layerPath } from '../../support/tar/layers.js';
 import { collect, cutAt } from '../../support/stream/stage.js';
@@ -29,9 +30,14 @@ t.test('chunks lie one after another, in the order of the table', async t => {
   for (const lowerCount of [0, 7]) {
     const out = await make(toc, [1, 50, 51], { lowerCount });
     const chunks = out.flatMap(part => (part.kind === 'chunk' ? [part.chunk] : []));
-    t.match(chunks[0], { index: 0, ordinal: lowerCount, uncompressedOffset: 0, compressed: true });
-    t.match(chunks[1], { index: 1, ordinal: lowerCount + 1, uncompressedOffset: 8192 });
-    t.match(chunks[2], { known: true, ordinal: lowerCount }, 'the third is the first again');
+    t.match(chunks[0], {
+      index: 0,
+      uniqueIndex: lowerCount,
+      uncompressedOffset: 0,
+      compressed: true,
+    });
+    t.match(chunks[1], { index: 1, uniqueIndex: lowerCount + 1, uncompressedOffset: 8192 });
+    t.match(chunks[2], { known: true, uniqueIndex: lowerCount }, 'the third is the first again');
     t.notOk('index' in chunks[2]!);
     const { blob } = out.at(-1) as BlobPart; // it ends with it
     t.match(blob, {

@@ -1,12 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type {
-  BlobPart,
-  ChunkPart,
-  EntryPart,
-  LayerPart,
-  PlacedChunk,
-} from '../../../lib/model/parts.js';
+import type { BlobPart, ChunkPart, EntryPart, LayerPart } from '../../../lib/model/parts.js';
+import type { PlacedChunk } from '../../../lib/model/chunk.js';
 import { tarfsMapper } from '../../../streams/reference/tarfs-mapper.js';
 import { partsOf } from '../../support/images/entries.js';
 import { collect } from '../../support/stream/stage.js';

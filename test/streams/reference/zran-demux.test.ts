@@ -2,13 +2,8 @@ import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { crc32cPlain, sha256 } from '../../../lib/crypto/digest.js';
-import type {
-  ChunkPart,
-  ContextPart,
-  EntryPart,
-  HashedChunk,
-  LayerPart,
-} from '../../../lib/model/parts.js';
+import type { ChunkPart, ContextPart, EntryPart, LayerPart } from '../../../lib/model/parts.js';
+import type { HashedChunk } from '../../../lib/model/chunk.js';
 import { hashJoiner } from '../../../streams/reference/hash-joiner.js';
 import {
   zranDemux,

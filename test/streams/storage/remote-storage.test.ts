@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { describe, type RafsError } from '../../../lib/errors.js';
 import { HttpClient } from '../../../streams/storage/http-client.js';
 import { RemoteStorage, type Ask } from '../../../streams/storage/remote-storage.js';
-import type { RandomBytes } from '../../../streams/io/reader-at.js';
+import type { ReaderAt } from '../../../streams/io/reader-at.js';
 import { blobHandler, FAULTS, sendBytes, serve, type Handler } from '../../support/servers/http.js';
 import { numbers } from '../../support/random.js';
 
@@ -185,7 +185,7 @@ const faulty = async (t: Test, handler: Handler) => {
     if (request.method === 'HEAD') sendBytes(request, response, BLOB);
     else handler(request, response);
   });
-  const source: RandomBytes = await storageAt(server.url).open('blob');
+  const source: ReaderAt = await storageAt(server.url).open('blob');
   t.teardown(() => source.close());
   return { server, source };
 };

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { parseBackend } from '../../../lib/config/backends.js';
-import { openStorage } from '../../../streams/storage/storage.js';
+import { openStorage } from '../../../streams/storage/open-storage.js';
 import { closedPort } from '../../support/servers/http.js';
 
 t.test('each kind is opened, and asks where it is told to', async t => {

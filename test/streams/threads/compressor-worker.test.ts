@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { compress, prepareCompressors } from '../../../lib/compress/compressors.js';
-import type { PackedRun } from '../../../lib/chunk/compress-run.js';
+import type { CompressedRun } from '../../../lib/chunk/compress-run.js';
 import type { Job, Task } from '../../../streams/threads/compressor-pool.js';
 import { wordyBytes } from '../../support/random.js';
 
@@ -17,7 +17,7 @@ t.test('answers each job in its order, counts them, and leaves the slab as it is
   const answers: (readonly number[])[] = [];
   const done = new Promise<void>((resolve, reject) => {
     worker.on('error', reject);
-    worker.on('message', ({ stored }: PackedRun) => {
+    worker.on('message', ({ stored }: CompressedRun) => {
       answers.push(stored);
       if (answers.length === 3) resolve();
     });

@@ -6,12 +6,12 @@ import type {
   BuiltImage,
   DataPart,
   EndPart,
-  Entry,
   EntryPart,
   FinishPart,
   ImagePart,
   SectionPart,
 } from '../../../lib/model/parts.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import { blobWriter } from '../../../streams/build/blob-writer.js';
 import {
   bootstrapFinalizer,

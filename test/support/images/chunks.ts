@@ -1,13 +1,14 @@
 /** Placed chunks for tests that do not care how they were made. */
 import { createHash } from 'node:crypto';
-import type { BlobInfo, PlacedChunk } from '../../../lib/model/parts.js';
+import type { BlobInfo } from '../../../lib/model/blob.js';
+import type { PlacedChunk } from '../../../lib/model/chunk.js';
 
 export const placedChunk = (n: number, more: Partial<PlacedChunk> = {}): PlacedChunk => ({
   fileOffset: 0,
   uncompressedSize: 4096,
   digest: createHash('sha256').update(`chunk ${n}`).digest(),
   crc32: n,
-  ordinal: n,
+  uniqueIndex: n,
   known: false,
   compressed: false,
   blobIndex: 0,

@@ -1,9 +1,9 @@
 /** What an image must say of the layer it was made of, by the rules of the format. */
 import type { WalkedImage } from '../peers/erofs-walker.js';
 import { walkOrder, type ImageCase } from './images.js';
-import type { NaiveContent, NaiveNode } from '../model/model-tree.js';
+import type { ModelContent, ModelNode } from '../model/model-tree.js';
 
-const TYPE: Readonly<Record<NaiveNode['type'], number>> = {
+const TYPE: Readonly<Record<ModelNode['type'], number>> = {
   file: 0o100000,
   directory: 0o040000,
   symlink: 0o120000,
@@ -23,8 +23,8 @@ export const differenceOf = (
   if (walked.inodeCount !== all.length) return `inode count ${walked.inodeCount}`;
   if (walked.chunkSize !== options.chunkSize) return 'chunk size';
   const owners = new Map<
-    NaiveContent,
-    { names: number; ino: number; last: NaiveNode; nid: number }
+    ModelContent,
+    { names: number; ino: number; last: ModelNode; nid: number }
   >();
   all.forEach(([path, node], i) => {
     if (node.type !== 'file') return;

@@ -1,5 +1,6 @@
 /** Entries and their content as the parts that a demux makes of a layer. */
-import type { DataPart, EndPart, Entry, EntryPart, EntryType } from '../../../lib/model/parts.js';
+import type { DataPart, EndPart, EntryPart } from '../../../lib/model/parts.js';
+import type { Entry, EntryType } from '../../../lib/model/entry.js';
 
 export const entryOf = (type: EntryType, path: string, more: Partial<Entry> = {}): Entry => ({
   path,

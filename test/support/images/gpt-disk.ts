@@ -1,5 +1,5 @@
 /** Disks with a GUID partition table, and blobs as their partitions. */
-import { crc32 } from '../../../lib/compress/gzip-header.js';
+import { crc32 } from '../../../lib/compress/crc32.js';
 import { BASIC_DATA, GptEntry, GptHeader, SECTOR_SIZE } from '../../../lib/layout/gpt.js';
 
 export interface BlobPartition {

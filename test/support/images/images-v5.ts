@@ -1,9 +1,9 @@
 /** Random layers as v5 images: by the writer, and by the words of the format. */
 import { planV5, type PlanV5 } from '../../../lib/bootstrap/v5/plan.js';
 import { emitV5 } from '../../../lib/bootstrap/v5/emit.js';
-import type { Entry } from '../../../lib/model/parts.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import { imageOf, type ImageCase, type ImageOptions } from './images.js';
-import { linkedPaths, naiveV5 } from '../model/model-v5.js';
+import { linkedPaths, modelV5 } from '../model/model-v5.js';
 
 /** No compression, sha256, explicit owners. */
 export const FLAGS_V5 = 0x19;
@@ -27,7 +27,7 @@ export const planOfV5 = ({ tree, chunks, blobs, options }: ImageCase): PlanV5 =>
 export const written = (made: ImageCase): Buffer => Buffer.concat([...emitV5(planOfV5(made))]);
 
 export const due = ({ model, placed, blobs, options, linked }: ImageCaseV5): Buffer =>
-  naiveV5({
+  modelV5({
     root: model.root,
     placed,
     blobs,

@@ -2,14 +2,16 @@
 import fc from 'fast-check';
 import { planV6, type PlanOptions, type PlanV6 } from '../../../lib/bootstrap/v6/plan.js';
 import { ChunkTable } from '../../../lib/chunk/chunk-table.js';
-import type { BlobInfo, Entry, EntryType, PlacedChunk } from '../../../lib/model/parts.js';
+import type { BlobInfo } from '../../../lib/model/blob.js';
+import type { PlacedChunk } from '../../../lib/model/chunk.js';
+import type { Entry, EntryType } from '../../../lib/model/entry.js';
 import { Tree } from '../../../lib/tree/tree.js';
 import { blobInfo, placedChunk } from './chunks.js';
-import { NaiveTree, type NaiveNode } from '../model/model-tree.js';
+import { ModelTree, type ModelNode } from '../model/model-tree.js';
 
 export interface ImageCase {
   tree: Tree;
-  model: NaiveTree;
+  model: ModelTree;
   chunks: ChunkTable;
   /** the chunks by their row in the table; the content of a node in the model lists them too */
   placed: PlacedChunk[];
@@ -40,7 +42,7 @@ export const imageOf = (
   }: ImageOptions = {},
 ): ImageCase => {
   const tree = new Tree();
-  const model = new NaiveTree();
+  const model = new ModelTree();
   const chunks = new ChunkTable();
   const placed: PlacedChunk[] = [];
   const ends = Array.from({ length: blobCount }, () => 0);
@@ -101,10 +103,10 @@ export const planOf = ({ tree, chunks, blobs, options }: ImageCase): PlanV6 =>
   planV6(tree, chunks, blobs, options);
 
 /** Nodes in the order in which nydus-image walks: a directory's children, then each directory in it. */
-export function* walkOrder(node: NaiveNode, path = ''): Iterable<[path: string, node: NaiveNode]> {
+export function* walkOrder(node: ModelNode, path = ''): Iterable<[path: string, node: ModelNode]> {
   if (node.parent === undefined) yield ['', node];
   const children = [...node.children.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const pathOf = (child: NaiveNode): string => (path === '' ? child.name : `${path}/${child.name}`);
+  const pathOf = (child: ModelNode): string => (path === '' ? child.name : `${path}/${child.name}`);
   for (const child of children) yield [pathOf(child), child];
   for (const child of children) {
     if (child.type === 'directory') yield* walkOrder(child, pathOf(child));

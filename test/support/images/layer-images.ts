@@ -1,16 +1,17 @@
 /** Images of random layers, and what a merge of them must be. */
-import { walk, type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
 import { emitV6 } from '../../../lib/bootstrap/v6/emit.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
-import type { Entry } from '../../../lib/model/parts.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import { imageOf, planOf } from './images.js';
 import type { Flat } from '../model/model-layers.js';
-import type { NaiveTree } from '../model/model-tree.js';
+import type { ModelTree } from '../model/model-tree.js';
 
 export interface LayerImage {
   bootstrap: Bootstrap;
   /** content of a file lists its chunks as blob id and index */
-  model: NaiveTree;
+  model: ModelTree;
   blobId: string;
 }
 

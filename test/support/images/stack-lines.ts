@@ -4,7 +4,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { blobElsewhere } from '../../../lib/bootstrap/blob-table.js';
-import { walk, type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../lib/bootstrap/walk.js';
 import { prepareCompressors } from '../../../lib/compress/compressors.js';
 import { prepareDigests } from '../../../lib/crypto/digest.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
@@ -18,8 +19,8 @@ import type {
 } from '../../../lib/model/parts.js';
 import { blobReader, type ImagePart } from '../../../streams/read/blob-reader.js';
 import { nativeFromTar, tarfsFromTar } from '../../../streams/pipelines.js';
-import { bytesOf } from '../../../streams/io/reader-at.js';
-import type { Batch } from '../../../streams/stage.js';
+import { readerOf } from '../../../streams/io/reader-at.js';
+import type { Batch } from '../../../streams/batch.js';
 import { collect } from '../stream/stage.js';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
@@ -158,7 +159,7 @@ export const linesOf = async (
 ): Promise<string[]> => {
   const contents = new Map<string, string>();
   const blobs = new Map(
-    bootstrap.blobs.map(({ id, index }) => [index, bytesOf(blobsById.get(id)!, id)]),
+    bootstrap.blobs.map(({ id, index }) => [index, readerOf(blobsById.get(id)!, id)]),
   );
   let pieces: Buffer[] = [];
   let name = '';

@@ -7,10 +7,10 @@ import { prepareCompressors, type Compressor } from '../../../lib/compress/compr
 import { prepareDigests, sha256 } from '../../../lib/crypto/digest.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { Merger } from '../../../lib/image/merge.js';
-import type { Entry } from '../../../lib/model/parts.js';
+import type { Entry } from '../../../lib/model/entry.js';
 import { blobReader, type ImagePart } from '../../../streams/read/blob-reader.js';
-import { openBytes, type RandomBytes } from '../../../streams/io/reader-at.js';
-import type { Batch } from '../../../streams/stage.js';
+import { openReaderAt, type ReaderAt } from '../../../streams/io/reader-at.js';
+import type { Batch } from '../../../streams/batch.js';
 import { buildLayer, partsOfEntries } from './build-layer.js';
 
 export interface StackLayer {
@@ -80,9 +80,9 @@ export const buildStack = async ({ fsVersion, layers }: Stack, folder: string): 
 
 /** All that an image says of its files, with hashes of their content; whatever its blobs are. */
 export const contentsOf = async (bootstrap: Bootstrap, folder: string): Promise<string[]> => {
-  const blobs = new Map<number, RandomBytes>();
+  const blobs = new Map<number, ReaderAt>();
   for (const blob of bootstrap.blobs) {
-    blobs.set(blob.index, await openBytes(path.join(folder, blob.id)));
+    blobs.set(blob.index, await openReaderAt(path.join(folder, blob.id)));
   }
   const lines: string[] = [];
   let pieces: Buffer[] = [];

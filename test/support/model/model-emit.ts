@@ -4,7 +4,7 @@ import { encodeDirents } from '../../../lib/bootstrap/v6/dirent-writer.js';
 import { S_IFMT } from '../../../lib/tree/tree.js';
 
 /** All but the head, which has no windows: bytes from `metaOffset + 4096` to the end. */
-export const naiveEmit = (plan: PlanV6): Buffer => {
+export const modelEmit = (plan: PlanV6): Buffer => {
   const { tree, chunks, metaOffset, blockSize } = plan;
   const image = Buffer.alloc(plan.size);
   for (const row of plan.order) {

@@ -1,11 +1,11 @@
 /** Layers laid over each other path by path, in a flat map: slow and plain to see. */
 import fc from 'fast-check';
 import { MODE_OF_TYPE, type Tree } from '../../../lib/tree/tree.js';
-import type { Entry, EntryType } from '../../../lib/model/parts.js';
+import type { Entry, EntryType } from '../../../lib/model/entry.js';
 import type { WhiteoutSpec } from '../../../lib/layer/whiteout.js';
-import { NaiveTree, type NaiveNode } from './model-tree.js';
+import { ModelTree, type ModelNode } from './model-tree.js';
 
-export type Flat = Map<string, NaiveNode>;
+export type Flat = Map<string, ModelNode>;
 
 const OPAQUE = 'trusted.overlay.opaque';
 const isUtf8 = (name: string): boolean => {
@@ -22,7 +22,7 @@ const isBelow = (path: string, directory: string): boolean =>
 const deletes = (
   spec: WhiteoutSpec,
   path: string,
-  node: NaiveNode,
+  node: ModelNode,
 ): { at?: string; below?: string; stays: boolean } => {
   const name = nameOf(path);
   if (spec === 'oci' && path !== '' && name.startsWith('.wh.') && isUtf8(name)) {
@@ -41,14 +41,14 @@ const deletes = (
 };
 
 /** What the layers are together, the lowest first; of that one all objects stay. */
-export const flatten = (layers: readonly NaiveTree[], spec: WhiteoutSpec): Flat => {
+export const flatten = (layers: readonly ModelTree[], spec: WhiteoutSpec): Flat => {
   const result: Flat = new Map();
   for (const [n, layer] of layers.entries()) {
     if (n === 0) {
       for (const [path, node] of layer.all()) result.set(path, node);
       continue;
     }
-    const kept: [path: string, node: NaiveNode][] = [];
+    const kept: [path: string, node: ModelNode][] = [];
     const lost: string[] = []; // whiteouts: what is below them goes with them
     for (const [path, node] of layer.all()) {
       if (lost.some(gone => isBelow(path, gone))) continue;
@@ -178,8 +178,8 @@ export const stackOfEntries = (maxLayers = 5): fc.Arbitrary<Entry[][]> =>
   fc.array(layerEntries, { minLength: 1, maxLength: maxLayers });
 
 /** Inserts what of the entries makes sense, into both. */
-export const insertBoth = (tree: Tree, entries: readonly Entry[]): NaiveTree => {
-  const model = new NaiveTree();
+export const insertBoth = (tree: Tree, entries: readonly Entry[]): ModelTree => {
+  const model = new ModelTree();
   for (const entry of entries) if (model.insert(entry) !== 'CORRUPT') tree.insert(entry);
   return model;
 };

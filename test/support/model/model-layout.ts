@@ -1,9 +1,9 @@
 /** Where a v6 image has its inodes, by the rules of the format, one directory after another. */
-import { alignUp } from '../../../lib/memory/byte-queue.js';
-import type { NaiveContent, NaiveNode } from './model-tree.js';
+import { alignUp } from '../../../lib/layout/align.js';
+import type { ModelContent, ModelNode } from './model-tree.js';
 
 /** The allocator in the words of the format: a cursor, and queues of blocks by free units. */
-export class NaiveSpace {
+export class ModelSpace {
   off = 4096;
   readonly avail: number[][];
   readonly blockSize: number;
@@ -41,7 +41,7 @@ export class NaiveSpace {
   }
 }
 
-export interface NaivePlace {
+export interface ModelExtent {
   offset: number;
   /** of directories and symlinks */
   data: number;
@@ -49,16 +49,16 @@ export interface NaivePlace {
   layout: number;
 }
 
-export const naiveLayout = (
-  root: NaiveNode,
+export const modelLayout = (
+  root: ModelNode,
   { chunkSize, blockSize }: { chunkSize: number; blockSize: number },
-): Map<NaiveNode, NaivePlace> => {
-  const space = new NaiveSpace(blockSize);
-  const places = new Map<NaiveNode, NaivePlace>();
-  const firstNames = new Map<NaiveContent, NaivePlace>();
+): Map<ModelNode, ModelExtent> => {
+  const space = new ModelSpace(blockSize);
+  const places = new Map<ModelNode, ModelExtent>();
+  const firstNames = new Map<ModelContent, ModelExtent>();
   let next = 2;
 
-  const inodeSize = ({ content: { xattrs } }: NaiveNode): number => {
+  const inodeSize = ({ content: { xattrs } }: ModelNode): number => {
     if (xattrs.size === 0) return 64;
     let size = 64 + 12;
     for (const [name, value] of xattrs) {
@@ -70,7 +70,7 @@ export const naiveLayout = (
     return size;
   };
 
-  const direntsSize = (directory: NaiveNode): number => {
+  const direntsSize = (directory: ModelNode): number => {
     const names = ['.', '..', ...directory.children.keys()].sort((a, b) => (a < b ? -1 : 1));
     let size = 0;
     for (const name of names) {
@@ -84,7 +84,7 @@ export const naiveLayout = (
   };
 
   /** @param split whether whole blocks may lie apart from an inline tail */
-  const placeFlat = (node: NaiveNode, size: number, split: boolean): Omit<NaivePlace, 'ino'> => {
+  const placeFlat = (node: ModelNode, size: number, split: boolean): Omit<ModelExtent, 'ino'> => {
     const isize = inodeSize(node);
     const tail = size % blockSize;
     let offset: number;
@@ -111,7 +111,7 @@ export const naiveLayout = (
     return { offset, data, layout: 0 };
   };
 
-  const place = (node: NaiveNode, ino: number): void => {
+  const place = (node: ModelNode, ino: number): void => {
     const { content } = node;
     if (node.type === 'symlink') {
       places.set(node, { ...placeFlat(node, content.target!.length, false), ino });
@@ -129,8 +129,8 @@ export const naiveLayout = (
     } else places.set(node, { offset: space.append(inodeSize(node)), data: 0, ino, layout: 0 });
   };
 
-  const numbers = new Map<NaiveNode, number>([[root, 1]]);
-  const lay = (directory: NaiveNode): void => {
+  const numbers = new Map<ModelNode, number>([[root, 1]]);
+  const lay = (directory: ModelNode): void => {
     const flat = placeFlat(directory, direntsSize(directory), true);
     places.set(directory, { ...flat, ino: numbers.get(directory)! });
     space.align(32);

@@ -1,8 +1,8 @@
 /** The rules of a layer's tree, written down as objects and maps: slow and plain to see. */
-import type { Entry, EntryType } from '../../../lib/model/parts.js';
+import type { Entry, EntryType } from '../../../lib/model/entry.js';
 
 /** What all names of one file share. */
-export interface NaiveContent {
+export interface ModelContent {
   size: number;
   target: string | undefined;
   xattrs: ReadonlyMap<string, Buffer>;
@@ -10,9 +10,9 @@ export interface NaiveContent {
   chunks: unknown[];
 }
 
-export interface NaiveNode {
+export interface ModelNode {
   name: string;
-  parent: NaiveNode | undefined;
+  parent: ModelNode | undefined;
   type: Exclude<EntryType, 'hardlink'>;
   mode: number;
   uid: number;
@@ -20,18 +20,18 @@ export interface NaiveNode {
   mtime: number;
   mtimeNsec: number;
   rdev: number;
-  content: NaiveContent;
-  children: Map<string, NaiveNode>;
+  content: ModelContent;
+  children: Map<string, ModelNode>;
 }
 
-const contentOf = (entry?: Entry): NaiveContent => ({
+const contentOf = (entry?: Entry): ModelContent => ({
   size: entry ? (entry.target?.length ?? entry.size) : 0,
   target: entry?.target,
   xattrs: entry?.xattrs ?? new Map(),
   chunks: [],
 });
 
-const directory = (name: string, parent?: NaiveNode): NaiveNode => ({
+const directory = (name: string, parent?: ModelNode): ModelNode => ({
   name,
   parent,
   type: 'directory',
@@ -45,17 +45,17 @@ const directory = (name: string, parent?: NaiveNode): NaiveNode => ({
   children: new Map(),
 });
 
-export class NaiveTree {
+export class ModelTree {
   readonly root = directory('');
 
-  find(path: string): NaiveNode | undefined {
-    let node: NaiveNode | undefined = this.root;
+  find(path: string): ModelNode | undefined {
+    let node: ModelNode | undefined = this.root;
     for (const name of path === '' ? [] : path.split('/')) node = node?.children.get(name);
     return node;
   }
 
   /** The node of the entry, or what is wrong with it. */
-  insert(entry: Entry): NaiveNode | 'CORRUPT' {
+  insert(entry: Entry): ModelNode | 'CORRUPT' {
     let content = contentOf(entry);
     if (entry.type === 'hardlink') {
       const target = this.find(entry.target!);
@@ -98,7 +98,7 @@ export class NaiveTree {
   }
 
   /** All nodes with their paths, a directory before what is in it. */
-  *all(node: NaiveNode = this.root, path = ''): Iterable<[path: string, node: NaiveNode]> {
+  *all(node: ModelNode = this.root, path = ''): Iterable<[path: string, node: ModelNode]> {
     yield [path, node];
     for (const child of node.children.values()) {
       yield* this.all(child, path === '' ? child.name : `${path}/${child.name}`);

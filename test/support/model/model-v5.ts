@@ -1,10 +1,12 @@
 /** A v5 bootstrap by the words of the format: objects, recursion, and no plan before the bytes. */
 import { createHash } from 'node:crypto';
-import type { BlobInfo, Entry, PlacedChunk } from '../../../lib/model/parts.js';
-import { NaiveTree, type NaiveNode } from './model-tree.js';
+import type { BlobInfo } from '../../../lib/model/blob.js';
+import type { PlacedChunk } from '../../../lib/model/chunk.js';
+import type { Entry } from '../../../lib/model/entry.js';
+import { ModelTree, type ModelNode } from './model-tree.js';
 
 interface Item {
-  node: NaiveNode;
+  node: ModelNode;
   path: string;
   index: number;
   ino: number;
@@ -15,7 +17,7 @@ interface Item {
   digest: Buffer;
 }
 
-const TYPE: Readonly<Record<NaiveNode['type'], number>> = {
+const TYPE: Readonly<Record<ModelNode['type'], number>> = {
   file: 0o100000,
   directory: 0o040000,
   symlink: 0o120000,
@@ -40,8 +42,8 @@ const pad = (...bytes: Buffer[]): Buffer => {
   return Buffer.concat([joined, Buffer.alloc((8 - (joined.length % 8)) % 8)]);
 };
 
-export interface NaiveImage {
-  root: NaiveNode;
+export interface ModelImage {
+  root: ModelNode;
   placed: readonly PlacedChunk[];
   blobs: readonly BlobInfo[];
   chunkSize: number;
@@ -52,7 +54,7 @@ export interface NaiveImage {
 }
 
 /** All of a bootstrap; digests are sha256. */
-export const naiveV5 = (image: NaiveImage): Buffer => {
+export const modelV5 = (image: ModelImage): Buffer => {
   const items = numbered(image.root);
   const top = items[0]!;
   digestAll(top, image.placed);
@@ -111,10 +113,10 @@ export const naiveV5 = (image: NaiveImage): Buffer => {
   return Buffer.concat([head, Buffer.alloc(8192 - head.length), tables, ...records]);
 };
 
-const numbered = (root: NaiveNode): Item[] => {
+const numbered = (root: ModelNode): Item[] => {
   const items: Item[] = [];
   const names = new Map<unknown, Item[]>();
-  const add = (node: NaiveNode, path: string, parent: number): Item => {
+  const add = (node: ModelNode, path: string, parent: number): Item => {
     const index = items.length + 1;
     const rest = { childIndex: 0, children: [], digest: sha256() };
     const item: Item = { node, path, index, ino: index, parent, nlink: 1, ...rest };
@@ -150,7 +152,7 @@ const digestAll = (item: Item, placed: readonly PlacedChunk[]): void => {
   }
 };
 
-const record = (item: Item, { placed, chunkSize, linked }: NaiveImage): Buffer => {
+const record = (item: Item, { placed, chunkSize, linked }: ModelImage): Buffer => {
   const { node } = item;
   const { content, type } = node;
   const name = Buffer.from(node.name || '/', 'latin1');
@@ -210,8 +212,8 @@ const record = (item: Item, { placed, chunkSize, linked }: NaiveImage): Buffer =
 
 /** What is left of the hardlinks that a tar made, after all its entries. */
 export const linkedPaths = (entries: Iterable<Entry>): Set<string> => {
-  const model = new NaiveTree();
-  const linked = new Set<NaiveNode>();
+  const model = new ModelTree();
+  const linked = new Set<ModelNode>();
   for (const entry of entries) {
     const target = entry.type === 'hardlink' ? model.find(entry.target!) : undefined;
     const node = model.insert(entry);

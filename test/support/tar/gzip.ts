@@ -1,6 +1,6 @@
 /** Makes gzip headers with any fields (RFC 1952, 2.3). */
 import zlib from 'node:zlib';
-import { crc32Plain } from '../../../lib/compress/gzip-header.js';
+import { crc32Plain } from '../../../lib/compress/crc32.js';
 
 export interface GzipFields {
   extra?: Uint8Array;

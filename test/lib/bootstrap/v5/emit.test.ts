@@ -4,7 +4,7 @@ import { planV5 } from '../../../../lib/bootstrap/v5/plan.js';
 import { ChunkTable } from '../../../../lib/chunk/chunk-table.js';
 import { prepareDigests } from '../../../../lib/crypto/digest.js';
 import { emitV5 } from '../../../../lib/bootstrap/v5/emit.js';
-import type { Entry } from '../../../../lib/model/parts.js';
+import type { Entry } from '../../../../lib/model/entry.js';
 import { Tree } from '../../../../lib/tree/tree.js';
 import { entryOf } from '../../../support/images/entries.js';
 import { randomEntries } from '../../../support/images/images.js';

@@ -4,7 +4,7 @@ import t from 'tap';
 import { headSize, planV5, sizeDirectories } from '../../../../lib/bootstrap/v5/plan.js';
 import { ChunkTable } from '../../../../lib/chunk/chunk-table.js';
 import { prepareDigests } from '../../../../lib/crypto/digest.js';
-import type { BlobInfo } from '../../../../lib/model/parts.js';
+import type { BlobInfo } from '../../../../lib/model/blob.js';
 import { Tree } from '../../../../lib/tree/tree.js';
 import { blobInfo } from '../../../support/images/chunks.js';
 import { entryOf } from '../../../support/images/entries.js';

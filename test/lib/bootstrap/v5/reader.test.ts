@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { walk, type Bootstrap, type Visit } from '../../../../lib/bootstrap/bootstrap.js';
+import { type Bootstrap } from '../../../../lib/bootstrap/bootstrap.js';
+import { walk, type Visit } from '../../../../lib/bootstrap/walk.js';
 import { prepareDigests } from '../../../../lib/crypto/digest.js';
 import { RafsError } from '../../../../lib/errors.js';
 import { parseBootstrap } from '../../../../lib/bootstrap/parse.js';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { BlobRecord } from '../../../../lib/bootstrap/bootstrap.js';
+import type { BlobRecord } from '../../../../lib/model/stored.js';
 import { ChunkIndex } from '../../../../lib/bootstrap/v6/chunk-index.js';
-import { ChunkRecord } from '../../../../lib/layout/rafs-v6.js';
+import { ChunkRecord } from '../../../../lib/layout/rafs.js';
 import { failure } from '../../../support/images/golden.js';
 
 const BLOBS = ['a', 'b', 'c'].map(id => ({ id }) as BlobRecord); // only the id is looked at

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { direntsSize, encodeDirents } from '../../../../lib/bootstrap/v6/dirent-writer.js';
-import type { EntryType } from '../../../../lib/model/parts.js';
+import type { EntryType } from '../../../../lib/model/entry.js';
 import { Tree } from '../../../../lib/tree/tree.js';
 import { entryOf } from '../../../support/images/entries.js';
 import { readDirents, type WalkedDirent } from '../../../support/peers/erofs-walker.js';

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { PlanV6 } from '../../../../lib/bootstrap/v6/plan.js';
 import { emitV6 } from '../../../../lib/bootstrap/v6/emit.js';
-import type { Entry } from '../../../../lib/model/parts.js';
+import type { Entry } from '../../../../lib/model/entry.js';
 import { chunkRecordsOf, differenceOf } from '../../../support/images/compare-image.js';
 import { entryOf } from '../../../support/images/entries.js';
 import { walkErofs } from '../../../support/peers/erofs-walker.js';
@@ -17,7 +17,7 @@ import {
   walkOrder,
   type ImageCase,
 } from '../../../support/images/images.js';
-import { naiveEmit } from '../../../support/model/model-emit.js';
+import { modelEmit } from '../../../support/model/model-emit.js';
 import { randomBytes } from '../../../support/random.js';
 
 const WINDOW = 0x40000;
@@ -30,7 +30,7 @@ const emitted = (plan: PlanV6): Buffer => {
   if (image.length !== plan.size) throw new Error(`${image.length} bytes, planned ${plan.size}`);
   const big = pieces.findIndex(piece => piece.length > WINDOW + 4096);
   if (big >= 0) throw new Error(`piece ${big} has ${pieces[big]!.length} bytes`);
-  const due = naiveEmit(plan);
+  const due = modelEmit(plan);
   const at = plan.metaOffset + 4096;
   if (!image.subarray(at).equals(due)) {
     let i = 0;
@@ -176,9 +176,9 @@ const skip = hasErofs ? false : 'erofs-utils is not installed';
 /** The blob as a device: its chunks uncompressed, each at its place. */
 const writeDevice = async (made: ImageCase, path: string): Promise<void> => {
   const file = await open(path, 'w');
-  for (const { ordinal, uncompressedSize, uncompressedOffset } of made.placed) {
+  for (const { uniqueIndex, uncompressedSize, uncompressedOffset } of made.placed) {
     await file.write(
-      randomBytes(uncompressedSize, ordinal),
+      randomBytes(uncompressedSize, uniqueIndex),
       0,
       uncompressedSize,
       uncompressedOffset,
@@ -229,8 +229,8 @@ t.test('fsck.erofs extracts the same tree', { skip }, async t => {
     const { content } = node;
     if (node.type === 'file') {
       const due = content.chunks.map(row => {
-        const { ordinal, uncompressedSize } = made.placed[row as number]!;
-        return randomBytes(uncompressedSize, ordinal);
+        const { uniqueIndex, uncompressedSize } = made.placed[row as number]!;
+        return randomBytes(uncompressedSize, uniqueIndex);
       });
       const found = await readFile(file);
       if (!found.equals(Buffer.concat(due))) t.fail(`content of '${path}'`);

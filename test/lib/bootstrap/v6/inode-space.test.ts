@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { Space } from '../../../../lib/bootstrap/v6/inode-space.js';
-import { NaiveSpace } from '../../../support/model/model-layout.js';
+import { ModelSpace } from '../../../support/model/model-layout.js';
 
 type Step = { take: number } | { append: number } | { leave: true } | { align: number };
 
@@ -21,7 +21,7 @@ for (const blockSize of [4096, 512]) {
     fc.assert(
       fc.property(steps(blockSize), steps => {
         const space = new Space(blockSize);
-        const naive = new NaiveSpace(blockSize);
+        const naive = new ModelSpace(blockSize);
         for (const step of steps) {
           if ('take' in step) {
             if (space.take(step.take) !== naive.take(step.take)) return false;

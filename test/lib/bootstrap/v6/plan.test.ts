@@ -15,14 +15,14 @@ import {
   walkOrder,
   type ImageCase,
 } from '../../../support/images/images.js';
-import { naiveLayout } from '../../../support/model/model-layout.js';
+import { modelLayout } from '../../../support/model/model-layout.js';
 
 const FLAGS = 0x0100_0019;
 
 /** Where the plan differs from the rules of the format, if anywhere. */
 const difference = (made: ImageCase): string | undefined => {
   const plan = planOf(made);
-  const places = naiveLayout(made.model.root, plan);
+  const places = modelLayout(made.model.root, plan);
   for (const [path, node] of walkOrder(made.model.root)) {
     const row = made.tree.find(path);
     const due = places.get(node)!;

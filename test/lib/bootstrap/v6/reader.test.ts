@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import t from 'tap';
-import { walk } from '../../../../lib/bootstrap/bootstrap.js';
+import { walk } from '../../../../lib/bootstrap/walk.js';
 import { RafsError } from '../../../../lib/errors.js';
 import { parseBootstrap } from '../../../../lib/bootstrap/parse.js';
 import { parseV6 } from '../../../../lib/bootstrap/v6/reader.js';

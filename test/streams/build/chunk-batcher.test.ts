@@ -1,20 +1,15 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import type {
-  BatchPart,
-  ChunkPart,
-  EndPart,
-  EntryPart,
-  NamedChunk,
-} from '../../../lib/model/parts.js';
-import { batcher, type BatcherOptions } from '../../../streams/build/batcher.js';
+import type { ChunkBatchPart, ChunkPart, EndPart, EntryPart } from '../../../lib/model/parts.js';
+import type { NamedChunk } from '../../../lib/model/chunk.js';
+import { chunkBatcher, type ChunkBatcherOptions } from '../../../streams/build/chunk-batcher.js';
 import { entryOf } from '../../support/images/entries.js';
 import { randomBytes } from '../../support/random.js';
 import { collect } from '../../support/stream/stage.js';
 
 type In = EntryPart | ChunkPart<NamedChunk> | EndPart;
-type Out = In | BatchPart;
+type Out = In | ChunkBatchPart;
 
 const B = 4096;
 const CHUNK = 8192;
@@ -36,7 +31,7 @@ const partsOf = (files: readonly File[]): In[] => {
         uncompressedSize: bytes.length,
         digest: createHash('sha256').update(bytes).digest(),
         crc32: 1,
-        ordinal: n,
+        uniqueIndex: n,
         known,
       };
       parts.push({ kind: 'chunk', chunk, bytes: known ? Buffer.alloc(0) : bytes });
@@ -46,8 +41,11 @@ const partsOf = (files: readonly File[]): In[] => {
   return parts;
 };
 
-const run = (parts: readonly In[], options: Partial<BatcherOptions> = {}, slow = false) =>
-  collect<In, Out>(batcher({ batchSize: B, ...options }), parts, { batch: slow ? 1 : 7, slow });
+const run = (parts: readonly In[], options: Partial<ChunkBatcherOptions> = {}, slow = false) =>
+  collect<In, Out>(chunkBatcher({ batchSize: B, ...options }), parts, {
+    batch: slow ? 1 : 7,
+    slow,
+  });
 
 const kinds = (out: readonly Out[]): string =>
   out.map(({ kind }) => ({ entry: '(', end: ')', chunk: 'c', batch: 'B' })[kind]).join('');

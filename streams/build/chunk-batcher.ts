@@ -5,22 +5,21 @@
  *   and external; a batch comes after all of its chunks, and before the next new chunk not in it
  * holds one batch
  */
-import { BatchBuffer } from '../../lib/blob/batch-buffer.js';
+import { ChunkBatchBuffer } from '../../lib/blob/batch-buffer.js';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
 import type {
-  BatchPart,
+  ChunkBatchPart,
   ChunkPart,
   EndPart,
-  Entry,
   EntryPart,
   ExternalPart,
-  NamedChunk,
 } from '../../lib/model/parts.js';
+import type { NamedChunk } from '../../lib/model/chunk.js';
+import type { Entry } from '../../lib/model/entry.js';
 import { Stage } from '../stage.js';
+import { NO_BYTES } from '../../lib/memory/allocate.js';
 
-const NO_BYTES = Buffer.alloc(0);
-
-export interface BatcherOptions {
+export interface ChunkBatcherOptions {
   /** a batch has fewer bytes than this */
   batchSize: number;
   /** no batch begins with a chunk of fewer bytes than this */
@@ -32,10 +31,15 @@ export interface BatcherOptions {
 }
 
 type In = EntryPart | ChunkPart<NamedChunk> | EndPart | ExternalPart;
-type Out = In | BatchPart;
+type Out = In | ChunkBatchPart;
 
-export const batcher = ({ batchSize, leastBatch = 0, keepBytes = false, pool }: BatcherOptions) => {
-  const buffer = new BatchBuffer(batchSize, leastBatch, pool);
+export const chunkBatcher = ({
+  batchSize,
+  leastBatch = 0,
+  keepBytes = false,
+  pool,
+}: ChunkBatcherOptions) => {
+  const buffer = new ChunkBatchBuffer(batchSize, leastBatch, pool);
   let entry: Entry | undefined;
 
   function* flush(): Iterable<Out> {

@@ -1,0 +1,42 @@
+import { RafsError, corrupt } from '../errors.js';
+import type { Allocator } from '../memory/allocate.js';
+import { type Compressor, decompress } from './compressors.js';
+
+/**
+ * Decompresses bytes whose plain size was read from disk: refuses what they cannot hold.
+ *
+ * @param room makes the memory for the result, which is never a view of `stored` then
+ */
+export const expand = (
+  compressor: Compressor,
+  stored: Buffer,
+  size: number,
+  at: Record<string, string | number>,
+  room?: Allocator,
+): Buffer => {
+  if (compressor === 'none') {
+    if (stored.length === size) {
+      if (!room) return stored;
+      const plain = room(size);
+      stored.copy(plain);
+      return plain;
+    }
+    throw corrupt(`${stored.length} bytes, not ${size}`, at);
+  }
+  if (size > MAX_SECTION) throw new RafsError('LIMIT', `${size} bytes when unpacked`, at);
+  if (size > stored.length * MOST_OUTPUT[compressor]) {
+    throw corrupt(`${stored.length} bytes of ${compressor} cannot hold ${size}`, at);
+  }
+  try {
+    return decompress(compressor, stored, size, room);
+  } catch (error) {
+    if (error instanceof RafsError) throw new RafsError(error.code, error.message, at);
+    throw error;
+  }
+};
+
+/** Most bytes of a section when unpacked. */
+export const MAX_SECTION = 2 ** 31 - 1;
+
+/** The most bytes that one byte can stand for: a zstd block of 4 bytes may stand for 128 KiB. */
+const MOST_OUTPUT = { zstd: 0x8000, lz4_block: 0x100, gzip: 0x410 } as const;

@@ -1,0 +1,238 @@
+/** Outputs that are files, which have their final name when they are complete. */
+
+import fs from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { temporaryName } from './temporary-name.js';
+import { without, type Output } from './output.js';
+import { RafsError } from '../../lib/errors.js';
+
+export const open = promisify(fs.open);
+const close = promisify(fs.close);
+const ftruncate = promisify(fs.ftruncate);
+const chmod = promisify(fs.chmod);
+const rename = promisify(fs.rename);
+const unlink = promisify(fs.unlink);
+const readlink = promisify(fs.readlink);
+
+/** Removes the files of all unfinished outputs, synchronously: for signals and at exit. */
+export const abandonAll = (): void => {
+  for (const temporary of live) {
+    try {
+      fs.unlinkSync(temporary);
+    } catch {
+      // it or its directory is gone already; there is nobody to tell
+    }
+  }
+  live.clear();
+};
+
+/** Files that still have a random name. */
+export const live = new Set<string>();
+
+export const statOf = (target: string): Promise<fs.Stats | undefined> =>
+  promisify(fs.stat)(target).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  });
+
+/** Where a path to nothing would create a file: symlinks are followed, not replaced. */
+export const linkEnd = async (target: string): Promise<string> => {
+  let end = target;
+  // the kernel follows 40, too; it has just reported ENOENT and not ELOOP
+  for (let followed = 0; followed < 40; followed++) {
+    const link = await readlink(end).catch(() => undefined);
+    if (link === undefined) break;
+    end = path.resolve(path.dirname(end), link);
+  }
+  return end;
+};
+
+/** An open file, written from its current position; short writes are continued. */
+class OpenFile {
+  bytesWritten = 0;
+  #fd: number | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #holes = false; // there are some, so the descriptor's position is not ours
+  #hole = false; // the file ends in one
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** Only for a file that was empty when it was opened: later writes state their position in it. */
+  hole(size: number): void {
+    this.bytesWritten += size;
+    this.#holes = true;
+    this.#hole = true;
+  }
+
+  write(buffers: readonly Buffer[]): Promise<void> {
+    if (this.#fd === undefined) return Promise.reject(new Error('output is closed'));
+    this.#writing = this.#writeAll(this.#fd, buffers);
+    return this.#writing;
+  }
+
+  async #writeAll(fd: number, buffers: readonly Buffer[]): Promise<void> {
+    let left = buffers.filter(buffer => buffer.length > 0);
+    if (left.length > 0) this.#hole = false;
+    while (left.length > 0) {
+      const written = await writeSome(fd, left, this.#holes ? this.bytesWritten : null);
+      this.bytesWritten += written;
+      left = without(left, written);
+    }
+  }
+
+  /** Closes the file after the write in progress; fails if the system still reports an error. */
+  async close(): Promise<void> {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    await this.#writing.catch(() => undefined); // the writer knows of its failure
+    if (fd === undefined) return;
+    try {
+      if (this.#hole) await ftruncate(fd, this.bytesWritten);
+    } finally {
+      await close(fd);
+    }
+  }
+}
+
+const writeSome = (
+  fd: number,
+  buffers: readonly Buffer[],
+  position: number | null,
+): Promise<number> =>
+  new Promise((resolve, reject) => {
+    fs.writev(fd, buffers, position, (error, written) => {
+      if (error) reject(error);
+      else resolve(written);
+    });
+  });
+
+/** A file with a random name, which is either renamed or removed in the end. */
+class TemporaryFile {
+  readonly temporary: string;
+  #file: OpenFile;
+  #done = false;
+
+  constructor(temporary: string, fd: number) {
+    this.temporary = temporary;
+    this.#file = new OpenFile(fd);
+  }
+
+  static async create(directory: string, mode: number): Promise<TemporaryFile> {
+    const temporary = temporaryName(directory);
+    live.add(temporary);
+    try {
+      return new TemporaryFile(temporary, await open(temporary, 'wx', mode));
+    } catch (error) {
+      live.delete(temporary);
+      throw error;
+    }
+  }
+
+  get bytesWritten(): number {
+    return this.#file.bytesWritten;
+  }
+
+  async write(buffers: readonly Buffer[]): Promise<void> {
+    try {
+      await this.#file.write(buffers);
+    } catch (error) {
+      await this.abandon(); // so that a full disk does not stay full
+      throw error;
+    }
+  }
+
+  hole(size: number): void {
+    this.#file.hole(size);
+  }
+
+  async rename(to: string): Promise<string> {
+    try {
+      await this.#file.close();
+      await rename(this.temporary, to);
+    } catch (error) {
+      await this.abandon();
+      throw error;
+    }
+    this.#done = true;
+    live.delete(this.temporary);
+    return to;
+  }
+
+  async abandon(): Promise<void> {
+    if (this.#done) return;
+    this.#done = true;
+    await this.#file.close().catch(() => undefined); // its data are no longer wanted
+    await unlink(this.temporary).catch(() => undefined); // abandonAll may have removed it
+    live.delete(this.temporary);
+  }
+}
+
+export const temporaryOutput = async (
+  target: string,
+  mode: number,
+): Promise<Output & { temporary: string }> => {
+  const file = await TemporaryFile.create(path.dirname(target), mode);
+  return Object.assign(outputOf(file), {
+    temporary: file.temporary,
+    finish: () => file.rename(target),
+    hole: (size: number) => file.hole(size),
+  });
+};
+
+/** A file that replaces another takes over its permissions, unless `given` says otherwise. */
+export const replacingOutput = async (
+  target: string,
+  given: number | undefined,
+  before: number,
+): Promise<Output> => {
+  const output = await temporaryOutput(target, given ?? 0o600);
+  if (given !== undefined) return output;
+  try {
+    await chmod(output.temporary, before);
+  } catch (error) {
+    await output.abandon();
+    throw error;
+  }
+  return output;
+};
+
+export const namedLaterOutput = async (directory: string): Promise<Output> => {
+  const file = await TemporaryFile.create(directory, 0o600);
+  return Object.assign(outputOf(file), {
+    async finish(name?: string) {
+      if (name === undefined) return file.abandon().then(() => undefined);
+      if (/^\.{0,2}$|[/\0]/.test(name)) {
+        await file.abandon();
+        throw new RafsError('USAGE', `'${name}' is not a file name`);
+      }
+      const target = path.join(directory, name);
+      // names stand for content: a file of that name is the same
+      if (!(await statOf(target))) return file.rename(target);
+      await file.abandon();
+      return target;
+    },
+  });
+};
+
+const outputOf = (file: TemporaryFile) => ({
+  write: (buffers: readonly Buffer[]) => file.write(buffers),
+  abandon: () => file.abandon(),
+  get bytesWritten() {
+    return file.bytesWritten;
+  },
+});
+
+export const inPlaceOutput = (fd: number, target: string): Output => {
+  const file = new OpenFile(fd);
+  return {
+    write: buffers => file.write(buffers),
+    finish: () => file.close().then(() => target),
+    abandon: () => file.close(),
+    get bytesWritten() {
+      return file.bytesWritten;
+    },
+  };
+};
