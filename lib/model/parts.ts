@@ -56,7 +56,7 @@ export interface BlobPart {
 export interface LayerPart {
   kind: 'layer';
   size: number;
-  /** sha256 in hex; undefined if none was asked for, or if it is in `late` */
+  /** sha256 in hex; undefined if none was asked for, or if it is `pending` */
   digest: string | undefined;
   pending?: Promise<string>;
 }

@@ -171,13 +171,13 @@ export const bootstrapFinalizer = ({
       }
     },
     async *end() {
-      const { blob, file, layer, pendingId: lateId } = ended!;
+      const { blob, file, layer, pendingId } = ended!;
       const table = blobs.finish(blob, chunks);
       sizeDirectories(tree); // v5 sizes count only the names of this layer; v6 sizes are set later
       const layerRoot = tree.facts(root);
       if (lower) applyLayer(tree, 0, root, whiteoutSpec);
       const plan = planBootstrap(tree, chunks, table, { ...settled, prefetch });
-      if (blob && lateId) plan.pieces = await withLateId(plan, blob, lateId);
+      if (blob && pendingId) plan.pieces = await withPendingId(plan, blob, pendingId);
       const ids = table.map(({ id }) => id);
       let blobSize = table.at(-1)?.compressedSize ?? 0;
       const other = external ? planExternal(layerRoot, plan.hasXattrs) : undefined;
@@ -214,12 +214,12 @@ export const bootstrapFinalizer = ({
 const HELD_SIZE = 0x4000000;
 
 /** Makes what follows the head while the blob's id is being computed; then sets it in `blob`. */
-const withLateId = async (
+const withPendingId = async (
   { split }: PlannedBootstrap,
   blob: BlobInfo,
-  lateId: Promise<string>,
+  pendingId: Promise<string>,
 ): Promise<Iterable<Buffer>> => {
-  const { head, rest } = split!; // only a v6 build gives its blob a late id
+  const { head, rest } = split!; // only a v6 build gives its blob a pending id
   const pieces = rest[Symbol.iterator]();
   const held: Buffer[] = [];
   let size = 0;
@@ -228,7 +228,7 @@ const withLateId = async (
     if (next.done) break;
     held.push(next.value);
   }
-  blob.id = await lateId;
+  blob.id = await pendingId;
   return (function* () {
     yield head();
     yield* held;

@@ -25,7 +25,7 @@ import { Stage } from '../stage.js';
 import { NO_BYTES } from '../../lib/memory/allocate.js';
 
 /** Stands for a digest that is still being computed. */
-const LATE_ID = '?'.repeat(64);
+const PENDING_ID = '?'.repeat(64);
 
 export interface TarfsMapperOptions {
   chunkSize: number;
@@ -72,7 +72,7 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
   }
 
   const blobOf = ({ size, digest }: LayerPart): BlobInfo => ({
-    id: blobId ?? digest ?? LATE_ID,
+    id: blobId ?? digest ?? PENDING_ID,
     chunkSize,
     chunkCount,
     compressor: COMPRESSORS.none,
@@ -95,8 +95,8 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
       if (part.kind === 'layer') {
         // a layer without content has no blob
         const blob = chunkCount > 0 ? blobOf(part) : undefined;
-        const late = blob?.id === LATE_ID && part.pending ? { lateId: part.pending } : {};
-        push({ kind: 'blob', blob, file: new BlobFile(), ...late });
+        const pending = blob?.id === PENDING_ID && part.pending ? { pendingId: part.pending } : {};
+        push({ kind: 'blob', blob, file: new BlobFile(), ...pending });
         return undefined;
       }
       push(part);
