@@ -13,17 +13,30 @@ import { SuperFlag } from '../../lib/layout/rafs.js';
 export const shown = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
 
 /** Bytes in double quotes, with escapes for what is not UTF-8 or cannot be printed. */
-export const quoted = (bytes: string): string => {
+export const quoted = (latin1: string): string => {
+  const bytes = Buffer.from(latin1, 'latin1');
+  if (isUtf8(bytes)) return `"${bytes.toString('utf8').replace(ESCAPED, escape)}"`;
   let text = '';
-  let rest = Buffer.from(bytes, 'latin1');
-  while (rest.length > 0) {
-    const good = utf8Prefix(rest);
-    text += rest.toString('utf8', 0, good).replace(ESCAPED, escape);
-    if (good === rest.length) break;
-    text += `\\x${rest[good]!.toString(16).toUpperCase().padStart(2, '0')}`;
-    rest = rest.subarray(good + 1);
+  let from = 0; // where the UTF-8 before `at` begins
+  let at = 0;
+  while (at < bytes.length) {
+    const size = charSize(bytes, at);
+    if (size === 0) {
+      text += bytes.toString('utf8', from, at).replace(ESCAPED, escape);
+      text += `\\x${bytes[at]!.toString(16).toUpperCase().padStart(2, '0')}`;
+      from = at + 1;
+    }
+    at += size || 1;
   }
-  return `"${text}"`;
+  return `"${text}${bytes.toString('utf8', from).replace(ESCAPED, escape)}"`;
+};
+
+/** Bytes of the UTF-8 character at an offset (Unicode, table 3-7); 0 if there is none. */
+const charSize = (bytes: Buffer, at: number): number => {
+  const first = bytes[at]!;
+  if (first < 0x80) return 1;
+  const size = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  return size > 0 && isUtf8(bytes.subarray(at, at + size)) && at + size <= bytes.length ? size : 0;
 };
 
 const ESCAPED =
@@ -33,37 +46,6 @@ const escape = (char: string): string => {
   if (/["'\\]/.test(char)) return `\\${char}`;
   const short = SHORT[char];
   return short ? `\\${short}` : `\\u{${char.codePointAt(0)!.toString(16)}}`;
-};
-
-/** Length of the longest prefix of `bytes` that is UTF-8. */
-const utf8Prefix = (bytes: Buffer): number => {
-  // fatal, because U+FFFD in the text could be a replaced byte or part of the text
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  try {
-    decoder.decode(bytes);
-    return bytes.length;
-  } catch {
-    let low = 0;
-    let high = bytes.length;
-    while (low < high) {
-      const middle = Math.ceil((low + high) / 2);
-      if (startsWell(bytes.subarray(0, middle))) low = middle;
-      else high = middle - 1;
-    }
-    // drops an incomplete character at the end
-    while (low > 0 && !isUtf8(bytes.subarray(0, low))) low -= 1;
-    return low;
-  }
-};
-
-/** Whether bytes are UTF-8, except that the last character may be incomplete. */
-const startsWell = (bytes: Buffer): boolean => {
-  try {
-    new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
-    return true;
-  } catch {
-    return false;
-  }
 };
 
 const CHECK_TYPES: Readonly<Partial<Record<Inode['type'], string>>> = {

@@ -23,7 +23,9 @@ export const expand = (
     }
     throw corrupt(`${stored.length} bytes, not ${size}`, at);
   }
-  if (size > MAX_SECTION) throw new RafsError('LIMIT', `${size} bytes when unpacked`, at);
+  if (size > MAX_SECTION || (size > FREE_SIZE && size > stored.length * MOST_RATIO)) {
+    throw new RafsError('LIMIT', `${stored.length} bytes that unpack to ${size}`, at);
+  }
   if (size > stored.length * MOST_OUTPUT[compressor]) {
     throw corrupt(`${stored.length} bytes of ${compressor} cannot hold ${size}`, at);
   }
@@ -34,6 +36,14 @@ export const expand = (
     throw error;
   }
 };
+
+/**
+ * Sections up to this size may be compressed as well as their compressor can; larger ones at most
+ * by this ratio, so that a few kilobytes cannot ask for gigabytes. Bootstraps and tables of real
+ * images, with millions of inodes, are compressed by a factor of 3 to 20.
+ */
+const FREE_SIZE = 0x4000000;
+const MOST_RATIO = 100;
 
 /** Most bytes of a section when unpacked. */
 export const MAX_SECTION = 2 ** 31 - 1;

@@ -24,6 +24,13 @@ t.test('quoted names', t => {
   t.end();
 });
 
+t.test('quoted names of a megabyte that is not UTF-8, once quadratic', t => {
+  t.equal(quoted('\xff'.repeat(0x100000)), `"${'\\xFF'.repeat(0x100000)}"`);
+  const mixed = `${bytes('grün€')}\xe2\x82`.repeat(0x8000);
+  t.equal(quoted(mixed), `"${'grün€\\xE2\\x82'.repeat(0x8000)}"`);
+  t.end();
+});
+
 t.test('shown names', t => {
   t.equal(shown(bytes('grün')), 'grün');
   t.equal(shown('\xff'), '\ufffd');
