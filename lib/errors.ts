@@ -45,14 +45,33 @@ const CONTROLS = /[\x00-\x1f\x7f-\x9f]/g; // eslint-disable-line no-control-rege
 const visible = (c: string): string =>
   c < ' ' ? JSON.stringify(c).slice(1, -1) : `\\u00${c.charCodeAt(0).toString(16)}`;
 
+/** Most bytes of an input that a message repeats. */
+const MOST_QUOTED = 200;
+
+/** Bytes held as a latin1 string; a long one ends with its size, after a whole character. */
+const cut = (bytes: string): string => {
+  if (bytes.length <= MOST_QUOTED) return bytes;
+  const start = bytes.slice(0, MOST_QUOTED).replace(/[\xc0-\xff][\x80-\xbf]*$/, '');
+  return `${start}... (${bytes.length} bytes)`;
+};
+
+/** What a message quotes: longer than anything that helps, it comes from an input. */
+const LONG_QUOTES = new RegExp(`(?<=(['"]))(?:(?!\\1).){${MOST_QUOTED},}(?=\\1)`, 'gs');
+
+/** The message of an error, which may have names from an input in it. */
+const messageOf = (error: Error): string =>
+  error instanceof RafsError ? error.message.replace(LONG_QUOTES, cut) : error.message;
+
 /** One line for a person: the message, its causes, then the place, outermost first. */
 export const describe = (error: unknown): string => {
   const e = error instanceof Error ? error : new Error(String(error));
-  const place = Object.entries(contextOf(e)).map(([key, value]) => `${key} ${shown(value)}`);
+  const place = Object.entries(contextOf(e)).map(
+    ([key, value]) => `${key} ${shown(key === 'file' ? value : cut(String(value)))}`,
+  );
   const where = place.length > 0 ? ` (${place.join(', ')})` : '';
-  let text = e.message;
+  let text = messageOf(e);
   for (let cause = e.cause; cause instanceof Error; cause = cause.cause)
-    text += `: ${cause.message}`;
+    text += `: ${messageOf(cause)}`;
   return `${text}${where}`.replace(CONTROLS, visible);
 };
 

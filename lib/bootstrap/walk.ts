@@ -1,6 +1,7 @@
 /** A walk over all names of an image. */
 
 import { RafsError, located } from '../errors.js';
+import { MAX_PATH } from '../model/limits.js';
 import type { Inode } from '../model/stored.js';
 import type { Bootstrap } from './bootstrap.js';
 
@@ -16,9 +17,6 @@ export interface Visit {
   /** an earlier name has the same inode */
   repeated: boolean;
 }
-
-/** Longer paths are refused: only something like a chain of a million directories has them. */
-const MAX_PATH = 0x10000;
 
 /** A set of ids. */
 export class IdSet {
@@ -68,7 +66,7 @@ export function* walk(bootstrap: Bootstrap): Iterable<Visit> {
     const { name, id } = next.value;
     const path = prefix + name;
     if (path.length > MAX_PATH) {
-      throw new RafsError('LIMIT', `a path of more than ${MAX_PATH} bytes`, {
+      throw new RafsError('LIMIT', `a path of ${path.length} bytes is over ${MAX_PATH}`, {
         path: `/${path.slice(0, 64)}`,
       });
     }

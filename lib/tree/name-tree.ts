@@ -5,8 +5,7 @@
  */
 import { ByteArena, Column, RowIndex } from '../memory/columns.js';
 import { RafsError } from '../errors.js';
-
-const NAME_LIMIT = 255; // of every file system that could mount the image
+import { MAX_NAME } from '../model/limits.js';
 
 export class NameTree {
   readonly parent = new Column(Uint32Array);
@@ -107,8 +106,8 @@ export class NameTree {
 
   /** Adds a child that is not there yet; returns its row. LIMIT for a name over 255 bytes. */
   protected addName(parent: number, name: string): number {
-    if (name.length > NAME_LIMIT) {
-      throw new RafsError('LIMIT', `a name of ${name.length} bytes is over ${NAME_LIMIT}`, {
+    if (name.length > MAX_NAME) {
+      throw new RafsError('LIMIT', `a name of ${name.length} bytes is over ${MAX_NAME}`, {
         path: name,
       });
     }

@@ -9,6 +9,7 @@
  */
 import { ByteArena, Column } from '../memory/columns.js';
 import { RafsError } from '../errors.js';
+import { FREE_IMPLIED, IMPLIED_PER_ENTRY, MAX_PATH } from '../model/limits.js';
 import { NameTree } from './name-tree.js';
 import type { Entry, EntryType } from '../model/entry.js';
 
@@ -46,6 +47,16 @@ export interface InodeAttributes {
   xattrs?: Xattrs;
 }
 
+const checkLengths = ({ path, target }: Entry): void => {
+  if (path.length > MAX_PATH) {
+    throw new RafsError('LIMIT', `a path of ${path.length} bytes is over ${MAX_PATH}`, { path });
+  }
+  if (target !== undefined && target.length > MAX_PATH) {
+    const sizes = `${target.length} bytes is over ${MAX_PATH}`;
+    throw new RafsError('LIMIT', `a link target of ${sizes}`, { path });
+  }
+};
+
 export class Tree extends NameTree {
   readonly mode = new Column(Uint16Array); // type and permissions
   readonly uid = new Column(Uint32Array);
@@ -76,6 +87,8 @@ export class Tree extends NameTree {
   readonly #targetSize = new Column(Uint32Array);
   readonly #setNumbers = new Map<string, number>();
   #nextSource = 1;
+  #inserted = 0;
+  #implied = 0;
   // the directory that was used last, since entries come directory by directory
   #cachedPath = '';
   #cachedRow = 0;
@@ -115,8 +128,13 @@ export class Tree extends NameTree {
     return (this.mode.get(row) & S_IFMT) === MODE_OF_TYPE[type];
   }
 
-  /** Adds or replaces an entry; returns its row. `setChunks` sets chunks once they are known. */
+  /**
+   * Adds or replaces an entry; returns its row. `setChunks` sets chunks once they are known.
+   * LIMIT for paths and targets that are too long, or too many directories without an entry.
+   */
   insert(entry: Entry): number {
+    checkLengths(entry);
+    this.#inserted += 1;
     if (entry.type === 'hardlink') return this.#link(entry);
     const row = this.#place(entry);
     this.#describe(row, entry);
@@ -247,6 +265,7 @@ export class Tree extends NameTree {
       let next = this.child(row, name);
       if (next < 0) {
         next = this.#append(row, name);
+        this.#countImplied(path);
         this.#describeMissing(next);
       } else if (!this.isType(next, 'directory')) {
         throw new RafsError('CORRUPT', `'${this.path(next)}' is not a directory`, { path });
@@ -293,6 +312,14 @@ export class Tree extends NameTree {
     this.mtimeNsec.data[row] = entry.mtimeNsec;
     this.rdev.data[row] = entry.rdev;
     this.hardlink.data[row] = 0;
+  }
+
+  #countImplied(path: string): void {
+    this.#implied += 1;
+    if (this.#implied > FREE_IMPLIED + IMPLIED_PER_ENTRY * this.#inserted) {
+      const entries = `${this.#inserted} entries`;
+      throw new RafsError('LIMIT', `${entries} imply ${this.#implied} directories`, { path });
+    }
   }
 
   /** A directory that the source does not describe. */

@@ -84,3 +84,22 @@ t.test(
     t.equal(describe(new Error('a\nb\x7f\x9bc')), 'a\\nb\\u007f\\u009bc');
   },
 );
+
+t.test(
+  'a message repeats at most 200 bytes of an input, but all of a path that was given',
+  async t => {
+    const long = 'grün'.repeat(1000);
+    const bytes = Buffer.from(long).toString('latin1');
+    const line = describe(
+      new RafsError('CORRUPT', `hardlink to '${bytes}', which is "${'x'.repeat(9000)}"`, {
+        path: bytes,
+      }),
+    );
+    t.ok(line.length < 800, line);
+    t.match(line, /ngrün\.\.\. \(5000 bytes\)|ngr\.\.\. \(5000 bytes\)/);
+    const file = `/${'d'.repeat(250)}/x`;
+    t.ok(describe(new RafsError('CORRUPT', 'bad', { file })).endsWith(`(file ${file})`));
+    const open = new Error(`ENOENT: no such file or directory, open '${file}'`);
+    t.ok(describe(open).includes(file));
+  },
+);

@@ -1,0 +1,18 @@
+/** What every image may hold at most, for those who write images and those who read them. */
+
+/** Bytes of a name: NAME_MAX of Linux, as of every file system that could mount the image. */
+export const MAX_NAME = 255;
+
+/**
+ * Bytes of a path without a leading slash, and of the target of a symlink: PATH_MAX of Linux, less
+ * the NUL. Nobody could open a longer one, and no container runtime unpacks it. It also bounds the
+ * depth of a tree.
+ */
+export const MAX_PATH = 4095;
+
+/**
+ * Directories that a layer may imply, beside a number for each of its entries: names of a few
+ * kilobytes, compressed, would otherwise ask for millions of inodes.
+ */
+export const FREE_IMPLIED = 0x10000;
+export const IMPLIED_PER_ENTRY = 16;
