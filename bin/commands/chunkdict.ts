@@ -2,9 +2,9 @@
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../lib/bootstrap/walk.js';
-import { type StoredChunk } from '../../lib/model/stored.js';
+import type { StoredChunk } from '../../lib/model/stored.js';
 import { blobElsewhere } from '../../lib/bootstrap/blob-table.js';
 import { planChunkDict, type PlannedDict } from '../../lib/chunkdict/image.js';
 import type { ChunkRows } from '../../lib/chunkdict/rows.js';

@@ -1,9 +1,9 @@
 /** Inspects a bootstrap: answers one request, or runs a prompt. */
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { type Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { walk, type Visit } from '../../lib/bootstrap/walk.js';
-import { type Child, type Inode } from '../../lib/model/stored.js';
+import type { Child, Inode } from '../../lib/model/stored.js';
 import { describe, RafsError } from '../../lib/errors.js';
 import {
   blobText,

@@ -18,7 +18,7 @@ import type { BlobInfo } from '../../lib/model/blob.js';
 import { compactor } from '../../streams/build/compactor.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
 import { openOutput } from '../../streams/io/open-output.js';
-import { type Output } from '../../streams/io/output.js';
+import type { Output } from '../../streams/io/output.js';
 import { givenLocation, type BlobLocation } from '../../streams/image/blob-location.js';
 import { BlobSources } from '../../streams/image/blob-sources.js';
 import type { Invocation } from '../cli/command-line.js';

@@ -12,7 +12,7 @@ import { blobReader, contentPool } from '../../streams/read/blob-reader.js';
 import { chunkVerifier } from '../../streams/read/chunk-verifier.js';
 import { lingerFifo } from '../../streams/io/fifo.js';
 import { openOutput } from '../../streams/io/open-output.js';
-import { type Output } from '../../streams/io/output.js';
+import type { Output } from '../../streams/io/output.js';
 import type { ReaderAt } from '../../streams/io/reader-at.js';
 import type { Batch } from '../../streams/batch.js';
 import { tarMux } from '../../streams/read/tar-mux.js';

@@ -3,7 +3,7 @@
  * contents, or of the bootstrap where there is no table. Headers follow what they describe, so a
  * blob without a table can be walked backwards.
  */
-import { type Compressor } from '../compress/compressors.js';
+import type { Compressor } from '../compress/compressors.js';
 import { sha256 } from '../crypto/digest.js';
 import { RafsError, corrupt } from '../errors.js';
 import { Section, TocEntry, TocFlag } from '../layout/blob.js';

@@ -1,7 +1,7 @@
 /** Checks a whole image: every name, inode, xattr, target and chunk that its tree leads to. */
-import { type Bootstrap } from './bootstrap.js';
+import type { Bootstrap } from './bootstrap.js';
 import { atPath, walk, type Visit } from './walk.js';
-import { type StoredChunk } from '../model/stored.js';
+import type { StoredChunk } from '../model/stored.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature } from '../layout/blob.js';
 

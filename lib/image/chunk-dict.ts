@@ -3,9 +3,9 @@
  * columns, about 90 bytes per chunk, because a dictionary may have millions.
  */
 import { blobElsewhere } from '../bootstrap/blob-table.js';
-import { type Bootstrap } from '../bootstrap/bootstrap.js';
+import type { Bootstrap } from '../bootstrap/bootstrap.js';
 import { walk } from '../bootstrap/walk.js';
-import { type StoredChunk } from '../model/stored.js';
+import type { StoredChunk } from '../model/stored.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
 import { RowIndex } from '../memory/columns.js';
 import { digesterName, type Digester } from '../crypto/digest.js';

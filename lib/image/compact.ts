@@ -7,7 +7,7 @@
  * their like, and a new blob has only one chunk of each digest.
  */
 import { BlobTable } from '../bootstrap/blob-table.js';
-import { type Bootstrap } from '../bootstrap/bootstrap.js';
+import type { Bootstrap } from '../bootstrap/bootstrap.js';
 import { walk } from '../bootstrap/walk.js';
 import type { ChunkTable } from '../chunk/chunk-table.js';
 import { hasExplicitOwners } from '../bootstrap/settings.js';

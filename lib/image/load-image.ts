@@ -1,8 +1,8 @@
 /** Loads an image into what a writer of images works on: tree, chunk table and blob table. */
 import { BlobTable, blobElsewhere } from '../bootstrap/blob-table.js';
-import { type Bootstrap } from '../bootstrap/bootstrap.js';
+import type { Bootstrap } from '../bootstrap/bootstrap.js';
 import { atPath, walk } from '../bootstrap/walk.js';
-import { type Inode, type StoredChunk } from '../model/stored.js';
+import type { Inode, StoredChunk } from '../model/stored.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
 import { Column, RowIndex } from '../memory/columns.js';
 import { RafsError } from '../errors.js';

@@ -1,5 +1,5 @@
 /** Statistics of images: what they hold, and what they share. */
-import { type Bootstrap } from '../bootstrap/bootstrap.js';
+import type { Bootstrap } from '../bootstrap/bootstrap.js';
 import { walk } from '../bootstrap/walk.js';
 import { alignUp } from '../layout/align.js';
 import type { Digester } from '../crypto/digest.js';

@@ -6,7 +6,7 @@
  */
 import { RafsError } from '../errors.js';
 import { bytes, fixed, pad, struct, text, u8 } from './struct.js';
-import { type Field } from './struct-code.js';
+import type { Field } from './struct-code.js';
 
 export const BLOCK_SIZE = 512;
 

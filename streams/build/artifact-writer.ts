@@ -18,7 +18,7 @@ import {
   openOutputInDirectory,
   openOutputLate,
 } from '../io/open-output.js';
-import { type Output } from '../io/output.js';
+import type { Output } from '../io/output.js';
 import type { Batch } from '../batch.js';
 
 export type ArtifactPart = SectionPart | FinishPart | ImagePart;

@@ -18,7 +18,7 @@ import {
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import type { BlobRecord } from '../../lib/model/stored.js';
 import { BufferPool } from '../../lib/memory/buffer-pool.js';
-import { type ChunkInfoTable } from '../../lib/blob/chunk-info-table.js';
+import type { ChunkInfoTable } from '../../lib/blob/chunk-info-table.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
 import { prepareDigests, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { located, RafsError } from '../../lib/errors.js';

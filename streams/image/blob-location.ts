@@ -5,7 +5,7 @@ import type { BlobRecord } from '../../lib/model/stored.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
 import { openReaderAt, type ReaderAt } from '../io/reader-at.js';
-import { type Storage } from '../storage/storage.js';
+import type { Storage } from '../storage/storage.js';
 import { openStorage } from '../storage/open-storage.js';
 import type { Image } from './open-image.js';
 

@@ -8,7 +8,7 @@ import { RafsError } from '../../lib/errors.js';
 import type { BytesPart } from '../../lib/model/parts.js';
 import { ZstdFrames, type FramePiece } from '../../lib/compress/zstd-frames.js';
 import { Stage } from '../stage.js';
-import { type Batch } from '../batch.js';
+import type { Batch } from '../batch.js';
 
 const require = createRequire(import.meta.url);
 

@@ -9,9 +9,9 @@
 import { Readable } from 'node:stream';
 import { allocate, type Allocator } from '../../lib/memory/allocate.js';
 import { BufferPool, PooledCopies } from '../../lib/memory/buffer-pool.js';
-import { type Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { walk, type Visit } from '../../lib/bootstrap/walk.js';
-import { type StoredChunk } from '../../lib/model/stored.js';
+import type { StoredChunk } from '../../lib/model/stored.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
 import { located } from '../../lib/errors.js';
 import type { ChunkPart, EndPart, EntryPart } from '../../lib/model/parts.js';

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t from 'tap';
 import { compact, defaultOutput } from '../../../bin/commands/compact.js';
-import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../../lib/bootstrap/walk.js';
 import { isCopyable, usageOf } from '../../../lib/image/compact.js';
 import { loadImage } from '../../../lib/image/load-image.js';

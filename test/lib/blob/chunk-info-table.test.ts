@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
 import { walk } from '../../../lib/bootstrap/walk.js';
-import { type BlobRecord } from '../../../lib/model/stored.js';
+import type { BlobRecord } from '../../../lib/model/stored.js';
 import {
   parseChunkInfo,
   parseChunkInfoHeader,

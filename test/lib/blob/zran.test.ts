@@ -3,7 +3,7 @@ import t from 'tap';
 import { ZranContext } from '../../../lib/layout/blob.js';
 import type { ContextPart } from '../../../lib/model/parts.js';
 import { ZranCutter, ZranTable } from '../../../lib/blob/zran.js';
-import { type GzipBoundary, type GzipPosition } from '../../../lib/compress/gzip-position.js';
+import type { GzipBoundary, GzipPosition } from '../../../lib/compress/gzip-position.js';
 import { randomBytes } from '../../support/random.js';
 
 interface Move {

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { IdSet, walk } from '../../../lib/bootstrap/walk.js';
-import { type Inode } from '../../../lib/model/stored.js';
+import type { Inode } from '../../../lib/model/stored.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { failure, golden } from '../../support/images/golden.js';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../../lib/bootstrap/walk.js';
 import { loadChunkDict } from '../../../lib/image/chunk-dict.js';
 import { planChunkDict, type DictBlob, type DictSettings } from '../../../lib/chunkdict/image.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../../lib/bootstrap/walk.js';
 import { planBootstrap, type BootstrapOptions } from '../../../lib/bootstrap/plan.js';
 import { emitV6 } from '../../../lib/bootstrap/v6/emit.js';

@@ -16,7 +16,7 @@ import {
   u64be,
   u8,
 } from '../../../lib/layout/struct.js';
-import { type Field } from '../../../lib/layout/struct-code.js';
+import type { Field } from '../../../lib/layout/struct-code.js';
 
 const Flag = { ONE: 0x1, FOUR: 0x4, HIGH: 0x8000_0000 } as const;
 const FlagWide = { LOW: 0x2, WIDE: 2 ** 40 } as const;

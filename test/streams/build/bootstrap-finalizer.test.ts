@@ -4,7 +4,7 @@ import chain from 'stream-chain';
 import fc from 'fast-check';
 import t from 'tap';
 import { blobElsewhere } from '../../../lib/bootstrap/blob-table.js';
-import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../../lib/bootstrap/walk.js';
 import { loadChunkDict } from '../../../lib/image/chunk-dict.js';
 import type { Compressor } from '../../../lib/compress/compressors.js';

@@ -1,9 +1,9 @@
 import fs from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
-import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../../lib/bootstrap/walk.js';
-import { type StoredChunk } from '../../../lib/model/stored.js';
+import type { StoredChunk } from '../../../lib/model/stored.js';
 import { BufferPool } from '../../../lib/memory/buffer-pool.js';
 import { crc32c } from '../../../lib/crypto/digest.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';

@@ -1,9 +1,9 @@
 import { gzipSync, constants } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../../lib/bootstrap/walk.js';
-import { type StoredChunk } from '../../../lib/model/stored.js';
+import type { StoredChunk } from '../../../lib/model/stored.js';
 import { prepareCompressors } from '../../../lib/compress/compressors.js';
 import { sha256 } from '../../../lib/crypto/digest.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';

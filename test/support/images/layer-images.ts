@@ -1,5 +1,5 @@
 /** Images of random layers, and what a merge of them must be. */
-import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../../lib/bootstrap/walk.js';
 import { emitV6 } from '../../../lib/bootstrap/v6/emit.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { blobElsewhere } from '../../../lib/bootstrap/blob-table.js';
-import { type Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../../lib/bootstrap/walk.js';
 import { prepareCompressors } from '../../../lib/compress/compressors.js';
 import { prepareDigests } from '../../../lib/crypto/digest.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type Bootstrap } from '../../../../lib/bootstrap/bootstrap.js';
+import type { Bootstrap } from '../../../../lib/bootstrap/bootstrap.js';
 import { walk, type Visit } from '../../../../lib/bootstrap/walk.js';
 import { prepareDigests } from '../../../../lib/crypto/digest.js';
 import { RafsError } from '../../../../lib/errors.js';
