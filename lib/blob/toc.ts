@@ -9,7 +9,7 @@ import { RafsError, corrupt } from '../errors.js';
 import { Section, TocEntry, TocFlag } from '../layout/blob.js';
 import { BLOCK_SIZE } from '../layout/tar.js';
 import { readSectionHeader } from '../tar/header.js';
-import { expand, MAX_SECTION } from '../compress/expand.js';
+import { expand } from '../compress/expand.js';
 
 /** A section of a blob: where it is stored, and what it is when unpacked. */
 export interface BlobSection {

@@ -20,7 +20,7 @@ import type { BlobRecord } from '../../lib/model/stored.js';
 import { BufferPool } from '../../lib/memory/buffer-pool.js';
 import type { ChunkInfoTable } from '../../lib/blob/chunk-info-table.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
-import { prepareDigests, NO_DIGEST } from '../../lib/crypto/digest.js';
+import { prepareDigests } from '../../lib/crypto/digest.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
 import { BlobBlocks } from '../read/blob-blocks.js';
