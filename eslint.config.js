@@ -37,7 +37,8 @@ const ERASABLE = [
 const RAW_INTEGERS = {
   selector:
     'CallExpression > MemberExpression[property.name=/^(read|write|get|set)(Big)?U?[Ii]nt(8|16|32|64)?(LE|BE)?$/]',
-  message: 'Declare a record in lib/layout/: integers are read and written in lib/layout/struct.ts only.',
+  message:
+    'Declare a record in lib/layout/: integers are read and written in lib/layout/struct.ts only.',
 };
 /** import() is no-restricted-imports' blind spot. */
 const NO_IO_LATER = {

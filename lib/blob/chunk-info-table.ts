@@ -6,7 +6,7 @@ import type { BlobRecord } from '../model/stored.js';
 import { alignUp } from '../layout/align.js';
 import { COMPRESSORS, compressorName } from '../compress/compressors.js';
 import { decrypt, secretOf } from '../crypto/aes-xts.js';
-import { RafsError, corrupt } from '../errors.js';
+import { corrupt } from '../errors.js';
 import { WINDOW_SIZE } from '../compress/inflate.js';
 import {
   BatchContext,
