@@ -5,6 +5,7 @@ import type { BlobRecord } from '../../lib/model/stored.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
 import { openReaderAt, type ReaderAt } from '../io/reader-at.js';
+import { readSmallFile } from '../io/small-file.js';
 import type { Storage } from '../storage/storage.js';
 import { openStorage } from '../storage/open-storage.js';
 import type { Image } from './open-image.js';
@@ -150,14 +151,11 @@ export const readDocument = async (path: string): Promise<unknown> => {
 };
 
 const readText = async (path: string): Promise<string> => {
-  const source = await openReaderAt(path);
   try {
-    if (source.size > MAX_CONFIG) {
-      throw new RafsError('LIMIT', 'configuration file size is too big', { file: path });
-    }
-    return (await source.read(0, source.size)).toString('utf8');
-  } finally {
-    await source.close();
+    return (await readSmallFile(path, MAX_CONFIG)).toString('utf8');
+  } catch (error) {
+    if (!(error instanceof RafsError && error.code === 'LIMIT')) throw error;
+    throw new RafsError('LIMIT', 'configuration file size is too big', { file: path });
   }
 };
 

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { allocate } from '../../lib/memory/allocate.js';
 import { RafsError } from '../../lib/errors.js';
+import { readUpTo, requireFile } from './small-file.js';
 
 export interface ReaderAt {
   readonly size: number;
@@ -17,13 +18,20 @@ export interface ReaderAt {
   close(): Promise<void>;
 }
 
-/** Opens a file. One that is not regular, such as a FIFO, is first read whole, up to 2 GiB. */
+/** Most bytes that are read from a pipe, which cannot be read at any offset. */
+const MAX_PIPE = 0x40000000;
+
+/**
+ * Opens a file; a FIFO or a pipe is first read whole, up to 1 GiB. UNSUPPORTED for devices and
+ * directories.
+ */
 export const openReaderAt = async (path: string): Promise<ReaderAt> => {
   const handle = await open(path, constants.O_RDONLY);
   try {
     const stat = await handle.stat();
     if (stat.isFile()) return new FileBytes(path, handle, stat.size);
-    const bytes = await handle.readFile();
+    await requireFile(handle, path);
+    const bytes = await readUpTo(handle, MAX_PIPE, path);
     await handle.close();
     return readerOf(bytes, path);
   } catch (error) {

@@ -4,8 +4,8 @@
  *
  * It uses undici because Node's own fetch() supports neither sockets nor certificates.
  */
-import { readFile } from 'node:fs/promises';
 import { Agent, ProxyAgent, type Dispatcher } from 'undici';
+import { readSmallFile } from '../io/small-file.js';
 import type { HttpSettings, ProxySettings } from '../../lib/config/backends.js';
 import { RafsError } from '../../lib/errors.js';
 
@@ -209,7 +209,7 @@ interface Agents {
 
 const readCertificate = async (file: string): Promise<Buffer> => {
   try {
-    return await readFile(file);
+    return await readSmallFile(file);
   } catch (cause) {
     // not a bare system error: ENOENT would mean that a blob is missing
     throw new RafsError('UNSUPPORTED', 'certificates cannot be read', { file }, { cause });

@@ -54,3 +54,9 @@ t.test('no such file, and a directory', async t => {
   await t.rejects(openReaderAt(directory), { code: 'EISDIR' });
   t.strictSame(openBelow(directory), []);
 });
+
+t.test('a device or a directory is not read', async t => {
+  for (const file of ['/dev/zero', '/dev/null', temporaryDirectory(t)]) {
+    await t.rejects(openReaderAt(file), { code: 'UNSUPPORTED', at: { file } });
+  }
+});
