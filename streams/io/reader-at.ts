@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { allocate } from '../../lib/memory/allocate.js';
 import { RafsError } from '../../lib/errors.js';
-import { readUpTo, requireFile } from './small-file.js';
+import { readUpTo, refuseDevice } from './small-file.js';
 
 export interface ReaderAt {
   readonly size: number;
@@ -22,15 +22,15 @@ export interface ReaderAt {
 const MAX_PIPE = 0x40000000;
 
 /**
- * Opens a file; a FIFO or a pipe is first read whole, up to 1 GiB. UNSUPPORTED for devices and
- * directories.
+ * Opens a file; a FIFO or a pipe is first read whole, up to 1 GiB. UNSUPPORTED for devices,
+ * EISDIR for directories.
  */
 export const openReaderAt = async (path: string): Promise<ReaderAt> => {
   const handle = await open(path, constants.O_RDONLY);
   try {
     const stat = await handle.stat();
     if (stat.isFile()) return new FileBytes(path, handle, stat.size);
-    await requireFile(handle, path);
+    await refuseDevice(handle, path);
     const bytes = await readUpTo(handle, MAX_PIPE, path);
     await handle.close();
     return readerOf(bytes, path);

@@ -7,25 +7,25 @@ import { RafsError } from '../../lib/errors.js';
 export const MAX_SMALL_FILE = 0x4000000;
 
 /**
- * Reads a regular file, a FIFO or a pipe to its end. UNSUPPORTED for devices and directories, LIMIT
- * for more than `limit` bytes; the system's error if it cannot be opened or read.
+ * Reads a regular file, a FIFO or a pipe to its end. UNSUPPORTED for devices, LIMIT for more than
+ * `limit` bytes; the system's error if it cannot be opened or read, EISDIR for a directory.
  */
 export const readSmallFile = async (path: string, limit = MAX_SMALL_FILE): Promise<Buffer> => {
   const handle = await open(path, constants.O_RDONLY);
   try {
-    await requireFile(handle, path);
+    await refuseDevice(handle, path);
     return await readUpTo(handle, limit, path);
   } finally {
     await handle.close();
   }
 };
 
-/** Fails with UNSUPPORTED unless bytes of an open file come to an end: a file, a FIFO, a socket. */
-export const requireFile = async (handle: FileHandle, file: string): Promise<void> => {
+/** Fails with UNSUPPORTED for an open device, whose bytes may never end. */
+export const refuseDevice = async (handle: FileHandle, file: string): Promise<void> => {
   const stat = await handle.stat();
-  if (stat.isFile() || stat.isFIFO() || stat.isSocket()) return;
-  const kind = stat.isDirectory() ? 'a directory' : 'a device';
-  throw new RafsError('UNSUPPORTED', `${kind} is not a file`, { file });
+  if (stat.isCharacterDevice() || stat.isBlockDevice()) {
+    throw new RafsError('UNSUPPORTED', 'a device where a file is expected', { file });
+  }
 };
 
 /** What is left of an open file; LIMIT if that is more than `limit` bytes. */
