@@ -1,7 +1,6 @@
 /** The program: finds the command, runs it, turns an error into one line and an exit status. */
 import path from 'node:path';
 import tty from 'node:tty';
-import { collectEvery } from '../lib/memory/allocate.js';
 import { describe, exitStatus, RafsError } from '../lib/errors.js';
 import { abandonAll } from '../streams/io/file-output.js';
 import { parseCommandLine, type Invocation, type Printout } from './cli/command-line.js';
@@ -10,6 +9,8 @@ import { runCommand } from './commands/run.js';
 import { createLog, type Log } from './console/log.js';
 import { UsageError } from './cli/option-rules.js';
 import { COMMANDS, GROUPS, PIPE_ARGV } from './cli/options.js';
+import { keepMemorySmall } from './memory.js';
+import { versionText } from './version.js';
 import { unblockFifoPeers } from './cli/unblock-fifo-peers.js';
 
 /** Without a command, a tar on standard input becomes a blob on standard output. */
@@ -25,14 +26,17 @@ const parse = (argv: readonly string[], prog: string): Invocation | Printout => 
   return parseCommandLine([...PIPE_ARGV, ...argv], prog);
 };
 
+/** `--version` with `--verbose`, which nydus-image does not have. */
+const asksForEngines = (argv: readonly string[]): boolean =>
+  argv.length === 2 &&
+  argv.includes('--verbose') &&
+  argv.some(arg => arg === '--version' || arg === '-V');
+
 /** Resolves when standard output has taken the text, so that a slow reader slows us down. */
 const print = (text: string): Promise<void> =>
   new Promise((resolve, reject) => {
     process.stdout.write(text, error => (error ? reject(error) : resolve()));
   });
-
-/** Bytes that may be allocated between garbage collections. */
-const COLLECT_EVERY = 0x600000;
 
 /** How long a stopped command may take to clean up. */
 const GRACE_MS = 1000;
@@ -44,7 +48,7 @@ const fail = (text: string): void => {
 const lineOf = (error: unknown): string => `Error: ${describe(error)}\n`;
 
 const main = async (): Promise<number> => {
-  collectEvery(COLLECT_EVERY);
+  keepMemorySmall();
   const prog = path.basename(process.argv[1] ?? 'rafs-stream').replace(/\.js$/, '');
   let log: Log | undefined;
   const stop = new AbortController();
@@ -64,7 +68,13 @@ const main = async (): Promise<number> => {
   process.on('SIGHUP', onSignal('SIGHUP', 1));
   process.on('exit', abandonAll);
   try {
-    const parsed = parse(process.argv.slice(2), prog);
+    const argv = process.argv.slice(2);
+    if (asksForEngines(argv)) {
+      const { enginesText } = await import('./engines.js');
+      await print(versionText().replace(/\n+$/, '\n') + (await enginesText()));
+      return 0;
+    }
+    const parsed = parse(argv, prog);
     if ('print' in parsed) {
       const stream = process[parsed.stream];
       stream.write(colored(stream.isTTY) ? highlight(parsed.print) : parsed.print);

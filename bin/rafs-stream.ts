@@ -4,12 +4,12 @@
  * its separate modules; without a bundle, the modules are run.
  */
 import { existsSync } from 'node:fs';
-import v8 from 'node:v8';
+import { setFlag } from './v8-flags.js';
 import { versionText } from './version.js';
 
 // V8 optimizes a function only when it has run three times as much as by default: a build is short,
 // and its threads need the cores on which V8 would compile
-v8.setFlagsFromString('--interrupt-budget=400000');
+setFlag('--interrupt-budget=400000');
 
 const bundle = new URL('../bundle/main.js', import.meta.url);
 const [asked, ...others] = process.argv.slice(2);

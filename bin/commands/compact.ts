@@ -107,7 +107,8 @@ const compactImage = async (
   context: CommandContext,
 ): Promise<{ image: LoadedImage; blobs: readonly BlobInfo[] } | undefined> => {
   const directory = values['blob-dir'];
-  await Promise.all([prepareDigests(), prepareCompressors()]);
+  const warn = (message: string): void => context.log.warn(message);
+  await Promise.all([prepareDigests(), prepareCompressors(warn)]);
   const opened = await openLayer(values.bootstrap, 'load bootstrap');
   const { bootstrap } = opened;
   context.log.info(loadedText(bootstrap));

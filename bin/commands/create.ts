@@ -2,7 +2,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
-import { growYoungSpace } from '../../lib/memory/allocate.js';
 import { parseAttributes, type Attributes } from '../../lib/layer/attributes.js';
 import { planBuild, type BuildOptions, type PathKind } from '../../lib/config/build.js';
 import type { ChunkDict } from '../../lib/image/chunk-dict.js';
@@ -57,11 +56,7 @@ export const create = async (
     if (build.paths.outputJson !== undefined) checkTarget(build.paths.outputJson);
     for (const notice of build.notices) log.info(notice);
     for (const warning of warnings) log.warn(warning);
-    const { exact } = await prepareCompressors();
-    if (!exact && build.compressor === 'zstd') {
-      log.warn('zstd-napi is not installed: the blob will be valid, but not that of nydus-image');
-    }
-    if (build.mode === 'tarfs') growYoungSpace();
+    await prepareCompressors(message => log.warn(message));
     const base = await openBase(build);
     const writer = await openArtifacts(targetsOf(build), context.signal);
     unopened.clear();

@@ -2,7 +2,6 @@
 import { statSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { growYoungSpace } from '../../lib/memory/allocate.js';
 import { blobElsewhere } from '../../lib/bootstrap/blob-table.js';
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { chunkDictPath } from '../../lib/image/chunk-dict.js';
@@ -40,7 +39,6 @@ export const merge = async (
   context: CommandContext,
 ): Promise<void> => {
   let unopened = values.bootstrap;
-  growYoungSpace();
   try {
     const { patterns, warnings } = await readPatterns(values['prefetch-policy']);
     for (const warning of warnings) context.log.warn(warning);

@@ -80,7 +80,7 @@ const optimizeImage = async (
 ): Promise<{ image: Image; blobs: readonly BlobInfo[] }> => {
   const { log } = context;
   const warn = (message: string): void => log.warn(message);
-  await Promise.all([prepareDigests(), prepareCompressors()]);
+  await Promise.all([prepareDigests(), prepareCompressors(warn)]);
   const text = await failingWith(`failed to read prefetch files from ${list}`, () =>
     readFile(list, 'utf8'),
   );

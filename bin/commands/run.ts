@@ -2,10 +2,12 @@
  * Runs commands, each with its options. A command's modules are loaded when it is called, since
  * startup time depends on what is loaded.
  */
+import { CONVERSIONS, conversionType } from '../../lib/config/conversions.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
 import { prestartWorkers } from '../cli/prestart-workers.js';
 import { outputJson, writeOutputJson, type Output } from '../console/output-json.js';
+import { growYoungSpace } from '../memory.js';
 
 export const runCommand = async (
   invocation: Invocation,
@@ -14,11 +16,13 @@ export const runCommand = async (
   switch (invocation.command) {
     case 'create': {
       prestartWorkers(invocation);
+      if (CONVERSIONS[conversionType(invocation.values.type)].mode === 'tarfs') growYoungSpace();
       const { create } = await import('./create.js');
       await create(invocation, context);
       break;
     }
     case 'merge': {
+      growYoungSpace();
       const { merge } = await import('./merge.js');
       await merge(invocation, context);
       break;

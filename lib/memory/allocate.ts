@@ -1,18 +1,14 @@
 /**
  * Buffers for bytes that flow. V8 counts memory outside its heap and collects only when there is
  * much of it, so a program that only passes bytes on would hold tens of megabytes of dead buffers.
- * A command that owns its process asks for timely collections; a library does not.
+ * A program that owns its process can give a way to collect them in time; nothing here does.
  */
-import v8 from 'node:v8';
-import vm from 'node:vm';
 
 let sinceCollection = 0;
 let limit = Infinity;
 /** no collection has been due so far */
 let isSmall = true;
 let collect = (): void => undefined;
-/** by what factor the space for young objects grows when it is full of live ones */
-let youngGrowth = 1;
 
 /** Counts memory that was allocated outside the heap, and collects garbage when it is time to. */
 export const account = (size: number): void => {
@@ -45,37 +41,12 @@ export const copyOf = (bytes: Buffer): Buffer => {
 };
 
 /**
- * From now on, collects garbage whenever `size` bytes have been allocated, and keeps the space for
- * young objects as small as it is. For programs, not libraries: it affects the whole process.
- *
- * Minor collections would be cheaper, but with a young space this small, data in flight are old by
- * the time they die, and a larger one would take as much memory as it saves.
+ * From now on, calls `collectGarbage` whenever `size` bytes have been allocated. For programs, not
+ * libraries: it affects the whole process.
  */
-export const collectEvery = (size: number): void => {
-  v8.setFlagsFromString('--expose-gc');
-  collect = vm.runInNewContext('gc') as () => void; // what the flag exposes
+export const collectEvery = (size: number, collectGarbage: () => void): void => {
+  collect = collectGarbage;
   limit = size;
-  keepYoungSpace();
-};
-
-/**
- * Sets the chosen flags for young objects. Must be called whenever a thread has started, because V8
- * then resets the flags for all threads.
- */
-export const keepYoungSpace = (): void => {
-  if (limit === Infinity) return;
-  v8.setFlagsFromString(`--semi-space-growth-factor=${youngGrowth}`);
-  // for a space this small, dividing the work among threads takes longer than doing it
-  v8.setFlagsFromString('--no-parallel-scavenge');
-};
-
-/**
- * Lets the space for young objects grow as it does by default in V8: for commands that hold records
- * and pass on few bytes. A million entries then take a tenth less time, and 36 MiB more.
- */
-export const growYoungSpace = (): void => {
-  youngGrowth = 2;
-  keepYoungSpace();
 };
 
 /**

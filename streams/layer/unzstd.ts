@@ -1,5 +1,4 @@
 /** Decompression of zstd sources. */
-import { createRequire } from 'node:module';
 import { Duplex, Readable, pipeline, type Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { allocate } from '../../lib/memory/allocate.js';
@@ -7,24 +6,13 @@ import type { BufferPool } from '../../lib/memory/buffer-pool.js';
 import { RafsError } from '../../lib/errors.js';
 import type { BytesPart } from '../../lib/model/parts.js';
 import { ZstdFrames, type FramePiece } from '../../lib/compress/zstd-frames.js';
+import { zstdBinding, type ZstdBinding } from '../../lib/compress/zstd-engine.js';
 import { Stage } from '../stage.js';
 import type { Batch } from '../batch.js';
-
-const require = createRequire(import.meta.url);
 
 const PIECE_SIZE = 0x80000;
 /** Frames may ask for a window of at most 128 MiB, like those that the zstd tool accepts. */
 const WINDOW_LOG_MAX = 27;
-
-type Binding = typeof import('zstd-napi/binding.js');
-
-const nativeBinding = (): Binding | undefined => {
-  try {
-    return require('zstd-napi/binding.js') as Binding;
-  } catch {
-    return undefined;
-  }
-};
 
 /** An error from libzstd, however it is called. It does not say where; `offset` is only close. */
 const failure = (error: unknown, offset: number): RafsError => {
@@ -50,7 +38,7 @@ export interface UnzstdOptions {
  * that need a dictionary, and if neither zstd-napi nor Node can decode zstd.
  */
 export const unzstd = ({ reads, pieces }: UnzstdOptions = {}): Duplex => {
-  const binding = nativeBinding();
+  const binding = zstdBinding();
   if (binding) return nativeUnzstd(binding, reads, pieces);
   const create = nodeDecoder();
   if (create) return nodeUnzstd(create);
@@ -63,7 +51,7 @@ export const unzstd = ({ reads, pieces }: UnzstdOptions = {}): Duplex => {
 
 /** Decodes with libzstd itself, on this thread. */
 const nativeUnzstd = (
-  binding: Binding,
+  binding: ZstdBinding,
   reads?: BufferPool,
   pieces?: BufferPool,
 ): Stage<BytesPart, BytesPart> => {

@@ -5,7 +5,6 @@
  */
 import { availableParallelism } from 'node:os';
 import { Worker, type ResourceLimits, type WorkerOptions } from 'node:worker_threads';
-import { keepYoungSpace } from '../../lib/memory/allocate.js';
 
 /** Files beside this one that run as threads, and heap limits for those that need little. */
 const THREADS = {
@@ -31,6 +30,13 @@ export const defaultWorkers = (): number => Math.min(Math.max(1, availableParall
 export const bareThread = (): WorkerOptions => {
   const { NODE_OPTIONS: _, ...env } = process.env;
   return { execArgv: [], env };
+};
+
+let onThreadStart = (): void => undefined;
+
+/** From now on, calls `hook` when a thread has started: for programs that set up their process. */
+export const whenThreadStarts = (hook: () => void): void => {
+  onThreadStart = hook;
 };
 
 /** Threads that are started but not yet taken. */
@@ -65,6 +71,6 @@ const newThread = (name: ThreadName): Worker => {
     ...bareThread(),
     resourceLimits: THREADS[name],
   });
-  worker.on('online', keepYoungSpace);
+  worker.on('online', onThreadStart);
   return worker;
 };

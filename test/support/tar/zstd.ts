@@ -1,7 +1,5 @@
 /** Makes zstd frames with libzstd itself; undefined where its package could not be installed. */
-import { createRequire } from 'node:module';
-
-const require = createRequire(import.meta.url);
+import { zstdBinding } from '../../../lib/compress/zstd-engine.js';
 
 interface FrameOptions {
   level?: number;
@@ -14,12 +12,8 @@ interface FrameOptions {
 export type MakeFrame = (plain: Buffer, options?: FrameOptions) => Buffer;
 
 export const makeFrame: MakeFrame | undefined = (() => {
-  let binding: typeof import('zstd-napi/binding.js');
-  try {
-    binding = require('zstd-napi/binding.js') as typeof binding;
-  } catch {
-    return undefined;
-  }
+  const binding = zstdBinding();
+  if (!binding) return undefined;
   const { CCtx, CParameter, EndDirective } = binding;
   return (plain, { level = 3, checksum = false, contentSize = true, windowLog } = {}) => {
     const encoder = new CCtx();
