@@ -6,7 +6,6 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { extname } from 'node:path';
-import loglevel from 'loglevel';
 import { colored, paint, type Style } from './color.js';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
@@ -66,28 +65,26 @@ export const createLog = ({
   const isTty = fd === undefined && (stream ? stream.isTTY : process.stderr.isTTY);
   const color = colored(isTty, env);
 
-  // named by a symbol, so that two logs never share levels
-  const logger = loglevel.getLogger(Symbol('rafs-stream'));
-  logger.methodFactory = method => {
-    const style = STYLES[method];
-    return (message: string) => {
+  const least = ORDER.indexOf(strictest(level, rustLog(env.RUST_LOG)));
+  const record =
+    (method: LogLevel) =>
+    (message: string): void => {
+      if (ORDER.indexOf(method) < least) return;
       log.beforeRecord?.();
-      const record = `[${timestamp(now())}] ${method.toUpperCase()} ${printable(message)}`;
+      const style = STYLES[method];
+      const text = `[${timestamp(now())}] ${method.toUpperCase()} ${printable(message)}`;
       try {
-        sink.write(`${color && style ? paint(style, record) : record}\n`);
+        sink.write(`${color && style ? paint(style, text) : text}\n`);
       } catch {
         // the reader is gone or the disk is full: there is nowhere to report that
       }
     };
-  };
-  logger.setLevel(strictest(level, rustLog(env.RUST_LOG)), false);
-
   const log: Log = {
-    error: message => logger.error(message),
-    warn: message => logger.warn(message),
-    info: message => logger.info(message),
-    debug: message => logger.debug(message),
-    trace: message => logger.trace(message),
+    error: record('error'),
+    warn: record('warn'),
+    info: record('info'),
+    debug: record('debug'),
+    trace: record('trace'),
     beforeRecord: undefined,
     close() {
       if (fd !== undefined) closeSync(fd);

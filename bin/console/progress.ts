@@ -120,14 +120,6 @@ const bar = ({
   write: (text: string) => void;
   columns: number;
 }): Display => {
-  // Only its formatter: its bars have timers that keep the process alive, and watch signals.
-  let format: typeof import('cli-progress').Format | undefined;
-  void import('cli-progress').then(
-    module => {
-      format = module.default.Format;
-    },
-    () => {}, // a missing package costs the bar, not the build
-  );
   let drawn = false;
 
   const text = ({ bytesIn, bytesOut, files }: Counters, elapsed: number): string => {
@@ -135,24 +127,12 @@ const bar = ({
     const facts =
       `${size(bytesIn)} in, ${size(bytesOut)} out, ` +
       `${files} ${files === 1 ? 'file' : 'files'}, ${size(rate)}/s`;
-    if (!format || !totalIn) return `${title} ${facts}`;
-    const shape = {
-      ...BAR,
-      format: `${title} [{bar}] {percentage}% ${facts}, {left} left`,
-    };
-    return format.Formatter(
-      shape,
-      {
-        progress: Math.min(1, bytesIn / totalIn),
-        eta: 0,
-        startTime: 0,
-        stopTime: null,
-        total: totalIn,
-        value: bytesIn,
-        maxWidth: columns,
-      },
-      { left: rate > 0 ? duration(Math.max(0, totalIn - bytesIn) / rate) : '?' },
-    );
+    if (!totalIn) return `${title} ${facts}`;
+    const share = Math.min(1, bytesIn / totalIn);
+    const full = Math.round(share * BAR_SIZE);
+    const shape = '='.repeat(full) + '-'.repeat(BAR_SIZE - full);
+    const left = rate > 0 ? duration(Math.max(0, totalIn - bytesIn) / rate) : '?';
+    return `${title} [${shape}] ${Math.floor(share * 100)}% ${facts}, ${left} left`;
   };
   const draw = (counters: Counters, elapsed: number): void => {
     write(CLEAR + text(counters, elapsed).slice(0, columns - 1));
@@ -171,15 +151,8 @@ const bar = ({
   };
 };
 
-/** The formatter's settings for bars. */
-const BAR = {
-  barsize: 24,
-  barCompleteString: '='.repeat(24),
-  barIncompleteString: '-'.repeat(24),
-  barGlue: '',
-  autopaddingChar: '',
-  align: 'left',
-} as const;
+/** Characters of a bar. */
+const BAR_SIZE = 24;
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
