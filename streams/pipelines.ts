@@ -31,6 +31,7 @@ import { compressor, slabSizeOf } from './build/compressor.js';
 import type { DirWalk } from './layer/dir-walk.js';
 import { digester } from './build/digester.js';
 import { gunzip } from './layer/gunzip.js';
+import { observer, type Witness } from './layer/observer.js';
 import { hashJoiner } from './reference/hash-joiner.js';
 import { referenceWriter, type ReferenceWriterOptions } from './reference/reference-writer.js';
 import type { Source } from './io/source.js';
@@ -50,6 +51,8 @@ export type NativeOptions = BlobWriterOptions &
     workers?: number | undefined;
     /** source of the bytes of a tar; is told to take its buffers from a pool if that is of use */
     input?: Pick<Source, 'usePool'>;
+    /** is shown the bytes of the tar, decompressed, as they pass */
+    witness?: Witness;
     /** writer of the blob; is given the pool of stored bytes, to report which have been written */
     sink?: { written: BufferPool | undefined };
     /** counts what passes, for progress */
@@ -77,16 +80,25 @@ export const nativeFromTar = async (
 ): Promise<Duplex> => {
   const { compression, input } = options;
   if (!recycles(options)) {
-    return compose([...EXPAND[compression](), tarDemux(), ...(await native(options))]);
+    return compose([
+      ...EXPAND[compression](),
+      ...witnessOf(options),
+      tarDemux(),
+      ...(await native(options)),
+    ]);
   }
   const reads = input?.usePool();
   const pieces = compression === 'none' ? reads : new BufferPool(PIECE_SIZE);
   return compose([
     ...EXPAND[compression]({ reads, pieces }),
+    ...witnessOf(options),
     tarDemux(),
     ...(await native(options, pieces && [pieces])),
   ]);
 };
+
+const witnessOf = ({ witness }: { witness?: Witness }): Duplex[] =>
+  witness ? [observer(witness)] : [];
 
 /** Turns the entries of a directory into a Native blob and bootstrap. */
 export const nativeFromDirectory = async ({
@@ -155,8 +167,12 @@ const batching = (
 };
 
 export type TarfsOptions = FinalizerOptions & {
+  /** is shown the bytes of the tar, decompressed, as they pass */
+  witness?: Witness;
   /** instead of the sha256 of the tar, which is then not computed */
   blobId?: string | undefined;
+  /** write the tar as the blob; default: if it was compressed */
+  kept?: boolean;
   /** counts what passes, for progress */
   meter?: Duplex;
 };
@@ -165,9 +181,10 @@ export type TarfsOptions = FinalizerOptions & {
 export const tarfsFromTar = (options: TarfsOptions & { compression: Compression }): Duplex =>
   compose([
     ...EXPAND[options.compression](),
+    ...witnessOf(options),
     tarfsHasher({
       hashed: options.blobId === undefined,
-      kept: options.compression !== 'none',
+      kept: options.kept ?? options.compression !== 'none',
     }),
     tarDemux<SectionPart | LayerPart>({ contents: false, empty: true }),
     ...tarfs(options),
@@ -184,7 +201,7 @@ const tarfs = (options: TarfsOptions): Duplex[] => [
 
 export type ReferenceOptions = Omit<ReferenceWriterOptions, 'zran'> &
   FinalizerOptions &
-  Pick<NativeOptions, 'lower' | 'dict' | 'input' | 'meter'>;
+  Pick<NativeOptions, 'lower' | 'dict' | 'input' | 'meter' | 'witness'>;
 
 /**
  * Turns a tar, gzipped or not, into a bootstrap that refers to it, and a blob with the tables for
@@ -206,6 +223,7 @@ export const referenceFromTar = async (
         hashJoiner(),
       ]
     : [
+        ...witnessOf(options),
         tarfsHasher({ hashed: true, kept: false }),
         tarDemux<LayerPart>(),
         chunker(options), // if a file lies in the tar in one run, its chunks do

@@ -51,6 +51,8 @@ export interface BlobWriterOptions {
   blobOffset?: number;
   /** write what nydusd would cache of the blob, instead of the blob */
   cache?: boolean;
+  /** besides the blob, write its blob meta as nydusd would cache it */
+  copies?: boolean;
   /** small chunks may come in batches */
   batched?: boolean;
   /** for encrypting chunks, batches, CI table and header */
@@ -99,6 +101,7 @@ export const blobWriter = ({
   blobId,
   blobOffset = 0,
   cache = false,
+  copies = false,
   batched = false,
   secret,
   fsVersion = 6,
@@ -239,7 +242,7 @@ export const blobWriter = ({
       uncompressedSize: table.header.length,
       uncompressedDigest: sha256(table.header),
     });
-    if (cache) {
+    if (cache || copies) {
       yield { kind: 'section', artifact: 'cache-meta', bytes: padded(table.plain, CHUNK_ALIGN) };
       yield { kind: 'section', artifact: 'cache-meta', bytes: table.header };
     }

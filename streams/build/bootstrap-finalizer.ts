@@ -48,6 +48,8 @@ export interface FinalizerOptions extends Omit<BootstrapOptions, 'fsVersion' | '
   fsVersion?: 5 | 6;
   inlineMeta: boolean;
   blobToc: boolean;
+  /** besides an inlined bootstrap, write it plain as an artifact of its own */
+  copies?: boolean;
   /** also make the bootstrap of external files, which every build of a directory has */
   external?: boolean;
   /** the image that the layer is laid over; its tree and tables become those of the result */
@@ -72,6 +74,7 @@ export const bootstrapFinalizer = ({
   inlineMeta,
   blobToc,
   external = false,
+  copies = false,
   lower,
   whiteoutSpec = 'oci',
   dict,
@@ -119,7 +122,10 @@ export const bootstrapFinalizer = ({
   function* inlined(file: BlobFile, plan: PlannedBootstrap): Generator<SectionPart, void> {
     const offset = file.position;
     if (!blobToc) {
-      for (const bytes of plan.pieces) yield file.append(bytes);
+      for (const bytes of plan.pieces) {
+        yield file.append(bytes);
+        if (copies) yield { kind: 'section', artifact: 'bootstrap', bytes };
+      }
       yield file.appendHeader(Section.BOOT, file.position - offset);
       return;
     }
@@ -129,6 +135,7 @@ export const bootstrapFinalizer = ({
     for (const bytes of plan.pieces) filled += bytes.copy(plain, filled);
     const out = Buffer.allocUnsafeSlow(compressBound(plain.length)); // most of it is never touched
     const packedSize = compressInto('zstd', plain, out, 0);
+    if (copies) yield { kind: 'section', artifact: 'bootstrap', bytes: plain };
     const stored = packedSize > 0 ? out.subarray(0, packedSize) : plain;
     yield file.append(stored);
     yield file.appendHeader(Section.BOOT, stored.length);

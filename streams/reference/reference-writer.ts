@@ -74,6 +74,8 @@ export interface ReferenceWriterOptions {
   held?: number;
   /** write what nydusd would cache of the layer, instead of the blob beside it */
   cache?: boolean;
+  /** besides the blob, write its blob meta as nydusd would cache it */
+  copies?: boolean;
 }
 
 type In = EntryPart | ChunkPart<NamedChunk> | ContextPart | EndPart | LayerPart;
@@ -97,6 +99,7 @@ export const referenceWriter = async ({
   directory = tmpdir(),
   held = DICTIONARIES_HELD,
   cache = false,
+  copies = false,
 }: ReferenceWriterOptions) => {
   await prepareCompressors();
   const file = new BlobFile();
@@ -207,14 +210,14 @@ export const referenceWriter = async ({
       ...(contexts && whole ? { contextCount: contexts.count, whole } : {}),
     });
     contexts = undefined; // so that the table is not held beside the bootstrap
-    if (cache) yield* cachedChunkInfo(table);
+    if (cache || copies) yield* cachedChunkInfo(table);
     return yield* chunkInfoSections(file, table, { tarHeaders });
   }
 
   const longChunkInfo = (all: ZranTable): Generator<SectionPart, ChunkInfoExtent> =>
     longChunkInfoSections(file, all.pieces(ci.records, PIECE_SIZE), {
       tarHeaders,
-      cache,
+      cache: cache || copies,
       headerOf: place =>
         ci.header({ ...place, features, compressor: 'zstd', contextCount: all.count }),
     });

@@ -16,6 +16,7 @@ import { hashChunks } from '../../lib/chunk/chunk-hashes.js';
 import type { BytesPart, LayerPart } from '../../lib/model/parts.js';
 import { HashPool } from '../threads/hash-pool.js';
 import { LongHash } from '../threads/long-hash.js';
+import type { Witness } from '../layer/observer.js';
 import { Stage } from '../stage.js';
 import { zranParser, type ZranPart } from './zran-parser.js';
 
@@ -44,10 +45,12 @@ export interface ZranDemuxOptions {
   kept?: boolean;
   /** pool of the source's buffers */
   reads?: BufferPool | undefined;
+  /** is shown what the gzip inflates to */
+  witness?: Witness;
 }
 
-export const zranDemux = ({ chunkSize, kept = false, reads }: ZranDemuxOptions) => {
-  const parser = zranParser({ chunkSize });
+export const zranDemux = ({ chunkSize, kept = false, reads, witness }: ZranDemuxOptions) => {
+  const parser = zranParser({ chunkSize, ...(witness ? { witness } : {}) });
   const pool = new HashPool({
     threads: 1,
     slabs: SLABS + LAYER_SLABS,

@@ -13,6 +13,7 @@ import type { ChunkPart, ContextPart, EndPart, EntryPart } from '../../lib/model
 import type { LayerChunk } from '../../lib/model/chunk.js';
 import type { Entry } from '../../lib/model/entry.js';
 import { ZranCutter } from '../../lib/blob/zran.js';
+import type { Witness } from '../layer/observer.js';
 import { tarParser } from '../layer/tar-demux.js';
 import { NO_BYTES } from '../../lib/memory/allocate.js';
 
@@ -33,8 +34,15 @@ export interface ZranParser {
  * Fails with UNSUPPORTED for a sparse file: its content is not contiguous in the tar.
  *
  * @param options.chunkSize size of every chunk except a file's last
+ * @param options.witness is shown what the gzip inflates to
  */
-export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => {
+export const zranParser = ({
+  chunkSize,
+  witness,
+}: {
+  chunkSize: number;
+  witness?: Witness;
+}): ZranParser => {
   const steps = new GzipInflater({ boundaries: true });
   const tar = tarParser({ contents: false });
   const cutter = new ZranCutter(chunkSize);
@@ -49,6 +57,7 @@ export const zranParser = ({ chunkSize }: { chunkSize: number }): ZranParser => 
     while (outOffset < outEnd) {
       const piece = steps.next(outEnd - outOffset);
       if (!piece) return false;
+      witness?.(piece);
       use(piece);
       outOffset += piece.length;
     }

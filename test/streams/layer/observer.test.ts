@@ -1,0 +1,3 @@
+/** What passes is shown, and stays as it is. */
+import t from 'tap';
+import { collect } from '../../support/stream/collect.js';
