@@ -189,7 +189,8 @@ const read = (argv: readonly string[], scope: Scope, stopAtPositional: boolean):
         if (ended) unexpected(token.value);
         return { given, positionals, stopped: token.index };
       }
-      if (!positional || (positionals.length > 0 && !positional.many)) unexpected(token.value);
+      const most = positional?.many ? Infinity : positional?.second ? 2 : 1;
+      if (!positional || positionals.length >= most) unexpected(token.value);
       positionals.push(token.value);
       continue;
     }

@@ -91,8 +91,10 @@ export const checkRequired = (
     const { name, many, required, requiredUnless } = positional;
     if (required || !requiredUnless?.some(other => given.has(other))) {
       lines.push(`  <${name}>${many ? '...' : ''}`);
+      if (positional.second) lines.push(`  <${positional.second}>`);
     }
   }
+  if (positional?.second && positionals.length === 1) lines.push(`  <${positional.second}>`);
   if (lines.length === 0) return;
   fail(
     'the following required arguments were not provided:',

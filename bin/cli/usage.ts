@@ -20,8 +20,8 @@ export const shown = (name: string, row: OptionRow): string =>
   row.flag ? `--${name}` : `--${name} <${name}>`;
 
 /** `<SOURCE>`, `<SOURCE>...` or `[BOOTSTRAP]`: how texts name a positional. */
-export const shownPositional = ({ name, many, required }: PositionalRow): string =>
-  `${required ? `<${name}>` : `[${name}]`}${many ? '...' : ''}`;
+export const shownPositional = ({ name, many, required, second }: PositionalRow): string =>
+  `${required || second ? `<${name}>` : `[${name}]`}${many ? '...' : ''}${second ? ` <${second}>` : ''}`;
 
 /**
  * The usage line under an error, or under the description in a help text.

@@ -21,6 +21,11 @@ export const runCommand = async (
       await create(invocation, context);
       break;
     }
+    case 'convert': {
+      const { convert } = await import('./convert.js');
+      await convert(invocation, context);
+      break;
+    }
     case 'merge': {
       growYoungSpace();
       const { merge } = await import('./merge.js');

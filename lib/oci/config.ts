@@ -18,7 +18,7 @@ export const parseConfig = (bytes: Buffer, digest: string): ImageConfig => {
   const value = parseObject(bytes, 'config', at);
   const { rootfs, history = [], architecture = '', os = '', variant } = value;
   if (!isObject(rootfs)) throw corrupt('the config of the image has no rootfs', at);
-  const ids = rootfs['diff_ids'] ?? [];
+  const ids = rootfs.diff_ids ?? [];
   if (!Array.isArray(ids)) throw corrupt('the diff ids in the config are not a list', at);
   const diffIds = ids.map(id => {
     if (typeof id !== 'string') throw corrupt('a diff id in the config is not a string', at);
@@ -52,8 +52,8 @@ export const configBytes = (
     else made[key] = old;
   }
   // keys that are there keep their places
-  made['rootfs'] = { ...(value['rootfs'] as JsonObject), type: 'layers', diff_ids: diffIds };
-  made['history'] = history;
+  made.rootfs = { ...(value.rootfs as JsonObject), type: 'layers', diff_ids: diffIds };
+  made.history = history;
   return toJson(made);
 };
 

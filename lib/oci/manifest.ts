@@ -29,19 +29,19 @@ const MOST_DESCRIPTORS = 0x10000;
 export const parseManifest = ({ bytes, mediaType, digest }: RawManifest): Manifest | Index => {
   const at = { manifest: digest };
   const value = parseObject(bytes, 'manifest', at);
-  const said = value['mediaType'];
+  const said = value.mediaType;
   if (said !== undefined && said !== '' && typeof said !== 'string') {
     throw corrupt('the media type of a manifest is not a string', at);
   }
-  if (value['schemaVersion'] === 1 || /manifest\.v1\+(json|prettyjws)$/.test(docker(mediaType))) {
+  if (value.schemaVersion === 1 || /manifest\.v1\+(json|prettyjws)$/.test(docker(mediaType))) {
     throw new RafsError(
       'UNSUPPORTED',
       'a manifest of schema 1, which Docker wrote before 2016, cannot be read: push the image again with a current program',
       at,
     );
   }
-  const hasManifests = Array.isArray(value['manifests']);
-  const hasLayers = Array.isArray(value['layers']) || isObject(value['config']);
+  const hasManifests = Array.isArray(value.manifests);
+  const hasLayers = Array.isArray(value.layers) || isObject(value.config);
   if (hasManifests && hasLayers) throw corrupt('a manifest is both an image and an index', at);
   const type = ociType(
     typeof said === 'string' && said !== ''
@@ -53,18 +53,18 @@ export const parseManifest = ({ bytes, mediaType, digest }: RawManifest): Manife
   const common = {
     mediaType: type,
     ...optionalString(value, 'artifactType', digest),
-    ...(value['subject'] === undefined ? {} : { subject: descriptor(value['subject'], digest) }),
+    ...(value.subject === undefined ? {} : { subject: descriptor(value.subject, digest) }),
     ...annotationsIn(value, digest),
   };
   if (type === MediaType.INDEX && hasManifests) {
-    return { kind: 'index', ...common, manifests: list(value['manifests'], digest) };
+    return { kind: 'index', ...common, manifests: list(value.manifests, digest) };
   }
-  if (type === MediaType.MANIFEST && isObject(value['config'])) {
+  if (type === MediaType.MANIFEST && isObject(value.config)) {
     return {
       kind: 'manifest',
       ...common,
-      config: descriptor(value['config'], digest),
-      layers: list(value['layers'] ?? [], digest),
+      config: descriptor(value.config, digest),
+      layers: list(value.layers ?? [], digest),
     };
   }
   throw new RafsError('UNSUPPORTED', `not a manifest of an image: ${said ?? mediaType}`, at);
@@ -100,7 +100,7 @@ const descriptor = (value: unknown, manifest: string): Descriptor => {
     digest,
     size,
     ...annotationsIn(value, manifest),
-    ...(value['platform'] === undefined ? {} : { platform: platformOf(value['platform'], at) }),
+    ...(value.platform === undefined ? {} : { platform: platformOf(value.platform, at) }),
     ...(Array.isArray(urls) ? { urls: urls.filter(url => typeof url === 'string') } : {}),
     ...optionalString(value, 'artifactType', manifest),
     ...optionalString(value, 'data', manifest),

@@ -199,8 +199,8 @@ export const replacingOutput = async (
   return output;
 };
 
-export const namedLaterOutput = async (directory: string): Promise<Output> => {
-  const file = await TemporaryFile.create(directory, 0o600);
+export const namedLaterOutput = async (directory: string, mode: number): Promise<Output> => {
+  const file = await TemporaryFile.create(directory, mode);
   return Object.assign(outputOf(file), {
     async finish(name?: string) {
       if (name === undefined) return file.abandon().then(() => undefined);

@@ -42,11 +42,13 @@ export const openOutput = async (
 };
 
 /**
- * Opens an output in a directory; its file has mode 0600, and a name that is only known at the end.
+ * Opens an output in a directory; its file has mode 0600 by default, and a name that is only known at the end.
  * If there is a file of that name by then, it stays and the new one is dropped.
  */
-export const openOutputInDirectory = (directory: string): Promise<Output> =>
-  namedLaterOutput(directory);
+export const openOutputInDirectory = (
+  directory: string,
+  { mode = 0o600 }: { mode?: number } = {},
+): Promise<Output> => namedLaterOutput(directory, mode);
 
 /** The same, but nothing is created in the directory before there are bytes to write. */
 export const openOutputLate = (directory: string): Output => {

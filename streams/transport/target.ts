@@ -18,7 +18,10 @@ export interface ImageTarget {
   put(bytes: AsyncIterable<Buffer>, options: PutOptions): Promise<{ digest: string; size: number }>;
   /** Takes over a blob from a place that the target can reach; false if it cannot. */
   mount?(blob: Descriptor, from: ImageSource): Promise<boolean>;
-  /** Stores a manifest or index, with a tag if given. The image exists once this resolves. */
+  /**
+   * Stores a manifest or index. With a `reference` it is the image itself, which exists once this
+   * resolves, under that tag or, without one, under the name that the target was opened with.
+   */
   putManifest(bytes: Buffer, mediaType: string, reference?: { tag?: string }): Promise<Descriptor>;
   /** Completes what was written, or gives up what was not completed by a manifest. */
   close(): Promise<void>;

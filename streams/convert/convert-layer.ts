@@ -1,0 +1,151 @@
+/** Converts one layer, in one pass from the source into the target. */
+import { createHash } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import type { Duplex } from 'node:stream';
+import type { Compression } from '../../lib/compress/sniff.js';
+import { newSecret } from '../../lib/crypto/aes-xts.js';
+import { sha256 } from '../../lib/crypto/digest.js';
+import { located, RafsError } from '../../lib/errors.js';
+import type { ChunkDict } from '../../lib/image/chunk-dict.js';
+import { BLOCK_SIZE } from '../../lib/layout/tar.js';
+import { parseDigest, type Descriptor } from '../../lib/oci/descriptor.js';
+import { meter } from '../build/meter.js';
+import { nativeFromTar, referenceFromTar, run, tarfsFromTar } from '../pipelines.js';
+import type { ImageSource } from '../transport/source.js';
+import type { ImageTarget } from '../transport/target.js';
+import { LayerSink } from './layer-sink.js';
+import { openLayerSource } from './layer-source.js';
+import type { ConversionSettings } from './settings.js';
+
+/** A layer in its new form, with what the image's bootstrap is made from. */
+export interface ConvertedLayer {
+  source: Descriptor;
+  blob: { digest: string; size: number };
+  /** the layer's own bootstrap */
+  bootstrap: Buffer;
+  /** its chunk table as nydusd caches it; none for a layer without one */
+  meta: readonly Buffer[];
+  /** sha256 of the entries of the blob's table of contents, if the image refers to the layer */
+  tocDigest?: Buffer;
+  /** it was there already */
+  reused?: boolean;
+}
+
+/** How far a layer has come. */
+export interface LayerCounters {
+  bytesIn: number;
+  bytesOut: number;
+  files: number;
+}
+
+export interface LayerJob {
+  source: ImageSource;
+  target: ImageTarget;
+  layer: Descriptor;
+  /** digest of the tar, from the config */
+  diffId: string;
+  settings: ConversionSettings;
+  dict?: ChunkDict | undefined;
+  workers?: number | undefined;
+  counters?: LayerCounters;
+  signal: AbortSignal;
+}
+
+export const convertLayer = async (job: LayerJob): Promise<ConvertedLayer> => {
+  const { source, target, layer, diffId, settings, signal } = job;
+  const failed = new AbortController();
+  const either = AbortSignal.any([signal, failed.signal]);
+  const input = await openLayerSource(source, layer, either);
+  const sink = new LayerSink();
+  const counters = job.counters ?? { bytesIn: 0, bytesOut: 0, files: 0 };
+  const due = parseDigest(diffId);
+  // the digest of a plain tar is its diff id
+  const hash =
+    input.compression === 'none' && layer.digest === diffId ? undefined : createHash(due.algorithm);
+  const witness = (bytes: Buffer): void => {
+    counters.bytesIn = input.bytesRead;
+    counters.bytesOut = sink.blobSize;
+    hash?.update(bytes);
+  };
+  let stages: Duplex;
+  try {
+    stages = await stagesFor(job, input.compression, { witness, counters });
+  } catch (error) {
+    input.stream.destroy();
+    throw located(error, { layer: layer.digest });
+  }
+  const build = run(input.stream, stages, sink, either).then(() => {
+    const found = hash?.digest('hex') ?? due.hex;
+    if (found === due.hex) return;
+    throw new RafsError('MISMATCH', `the tar of a layer has the digest ${found}, not ${due.hex}`, {
+      layer: layer.digest,
+    });
+  });
+  const expected = settings.mode === 'tarfs' ? { digest: diffId } : {};
+  const put = target.put(sink.blob(), { ...expected, signal: either });
+  const [made, stored] = await Promise.allSettled([
+    build.catch(stopping(failed)),
+    put.catch(stopping(failed)),
+  ]);
+  const failure = firstFailure(failed.signal, [made, stored]);
+  if (failure) throw located(failure, { layer: layer.digest });
+  counters.bytesIn = input.bytesRead;
+  counters.bytesOut = sink.blobSize;
+  const blob = (stored as PromiseFulfilledResult<{ digest: string; size: number }>).value;
+  return {
+    source: layer,
+    blob,
+    bootstrap: Buffer.concat(sink.bootstrap.splice(0)),
+    meta: sink.meta,
+    ...(settings.mode === 'zran' && sink.last
+      ? { tocDigest: sha256(sink.last.subarray(0, sink.last.length - BLOCK_SIZE)) }
+      : {}),
+  };
+};
+
+/** Makes the first failure the reason why everything else stops. */
+const stopping =
+  (failed: AbortController) =>
+  (error: unknown): never => {
+    failed.abort(error);
+    throw error;
+  };
+
+const firstFailure = (
+  signal: AbortSignal,
+  results: readonly PromiseSettledResult<unknown>[],
+): unknown =>
+  results.some(({ status }) => status === 'rejected')
+    ? (signal.reason ?? new Error('a layer failed'))
+    : undefined;
+
+const stagesFor = async (
+  { settings, diffId, dict, workers }: LayerJob,
+  compression: Compression,
+  given: { witness: (bytes: Buffer) => void; counters: LayerCounters },
+): Promise<Duplex> => {
+  const { mode, build, prefetch } = settings;
+  const { encrypt } = build;
+  const options = {
+    ...build,
+    ...build.features,
+    compression,
+    witness: given.witness,
+    meter: meter(given.counters),
+    copies: true,
+    encrypted: encrypt,
+    secret: encrypt ? newSecret() : undefined,
+    prefetch: build.prefetchPolicy === 'fs' ? prefetch : [],
+    directory: tmpdir(),
+    dict,
+    ...(workers === undefined ? {} : { workers }),
+  };
+  switch (mode) {
+    case 'native':
+      return nativeFromTar(options);
+    case 'zran':
+      return referenceFromTar(options);
+    case 'tarfs':
+      return tarfsFromTar({ ...options, kept: true, blobId: parseDigest(diffId).hex });
+  }
+};

@@ -1,0 +1,284 @@
+/** Converts the image of one platform: its layers, bootstrap, config and manifest. */
+import { createHash } from 'node:crypto';
+import { pipeline, Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
+import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import { RafsError } from '../../lib/errors.js';
+import type { ChunkDict } from '../../lib/image/chunk-dict.js';
+import { Annotation } from '../../lib/oci/annotations.js';
+import { bootstrapTar } from '../../lib/oci/bootstrap-layer.js';
+import {
+  BOOTSTRAP_HISTORY,
+  configBytes,
+  parseConfig,
+  type ImageConfig,
+} from '../../lib/oci/config.js';
+import { parseDigest, type Descriptor, type RawManifest } from '../../lib/oci/descriptor.js';
+import { manifestBytes, type Manifest } from '../../lib/oci/manifest.js';
+import { checkLayerType, MediaType, ociType } from '../../lib/oci/media-types.js';
+import { checkDocument } from '../transport/layout-source.js';
+import { readWhole } from '../transport/file-store.js';
+import type { ImageSource } from '../transport/source.js';
+import type { ImageTarget } from '../transport/target.js';
+import type { ConvertedLayer } from './convert-layer.js';
+import { mergeLayers } from './merge-layers.js';
+import type { ConversionSettings } from './settings.js';
+
+/** A dictionary of chunks, and where the blobs with those chunks are. */
+export interface ImageDict {
+  chunks: ChunkDict;
+  bootstrap: Bootstrap;
+  source: ImageSource;
+  layers: readonly Descriptor[];
+}
+
+/** The manifest and the config that an image is converted from. */
+export interface SourceImage {
+  raw: RawManifest;
+  manifest: Manifest;
+  config: ImageConfig;
+  /** the config as it is stored */
+  configBytes: Buffer;
+}
+
+/** Most bytes of a config. */
+const MOST_CONFIG = 0x400_0000;
+
+/** Reads what an image consists of. Fails with UNSUPPORTED for what is not a container's image. */
+export const readSourceImage = async (
+  source: ImageSource,
+  raw: RawManifest,
+  manifest: Manifest,
+): Promise<SourceImage> => {
+  const at = { image: source.name, manifest: raw.digest };
+  const { config, layers } = manifest;
+  const type = ociType(config.mediaType);
+  if (type !== MediaType.CONFIG && type !== MediaType.NYDUS_CONFIG) {
+    throw new RafsError('UNSUPPORTED', `not an image of a container: its config is ${type}`, at);
+  }
+  const bytes = await readWhole(
+    await source.open(config),
+    Math.min(config.size, MOST_CONFIG),
+    config.digest,
+  );
+  checkDocument(bytes, config.digest);
+  const parsed = parseConfig(bytes, config.digest);
+  if (parsed.diffIds.length !== layers.length) {
+    const counts = `${layers.length} layers for ${parsed.diffIds.length} diff ids`;
+    throw new RafsError('CORRUPT', `the image has ${counts}`, at);
+  }
+  return { raw, manifest, config: parsed, configBytes: bytes };
+};
+
+/** Refuses an image before any work is done on it. */
+export const checkConvertible = ({ raw, manifest: { layers } }: SourceImage): void => {
+  const at = { manifest: raw.digest };
+  if (layers.at(-1)?.annotations?.[Annotation.BOOTSTRAP] !== undefined) {
+    throw new RafsError('UNSUPPORTED', 'the source is a Nydus image already', at);
+  }
+  if (layers.length === 0) throw new RafsError('UNSUPPORTED', 'the image has no layers', at);
+  for (const { mediaType, digest } of layers) checkLayerType(mediaType, digest);
+};
+
+export interface ManifestOptions {
+  settings: ConversionSettings;
+  dict?: ImageDict | undefined;
+  /** the source manifest becomes the subject of the new one */
+  withReferrer?: boolean;
+  /** the config's media type, if it must not be taken for an ordinary image */
+  configType?: string;
+  sourceReference?: string | undefined;
+  signal: AbortSignal;
+}
+
+/** What was made, before it is named by anything. */
+export interface ConvertedManifest {
+  manifest: Manifest;
+  bytes: Buffer;
+  layers: readonly ConvertedLayer[];
+  bootstrapLayer: Descriptor & { diffId: string };
+}
+
+/** Puts together what `convertLayer` made of every layer; all but the manifest is stored. */
+export const assembleImage = async (
+  image: SourceImage,
+  layers: readonly ConvertedLayer[],
+  target: ImageTarget,
+  { settings, dict, signal, ...options }: ManifestOptions,
+): Promise<ConvertedManifest> => {
+  const { mode, build, prefetch } = settings;
+  const merged = await mergeLayers(layers, { prefetch, dict: dict?.bootstrap });
+  const data = [...layers.map(layer => dataLayer(layer, settings))];
+  if (mode !== 'zran') {
+    const known = new Set(data.map(({ digest }) => digest));
+    for (const { id } of merged.blobs) {
+      const digest = `sha256:${id}`;
+      if (!known.has(digest)) data.push(await dictLayer(digest, dict, target, signal));
+    }
+  }
+  const metas =
+    build.fsVersion === 5 || build.encrypt || mode === 'tarfs'
+      ? []
+      : distinct(layers).map(({ blob, meta }) => ({
+          id: parseDigest(blob.digest).hex,
+          bytes: meta,
+        }));
+  const bootstrapLayer = await putBootstrap(
+    bootstrapTar(merged.bootstrap, metas),
+    target,
+    build.fsVersion,
+    signal,
+  );
+  const { diffId, ...last } = bootstrapLayer;
+  const config = configBytes(image.config, {
+    diffIds: [...data.map(({ digest }) => digest), diffId],
+    history: [...image.config.history, BOOTSTRAP_HISTORY],
+  });
+  const storedConfig = await putBytes(target, config, signal);
+  const { raw } = image;
+  const manifest: Manifest = {
+    kind: 'manifest',
+    mediaType: MediaType.MANIFEST,
+    ...(options.withReferrer ? { artifactType: MediaType.NYDUS_MANIFEST } : {}),
+    config: { mediaType: options.configType ?? MediaType.CONFIG, ...storedConfig },
+    layers: [...data, last],
+    ...(options.withReferrer ? { subject: subjectOf(raw) } : {}),
+    annotations: {
+      ...image.manifest.annotations,
+      [Annotation.FS_VERSION]: String(build.fsVersion),
+      [Annotation.SOURCE_DIGEST]: raw.digest,
+      ...(options.sourceReference === undefined
+        ? {}
+        : { [Annotation.SOURCE_REFERENCE]: options.sourceReference }),
+    },
+  };
+  return { manifest, bytes: manifestBytes(manifest), layers, bootstrapLayer };
+};
+
+const subjectOf = ({ mediaType, digest, bytes }: RawManifest): Descriptor => ({
+  mediaType,
+  digest,
+  size: bytes.length,
+});
+
+/** Each blob once: the same layer may occur twice. */
+const distinct = (layers: readonly ConvertedLayer[]): ConvertedLayer[] => [
+  ...new Map(layers.map(layer => [layer.blob.digest, layer])).values(),
+];
+
+const dataLayer = (
+  { source, blob }: ConvertedLayer,
+  { mode, build }: ConversionSettings,
+): Descriptor => ({
+  mediaType: MediaType.NYDUS_BLOB,
+  ...blob,
+  annotations: {
+    [Annotation.BLOB]: 'true',
+    ...(mode === 'zran' ? { [Annotation.REFERENCE]: source.digest } : {}),
+    ...(build.encrypt ? { [Annotation.ENCRYPTED]: 'true' } : {}),
+  },
+});
+
+/** A blob of the dictionary that the image needs, brought into the target. */
+const dictLayer = async (
+  digest: string,
+  dict: ImageDict | undefined,
+  target: ImageTarget,
+  signal: AbortSignal,
+): Promise<Descriptor> => {
+  const found = dict?.layers.find(layer => layer.digest === digest);
+  if (!dict || !found) {
+    throw new RafsError('CORRUPT', 'a blob of the dictionary is not in its image', { digest });
+  }
+  await copyBlob(found, dict.source, target, signal);
+  return {
+    mediaType: MediaType.NYDUS_BLOB,
+    digest,
+    size: found.size,
+    annotations: { [Annotation.BLOB]: 'true' },
+  };
+};
+
+/** Brings a blob into a target unless it is there: without the bytes if the target can do that. */
+export const copyBlob = async (
+  blob: Descriptor,
+  source: ImageSource,
+  target: ImageTarget,
+  signal: AbortSignal,
+): Promise<'there' | 'mounted' | 'copied'> => {
+  if (await target.has(blob)) return 'there';
+  if (await target.mount?.(blob, source)) return 'mounted';
+  const bytes = (await source.open(blob, { signal })) as AsyncIterable<Buffer>;
+  await target.put(bytes, { digest: blob.digest, size: blob.size, signal });
+  return 'copied';
+};
+
+export const putBytes = async (
+  target: ImageTarget,
+  bytes: Buffer,
+  signal: AbortSignal,
+): Promise<{ digest: string; size: number }> => {
+  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  const blob = { digest, size: bytes.length };
+  if (await target.has(blob)) return blob;
+  return target.put(Readable.from([bytes], { objectMode: true }), { ...blob, signal });
+};
+
+const putBootstrap = async (
+  tar: Iterable<Buffer>,
+  target: ImageTarget,
+  fsVersion: 5 | 6,
+  signal: AbortSignal,
+): Promise<Descriptor & { diffId: string }> => {
+  const hash = createHash('sha256');
+  function* hashed(): Generator<Buffer> {
+    for (const piece of tar) {
+      hash.update(piece);
+      yield piece;
+    }
+  }
+  const blob = await target.put(gzipped(hashed()), { signal });
+  return {
+    mediaType: MediaType.LAYER_GZIP,
+    ...blob,
+    annotations: {
+      [Annotation.BOOTSTRAP]: 'true',
+      [Annotation.FS_VERSION]: String(fsVersion),
+    },
+    diffId: `sha256:${hash.digest('hex')}`,
+  };
+};
+
+/** The operating system in a gzip's header: unknown, whatever this one is. */
+const OS_OFFSET = 9;
+const OS_UNKNOWN = 255;
+
+/** Pieces are gathered, since each that goes to the compressor costs a trip to another thread. */
+const GATHERED = 0x40000;
+
+export async function* gzipped(pieces: Iterable<Buffer>): AsyncGenerator<Buffer> {
+  const gzip = createGzip();
+  // failures surface when the compressor is read
+  pipeline(Readable.from(gathered(pieces), { objectMode: true }), gzip, () => undefined);
+  let first = true;
+  for await (const made of gzip) {
+    const bytes = made as Buffer; // a stream without an encoding
+    if (first) bytes[OS_OFFSET] = OS_UNKNOWN;
+    first = false;
+    yield bytes;
+  }
+}
+
+function* gathered(pieces: Iterable<Buffer>): Generator<Buffer> {
+  let held: Buffer[] = [];
+  let size = 0;
+  for (const piece of pieces) {
+    held.push(piece);
+    size += piece.length;
+    if (size < GATHERED) continue;
+    yield Buffer.concat(held);
+    held = [];
+    size = 0;
+  }
+  if (size > 0) yield Buffer.concat(held);
+}
