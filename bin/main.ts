@@ -9,6 +9,7 @@ import { runCommand } from './commands/run.js';
 import { createLog, type Log } from './console/log.js';
 import { UsageError } from './cli/option-rules.js';
 import { COMMANDS, GROUPS, PIPE_ARGV } from './cli/options.js';
+import { onStop } from './signals.js';
 import { keepMemorySmall } from './memory.js';
 import { versionText } from './version.js';
 import { unblockFifoPeers } from './cli/unblock-fifo-peers.js';
@@ -32,10 +33,13 @@ const asksForEngines = (argv: readonly string[]): boolean =>
   argv.includes('--verbose') &&
   argv.some(arg => arg === '--version' || arg === '-V');
 
-/** Resolves when standard output has taken the text, so that a slow reader slows us down. */
-const print = (text: string): Promise<void> =>
+/** Resolves when the stream has taken the text, so that a slow reader slows us down. */
+const print = (text: string, stream: NodeJS.WriteStream = process.stdout): Promise<void> =>
   new Promise((resolve, reject) => {
-    process.stdout.write(text, error => (error ? reject(error) : resolve()));
+    stream.write(text, cause => {
+      if (cause) reject(new Error('the output is closed', { cause }));
+      else resolve();
+    });
   });
 
 /** How long a stopped command may take to clean up. */
@@ -53,19 +57,16 @@ const main = async (): Promise<number> => {
   let log: Log | undefined;
   const stop = new AbortController();
   let stopped = 0;
-  const onSignal = (signal: NodeJS.Signals, number: number) => (): void => {
+  onStop((reason, status) => {
     if (stopped) process.exit(stopped); // the second signal
-    stopped = 128 + number;
-    stop.abort(new Error(`stopped by ${signal}`));
+    stopped = status;
+    stop.abort(reason);
     // for commands that ignore the signal or wait for a peer; files are removed on exit
     setTimeout(() => {
       fail(lineOf(stop.signal.reason));
       process.exit(stopped);
     }, GRACE_MS).unref();
-  };
-  process.on('SIGINT', onSignal('SIGINT', 2));
-  process.on('SIGTERM', onSignal('SIGTERM', 15));
-  process.on('SIGHUP', onSignal('SIGHUP', 1));
+  });
   process.on('exit', abandonAll);
   try {
     const argv = process.argv.slice(2);
@@ -77,7 +78,7 @@ const main = async (): Promise<number> => {
     const parsed = parse(argv, prog);
     if ('print' in parsed) {
       const stream = process[parsed.stream];
-      stream.write(colored(stream.isTTY) ? highlight(parsed.print) : parsed.print);
+      await print(colored(stream.isTTY) ? highlight(parsed.print) : parsed.print, stream);
       return parsed.exit;
     }
     const { globals } = parsed;
@@ -86,7 +87,7 @@ const main = async (): Promise<number> => {
       log,
       progress: globals.progress,
       signal: stop.signal,
-      stdout: print,
+      stdout: text => print(text),
     });
     return 0;
   } catch (error) {
