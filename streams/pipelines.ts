@@ -166,6 +166,24 @@ const batching = (
   return [chunkBatcher({ batchSize, leastBatch, keepBytes: cache || pool !== undefined, pool })];
 };
 
+/** Shows the bytes of a tar, decompressed, to a witness, and passes them on. */
+export const plainTar = (options: { compression: Compression; witness: Witness }): Duplex =>
+  compose([...EXPAND[options.compression](), observer(options.witness)]);
+
+/** The entries of a tar, compressed or not, with the content of its files. */
+export const entriesFromTar = ({
+  compression,
+  witness,
+}: {
+  compression: Compression;
+  witness?: Witness;
+}): Duplex =>
+  compose([
+    ...EXPAND[compression](),
+    ...witnessOf(witness ? { witness } : {}),
+    tarDemux({ empty: true }),
+  ]);
+
 export type TarfsOptions = FinalizerOptions & {
   /** is shown the bytes of the tar, decompressed, as they pass */
   witness?: Witness;

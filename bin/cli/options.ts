@@ -321,12 +321,41 @@ export const COMMANDS = {
         defaultText: 'processors less one',
         about: 'Threads that compress beside the main thread; the result does not depend on it',
       },
+      reverse: {
+        flag: true,
+        about: 'Make an ordinary image of a Nydus image, whatever its mode',
+      },
       'dry-run': { flag: true, about: 'Only say what would be done' },
       'output-json': OUTPUT_JSON,
       // of nydusify: how it runs a builder and pushes, which is settled here
       'nydus-image': { hidden: true, about: 'Without effect' },
       'work-dir': { hidden: true, about: 'Without effect' },
       oci: { flag: true, hidden: true, about: 'Without effect: the result always is OCI' },
+      'plain-http': { flag: true, hidden: true, about: 'Both registries speak plain HTTP' },
+    },
+  },
+  copy: {
+    about: 'Copy an image with all that it needs, also layers that it only refers to',
+    positional: {
+      name: 'SOURCE',
+      second: 'TARGET',
+      requiredUnless: ['source', 'source-archive'],
+      conflicts: ['source', 'target', 'source-archive', 'target-archive'],
+      about: 'Images, as for convert',
+    },
+    options: {
+      platform: { list: true, about: 'Platforms to copy, as linux/arm64; all unless given' },
+      'all-platforms': { flag: true, hidden: true, about: 'Without effect' },
+      source: { hidden: true, about: 'The same as SOURCE' },
+      target: { hidden: true, about: 'The same as TARGET' },
+      'source-archive': { hidden: true, about: 'The same as oci-archive: as SOURCE' },
+      'target-archive': { hidden: true, about: 'The same as oci-archive: as TARGET' },
+      'source-insecure': { flag: true, about: 'Speak plain HTTP with the registry of SOURCE' },
+      'target-insecure': { flag: true, about: 'Speak plain HTTP with the registry of TARGET' },
+      'spool-limit': {
+        default: '64GiB',
+        about: 'Disk space for an archive that comes through a pipe or is compressed',
+      },
       'plain-http': { flag: true, hidden: true, about: 'Both registries speak plain HTTP' },
     },
   },
@@ -365,6 +394,15 @@ export const COMMANDS = {
       ...LOOKUP,
       ...BACKEND,
       'backend-type': { ...BACKEND['backend-type'], conflicts: ['blob-dir', 'config'] },
+      source: {
+        about:
+          'Image that the positional argument is then the image of: their files are compared one ' +
+          'by one, as a container would see them',
+      },
+      'source-insecure': { flag: true, about: 'Speak plain HTTP with the registry of --source' },
+      'target-insecure': { flag: true, about: 'Speak plain HTTP with the other registry' },
+      platform: { list: true, about: 'With --source: platforms to compare' },
+      'all-platforms': { flag: true, conflicts: ['platform'], about: 'With --source: compare all' },
       verbose: { short: 'v', flag: true, about: 'List files and chunks' },
       'output-json': OUTPUT_JSON,
     },

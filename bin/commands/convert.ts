@@ -1,16 +1,16 @@
 /** convert: makes a Nydus image of a container image, or the other way round. */
 import { writeFileSync } from 'node:fs';
-import { parseByteSize } from '../../lib/config/size.js';
-import { RafsError } from '../../lib/errors.js';
-import { parsePlatform, platformText } from '../../lib/oci/platform.js';
+import { platformText } from '../../lib/oci/platform.js';
 import {
   convertImage,
   type ConvertedImage,
   type LayerProgress,
 } from '../../streams/convert/convert-image.js';
+import { reverseImage } from '../../streams/convert/reverse-image.js';
 import { openImageSource, openImageTarget } from '../../streams/transport/open-transport.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
+import { byteSize, imageNames, platformsOf, transportOptions } from '../cli/image-names.js';
 import { readPatterns } from '../cli/read-patterns.js';
 
 type ConvertInvocation = Extract<Invocation, { command: 'convert' }>;
@@ -22,20 +22,25 @@ export const convert = async (
 ): Promise<void> => {
   const { log, signal } = context;
   const names = imageNames(values, positionals);
+  const reach = transportOptions(values, signal);
   const prefetch = await prefetchOf(values, warning => log.warn(warning));
   const memory = byteSize('--memory', values.memory);
-  const spoolLimit = byteSize('--spool-limit', values['spool-limit']);
-  const source = await openImageSource(names.source, {
-    signal,
-    spoolLimit,
-    insecure: values['source-insecure'] || values['plain-http'],
-  });
+  const source = await openImageSource(names.source, reach.source);
   try {
-    const target = await openImageTarget(names.target, {
-      signal,
-      insecure: values['target-insecure'] || values['plain-http'],
-    });
+    const target = await openImageTarget(names.target, reach.target);
     try {
+      const platforms = platformsOf(values) ?? 'host';
+      if (values.reverse) {
+        const { digest } = await reverseImage({
+          source,
+          target,
+          platforms,
+          signal,
+          onNotice: text => log.info(text),
+        });
+        log.info(`converted ${source.name} back to ${target.name}: ${digest}`);
+        return;
+      }
       const started = performance.now();
       const result = await convertImage({
         source,
@@ -48,9 +53,7 @@ export const convert = async (
         alignedChunk: values['aligned-chunk'],
         encrypt: values.encrypt,
         prefetch,
-        platforms: values['all-platforms']
-          ? 'all'
-          : (values.platform?.map(parsePlatform) ?? 'host'),
+        platforms,
         mergePlatform: values['merge-platform'],
         withReferrer: values['with-referrer'],
         memory,
@@ -72,27 +75,6 @@ export const convert = async (
   } finally {
     await source.close();
   }
-};
-
-/** SOURCE and TARGET, also by nydusify's options. */
-const imageNames = (
-  values: Values,
-  [source, target]: readonly string[],
-): { source: string; target: string } => {
-  const archive = (file: string | undefined): string | undefined =>
-    file === undefined ? undefined : `oci-archive:${file}`;
-  const from = source ?? archive(values['source-archive']) ?? values.source;
-  const to = target ?? archive(values['target-archive']) ?? values.target;
-  if (from === undefined || to === undefined) {
-    throw new RafsError('USAGE', `the ${from === undefined ? 'source' : 'target'} is missing`);
-  }
-  return { source: from, target: to };
-};
-
-const byteSize = (option: string, text: string): number => {
-  const size = parseByteSize(text);
-  if (size !== undefined) return size;
-  throw new RafsError('USAGE', `invalid size '${text}' for '${option}'`);
 };
 
 const prefetchOf = async (

@@ -26,6 +26,11 @@ export const runCommand = async (
       await convert(invocation, context);
       break;
     }
+    case 'copy': {
+      const { copy } = await import('./copy.js');
+      await copy(invocation, context);
+      break;
+    }
     case 'merge': {
       growYoungSpace();
       const { merge } = await import('./merge.js');
@@ -33,8 +38,13 @@ export const runCommand = async (
       break;
     }
     case 'check': {
-      const { check } = await import('./check.js');
       const { values, positionals } = invocation;
+      if (values.source !== undefined) {
+        const { compare } = await import('./compare.js');
+        await compare(invocation, context);
+        break;
+      }
+      const { check } = await import('./check.js');
       const bootstrap = values.bootstrap ?? positionals[0]!; // the parser requires one of them
       const options = defined({
         blobDir: values['blob-dir'],

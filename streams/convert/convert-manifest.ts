@@ -201,15 +201,17 @@ const dictLayer = async (
 
 /** Brings a blob into a target unless it is there: without the bytes if the target can do that. */
 export const copyBlob = async (
-  blob: Descriptor,
+  blob: Pick<Descriptor, 'digest'> & Partial<Descriptor>,
   source: ImageSource,
   target: ImageTarget,
   signal: AbortSignal,
 ): Promise<'there' | 'mounted' | 'copied'> => {
+  const { digest, size } = blob;
   if (await target.has(blob)) return 'there';
-  if (await target.mount?.(blob, source)) return 'mounted';
+  const described = { mediaType: MediaType.LAYER_GZIP, size: 0, ...blob };
+  if (await target.mount?.(described, source)) return 'mounted';
   const bytes = (await source.open(blob, { signal })) as AsyncIterable<Buffer>;
-  await target.put(bytes, { digest: blob.digest, size: blob.size, signal });
+  await target.put(bytes, { digest, ...(size === undefined ? {} : { size }), signal });
   return 'copied';
 };
 
@@ -256,7 +258,9 @@ const OS_UNKNOWN = 255;
 /** Pieces are gathered, since each that goes to the compressor costs a trip to another thread. */
 const GATHERED = 0x40000;
 
-export async function* gzipped(pieces: Iterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* gzipped(
+  pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
+): AsyncGenerator<Buffer> {
   const gzip = createGzip();
   // failures surface when the compressor is read
   pipeline(Readable.from(gathered(pieces), { objectMode: true }), gzip, () => undefined);
@@ -269,10 +273,10 @@ export async function* gzipped(pieces: Iterable<Buffer>): AsyncGenerator<Buffer>
   }
 }
 
-function* gathered(pieces: Iterable<Buffer>): Generator<Buffer> {
+async function* gathered(pieces: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let held: Buffer[] = [];
   let size = 0;
-  for (const piece of pieces) {
+  for await (const piece of pieces) {
     held.push(piece);
     size += piece.length;
     if (size < GATHERED) continue;

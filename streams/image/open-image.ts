@@ -28,6 +28,15 @@ const HEAD_SIZE = 4096;
 export const openImage = async (path: string): Promise<Image> => {
   const source = await openReaderAt(path);
   try {
+    return await readImage(source, path);
+  } finally {
+    await source.close();
+  }
+};
+
+/** The same for a file that is open. */
+export const readImage = async (source: ReaderAt, path: string): Promise<Image> => {
+  try {
     const { image, inlined } = await readBootstrap(source);
     const bootstrap = parseBootstrap(image);
     const fileId = fileIdOf(path);
@@ -43,8 +52,6 @@ export const openImage = async (path: string): Promise<Image> => {
     return { bootstrap, image, path, inlined };
   } catch (error) {
     throw located(error, { file: path });
-  } finally {
-    await source.close();
   }
 };
 

@@ -1,0 +1,67 @@
+/** Images as commands name them: as arguments, or by the options of nydusify. */
+import { parseByteSize } from '../../lib/config/size.js';
+import { RafsError } from '../../lib/errors.js';
+import { parsePlatform } from '../../lib/oci/platform.js';
+import type { Platforms } from '../../streams/convert/select-images.js';
+import type { TransportOptions } from '../../streams/transport/open-transport.js';
+
+export interface ImageNames {
+  source: string;
+  target: string;
+}
+
+interface NameValues {
+  readonly source: string | undefined;
+  readonly target: string | undefined;
+  readonly 'source-archive': string | undefined;
+  readonly 'target-archive': string | undefined;
+}
+
+/** SOURCE and TARGET. */
+export const imageNames = (values: NameValues, [source, target]: readonly string[]): ImageNames => {
+  const archive = (file: string | undefined): string | undefined =>
+    file === undefined ? undefined : `oci-archive:${file}`;
+  const from = source ?? archive(values['source-archive']) ?? values.source;
+  const to = target ?? archive(values['target-archive']) ?? values.target;
+  if (from === undefined || to === undefined) {
+    throw new RafsError('USAGE', `the ${from === undefined ? 'source' : 'target'} is missing`);
+  }
+  return { source: from, target: to };
+};
+
+interface TransportValues {
+  readonly 'source-insecure': boolean;
+  readonly 'target-insecure': boolean;
+  readonly 'plain-http'?: boolean;
+  readonly 'spool-limit'?: string;
+}
+
+/** How the source and the target are reached. */
+export const transportOptions = (
+  values: TransportValues,
+  signal: AbortSignal,
+): { source: TransportOptions; target: TransportOptions } => {
+  const { 'spool-limit': limit } = values;
+  const plain = values['plain-http'] === true;
+  const common = {
+    signal,
+    ...(limit === undefined ? {} : { spoolLimit: byteSize('--spool-limit', limit) }),
+  };
+  return {
+    source: { ...common, insecure: plain || values['source-insecure'] },
+    target: { ...common, insecure: plain || values['target-insecure'] },
+  };
+};
+
+export const byteSize = (option: string, text: string): number => {
+  const size = parseByteSize(text);
+  if (size !== undefined) return size;
+  throw new RafsError('USAGE', `invalid size '${text}' for '${option}'`);
+};
+
+/** The platforms that are asked for; undefined if the command's own choice is. */
+export const platformsOf = (values: {
+  readonly platform: readonly string[] | undefined;
+  readonly 'all-platforms': boolean;
+}): Platforms | undefined =>
+  values['all-platforms'] ? 'all' : values.platform?.map(parsePlatform);

@@ -1,0 +1,62 @@
+/** check --source: compares the files of two images. */
+import { writeFileSync } from 'node:fs';
+import { RafsError } from '../../lib/errors.js';
+import type { Difference } from '../../lib/oci/image-tree.js';
+import { compareImages } from '../../streams/convert/compare-images.js';
+import { openImageSource } from '../../streams/transport/open-transport.js';
+import type { Invocation } from '../cli/command-line.js';
+import type { CommandContext } from '../cli/context.js';
+import { platformsOf, transportOptions } from '../cli/image-names.js';
+import { shown } from '../console/image-text.js';
+
+/** Prints every difference; fails with MISMATCH if there is one. */
+export const compare = async (
+  { values, positionals }: Extract<Invocation, { command: 'check' }>,
+  context: CommandContext,
+): Promise<void> => {
+  const { log, signal } = context;
+  const name = positionals[0];
+  if (name === undefined || values.source === undefined) {
+    throw new RafsError('USAGE', 'check --source SOURCE compares it with an image: name that, too');
+  }
+  const reach = transportOptions(values, signal);
+  const source = await openImageSource(values.source, reach.source);
+  try {
+    const target = await openImageSource(name, reach.target);
+    try {
+      const platforms = platformsOf(values);
+      const { fileCount, differences } = await compareImages({
+        source,
+        target,
+        signal,
+        ...(platforms ? { platforms } : {}),
+        onNotice: text => log.info(text),
+      });
+      for (const one of differences) await context.stdout(`${lineOf(one)}\n`);
+      if (values['output-json'] !== undefined) {
+        writeFileSync(values['output-json'], JSON.stringify({ fileCount, differences }));
+      }
+      if (differences.length > 0) {
+        const count =
+          differences.length === 1 ? '1 difference' : `${differences.length} differences`;
+        throw new RafsError('MISMATCH', `${count} between ${source.name} and ${target.name}`);
+      }
+      log.info(`the same ${fileCount} files in ${source.name} and ${target.name}`);
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
+};
+
+const lineOf = ({
+  path,
+  kind,
+  due,
+  found,
+  platform,
+}: Difference & { platform?: string }): string => {
+  const where = platform === undefined ? '' : `${platform} `;
+  return `${where}/${shown(path)}: ${kind}: ${shown(due)} -> ${shown(found)}`;
+};

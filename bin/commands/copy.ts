@@ -1,0 +1,42 @@
+/** copy: an image with all that it needs, from one place to another. */
+import { copyImage } from '../../streams/convert/copy-image.js';
+import { openImageSource, openImageTarget } from '../../streams/transport/open-transport.js';
+import type { Invocation } from '../cli/command-line.js';
+import type { CommandContext } from '../cli/context.js';
+import { imageNames, platformsOf, transportOptions } from '../cli/image-names.js';
+
+export const copy = async (
+  { values, positionals }: Extract<Invocation, { command: 'copy' }>,
+  { log, signal }: CommandContext,
+): Promise<void> => {
+  const names = imageNames(values, positionals);
+  const reach = transportOptions(values, signal);
+  const source = await openImageSource(names.source, reach.source);
+  try {
+    const target = await openImageTarget(names.target, reach.target);
+    try {
+      const counts = { there: 0, mounted: 0, copied: 0 };
+      const platforms = platformsOf(values);
+      const { digest } = await copyImage({
+        source,
+        target,
+        signal,
+        ...(platforms ? { platforms } : {}),
+        onBlob: (blob, done) => {
+          counts[done]++;
+          log.debug(`${blob.digest}: ${done}`);
+        },
+        onNotice: text => log.info(text),
+      });
+      const { copied, mounted, there } = counts;
+      log.info(
+        `copied ${source.name} to ${target.name}: ${digest} ` +
+          `(${copied} blobs copied, ${mounted} mounted, ${there} there already)`,
+      );
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
+};
