@@ -9,58 +9,44 @@ import { Transform, type TransformCallback } from 'node:stream';
 import { located } from '../lib/errors.js';
 import { type Batch, weight, BATCH_PARTS, BATCH_BYTES } from './batch.js';
 
-type Made<Out> = Iterable<Out> | AsyncIterable<Out> | void;
-
-/** What a stage does, free of stream machinery: one part in, any number of parts out. */
-export interface Handlers<In, Out> {
-  part(part: In): Made<Out>;
-  /** called once, after the last part */
-  end?(): Made<Out>;
-  /** called when the stage is destroyed, whether it succeeded or not: release what it holds */
-  close?(): void;
-}
-
-/** Instead of `part`: handlers that take a whole batch, for work that is asynchronous by nature. */
-export interface BatchHandlers<In, Out> {
-  batch(parts: readonly In[]): Made<Out>;
-  end?(): Made<Out>;
-  close?(): void;
-}
-
-/**
- * Instead of `part`: a handler that is given a function to pass parts on. Per part it costs a fifth
- * of a generator, but what it makes of a batch is held until it has seen the whole batch: for
- * stages that make about as many parts as they take, and no bytes except views.
- */
-export interface PushHandlers<In, Out> {
-  /** Much larger output is returned, and pulled when there is room; it may push, too. */
-  each(part: In, push: Push<Out>): void | Iterable<Out>;
-  end?(): Made<Out>;
-  close?(): void;
-}
-
-/** The same for a whole batch, and for work that is asynchronous by nature. */
-export interface PushBatchHandlers<In, Out> {
-  all(parts: readonly In[], push: Push<Out>): Promise<void>;
-  end?(): Made<Out>;
-  close?(): void;
-}
-
 /** Passes a part on. */
 export type Push<Out> = (part: Out) => void;
 
-type AnyHandlers<In, Out> =
-  Handlers<In, Out> | BatchHandlers<In, Out> | PushHandlers<In, Out> | PushBatchHandlers<In, Out>;
+/**
+ * What a stage does, free of stream machinery: one part in, any number of parts out.
+ *
+ * What is pushed is held until the whole batch has been seen: for stages that make about as many
+ * parts as they take, and no bytes except views. Larger output is returned, by a generator say, and
+ * pulled when there is room; that costs five times as much a part.
+ */
+export interface Handlers<In, Out> {
+  transform(part: In, push: Push<Out>): Iterable<Out> | void;
+  /** called once, after the last part */
+  flush?(): Iterable<Out> | AsyncIterable<Out> | void;
+  /** called when the stage is destroyed, whether it succeeded or not: release what it holds */
+  destroy?(): void;
+}
+
+/** The same for a whole batch, for work that is asynchronous by nature. */
+export interface BatchHandlers<In, Out> {
+  transformBatch(parts: readonly In[], push: Push<Out>): AsyncIterable<Out> | Promise<void>;
+  flush?(): Iterable<Out> | AsyncIterable<Out> | void;
+  destroy?(): void;
+}
 
 /** A Transform that pulls from its handlers only while its reader has room. */
 export class Stage<In, Out> extends Transform {
   readonly stage: string;
-  #handlers: AnyHandlers<In, Out>;
+  #handlers: Handlers<In, Out> | BatchHandlers<In, Out>;
   #resume: (() => void) | undefined;
   #made: Out[] = [];
   #bytes = 0;
 
-  constructor(stage: string, handlers: AnyHandlers<In, Out>, highWaterMark = 1) {
+  constructor(
+    stage: string,
+    handlers: Handlers<In, Out> | BatchHandlers<In, Out>,
+    highWaterMark = 1,
+  ) {
     super({ objectMode: true, highWaterMark });
     this.stage = stage;
     this.#handlers = handlers;
@@ -69,20 +55,20 @@ export class Stage<In, Out> extends Transform {
   // _write, not _transform: after its last push a Transform waits for one more read, and that read
   // may already have come and gone while a paused handler was being resumed.
   override _write(batch: Batch<In>, _encoding: BufferEncoding, done: TransformCallback): void {
-    const handlers = this.#handlers;
-    if ('each' in handlers) {
-      this.#each(handlers, batch, done);
-      return;
-    }
-    if ('all' in handlers) {
-      handlers.all(batch, this.#push).then(() => this.#settle(done), this.#failing(done));
-      return;
-    }
-    this.#run(() => ('batch' in handlers ? handlers.batch(batch) : each(handlers, batch)), done);
+    if ('transformBatch' in this.#handlers) this.#transformBatch(this.#handlers, batch, done);
+    else this.#transform(this.#handlers, batch, done);
   }
 
   override _flush(done: TransformCallback): void {
-    this.#run(() => this.#handlers.end?.(), done);
+    const fail = this.#failing(done);
+    try {
+      const made = this.#handlers.flush?.();
+      if (!made) done();
+      else if (Symbol.iterator in made) this.#pull(made[Symbol.iterator](), done, fail);
+      else this.#pullAsync(made).then(() => done(), fail);
+    } catch (error) {
+      fail(error);
+    }
   }
 
   override _read(): void {
@@ -94,7 +80,7 @@ export class Stage<In, Out> extends Transform {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this._read();
     try {
-      this.#handlers.close?.();
+      this.#handlers.destroy?.();
     } catch (failure) {
       done(error ?? located(failure, { stage: this.stage }));
       return;
@@ -108,12 +94,12 @@ export class Stage<In, Out> extends Transform {
     return error => done(located(error, { stage: this.stage }));
   }
 
-  #each(handlers: PushHandlers<In, Out>, batch: Batch<In>, done: TransformCallback): void {
+  #transform(handlers: Handlers<In, Out>, batch: Batch<In>, done: TransformCallback): void {
     try {
       for (let i = 0; i < batch.length; i++) {
-        const more = handlers.each(batch[i]!, this.#push);
+        const more = handlers.transform(batch[i]!, this.#push);
         if (!more) continue;
-        const made = rest(part => handlers.each(part, this.#push), batch, i + 1, more);
+        const made = rest(part => handlers.transform(part, this.#push), batch, i + 1, more);
         this.#pull(made[Symbol.iterator](), done, this.#failing(done));
         return;
       }
@@ -123,22 +109,25 @@ export class Stage<In, Out> extends Transform {
     }
   }
 
+  #transformBatch(
+    handlers: BatchHandlers<In, Out>,
+    batch: Batch<In>,
+    done: TransformCallback,
+  ): void {
+    const fail = this.#failing(done);
+    try {
+      const made = handlers.transformBatch(batch, this.#push);
+      if (Symbol.asyncIterator in made) this.#pullAsync(made).then(() => done(), fail);
+      else made.then(() => this.#settle(done), fail);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
   /** Ends the work on a batch: passes on what was made, and goes on when there is room for more. */
   #settle(done: TransformCallback): void {
     if (this.destroyed || this.#flushBatch()) done();
     else this.#resume = done;
-  }
-
-  #run(make: () => Made<Out>, done: TransformCallback): void {
-    const fail = this.#failing(done);
-    try {
-      const made = make();
-      if (!made) done();
-      else if (Symbol.iterator in made) this.#pull(made[Symbol.iterator](), done, fail);
-      else this.#pullAsync(made).then(() => done(), fail);
-    } catch (error) {
-      fail(error);
-    }
   }
 
   #pull(made: Iterator<Out>, done: () => void, fail: (error: unknown) => void): void {
@@ -193,18 +182,6 @@ export class Stage<In, Out> extends Transform {
   }
 }
 
-/** Runs `part` over a batch; stays synchronous unless a handler is not. */
-const each = <In, Out>(handlers: Handlers<In, Out>, batch: Batch<In>): Made<Out> => {
-  for (let i = 0; i < batch.length; i++) {
-    const made = handlers.part(batch[i]!);
-    if (!made) continue;
-    // a handler is either synchronous or asynchronous throughout
-    return Symbol.iterator in made
-      ? rest(part => handlers.part(part) as Iterable<Out> | void, batch, i + 1, made)
-      : restAsync(handlers, batch, i + 1, made);
-  }
-};
-
 /** The output for one part, then what `make` makes of those from `from` on. */
 function* rest<In, Out>(
   make: (part: In) => Iterable<Out> | void,
@@ -215,19 +192,6 @@ function* rest<In, Out>(
   yield* first;
   for (let i = from; i < batch.length; i++) {
     const made = make(batch[i]!);
-    if (made) yield* made;
-  }
-}
-
-async function* restAsync<In, Out>(
-  handlers: Handlers<In, Out>,
-  batch: Batch<In>,
-  from: number,
-  first: AsyncIterable<Out>,
-): AsyncIterable<Out> {
-  yield* first;
-  for (let i = from; i < batch.length; i++) {
-    const made = handlers.part(batch[i]!) as AsyncIterable<Out> | void;
     if (made) yield* made;
   }
 }

@@ -96,6 +96,17 @@ export class GzipInflater {
   }
 
   /**
+   * Enters the next member if one has just ended: from the end of a member's last block, nobody
+   * could go on inflating. False if it needs more input; all output must have been given out.
+   */
+  enterMember(): boolean {
+    if (this.#isInBody()) return true;
+    while (!this.#isInBody()) if (!this.#between() && !this.#feedInflater()) return false;
+    this.#position = { inOffset: this.#inflater.inputOffset, outOffset: this.#given };
+    return true;
+  }
+
+  /**
    * The position once `next` has returned the last byte that was asked for: after one symbol more
    * than was needed, if there was input for it.
    */
@@ -114,6 +125,10 @@ export class GzipInflater {
     throw new RafsError('CORRUPT', `gzip: ends in the ${this.#place} of a member`, {
       offset: this.#fed,
     });
+  }
+
+  #isInBody(): boolean {
+    return this.#place === 'body';
   }
 
   /** Whether the inflater's position is final, so that more input would not change it. */

@@ -279,7 +279,7 @@ export const blobWriter = ({
   };
 
   return new Stage<In, Out>('blob-writer', {
-    each(part, push) {
+    transform(part, push) {
       if (part.kind === 'batch') {
         batch(part, push);
       } else if (part.kind !== 'chunk') {
@@ -292,7 +292,7 @@ export const blobWriter = ({
         newChunk(part, push);
       }
     },
-    *end() {
+    *flush() {
       const sections = tail();
       let blob: BlobInfo | undefined;
       if (chunkCount > 0) {

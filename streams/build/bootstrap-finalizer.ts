@@ -149,7 +149,7 @@ export const bootstrapFinalizer = ({
   }
 
   return new Stage<In, Out>('bootstrap-finalizer', {
-    each(part, push) {
+    transform(part, push) {
       switch (part.kind) {
         case 'entry':
           entry = part.entry;
@@ -177,7 +177,7 @@ export const bootstrapFinalizer = ({
           push(part);
       }
     },
-    async *end() {
+    async *flush() {
       const { blob, file, layer, pendingId } = ended!;
       const table = blobs.finish(blob, chunks);
       sizeDirectories(tree); // v5 sizes count only the names of this layer; v6 sizes are set later

@@ -48,7 +48,7 @@ export const chunkBatcher = ({
   }
 
   return new Stage<In, Out>('batcher', {
-    *part(part) {
+    *transform(part) {
       if (part.kind === 'entry') entry = part.entry;
       if (part.kind !== 'chunk' || part.chunk.known) {
         yield part;
@@ -66,6 +66,6 @@ export const chunkBatcher = ({
           }
         : part;
     },
-    end: flush,
+    flush: flush,
   });
 };

@@ -47,7 +47,7 @@ export const chunker = ({ chunkSize, flow }: ChunkerOptions) => {
 
   type Passed = EntryPart | EndPart | ExternalPart | LayerPart;
   return new Stage<Passed | DataPart, Passed | ChunkPart>('chunker', {
-    each(part, push) {
+    transform(part, push) {
       switch (part.kind) {
         case 'entry':
           entry = part.entry;

@@ -96,7 +96,7 @@ export const compressor = async ({
   if (workers === 0) {
     if (names) throw new Error('names are for threads');
     return new Stage<In, Out>('compressor', {
-      each(part, push) {
+      transform(part, push) {
         push(isUnit(part) ? pack(part, compress(algorithm, part.bytes)) : asIs(part));
       },
     });
@@ -134,7 +134,7 @@ export const compressor = async ({
   };
 
   return new Stage<In, Out>('compressor', {
-    async all(parts, push) {
+    async transformBatch(parts, push) {
       for (const part of parts) {
         const unit = isUnit(part) ? part : undefined;
         const size = unit ? unit.bytes.length : 0;
@@ -168,7 +168,7 @@ export const compressor = async ({
       }
       while (pending[0]?.packing.isReady) await first(push);
     },
-    async *end() {
+    async *flush() {
       if (run) pending.push({ run, packing: pool.packLast(run.slab, run.sizes) });
       const made: Out[] = [];
       const push = (part: Out): void => void made.push(part);
@@ -183,7 +183,7 @@ export const compressor = async ({
       flow?.clear();
       stored?.clear();
     },
-    close() {
+    destroy() {
       closed = true;
       pool.close();
     },

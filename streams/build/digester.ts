@@ -20,7 +20,7 @@ export const digester = async (options: ChunkDeduperOptions) => {
   type Passed = EntryPart | EndPart | ExternalPart;
   type In = Passed | ChunkPart<Chunk | HashedChunk>;
   return new Stage<In, Passed | ChunkPart<NamedChunk>>('digester', {
-    each(part, push) {
+    transform(part, push) {
       if (part.kind !== 'chunk') {
         push(part);
         return;
@@ -35,7 +35,7 @@ export const digester = async (options: ChunkDeduperOptions) => {
       if (names.name(chunk).known) named.bytes = NO_BYTES;
       push(named);
     },
-    end: () => names.clear(),
+    flush: () => names.clear(),
   });
 };
 

@@ -8,7 +8,7 @@ import { Stage } from '../stage.js';
 
 export const meter = (counters: { files: number }) =>
   new Stage<{ kind: string }, { kind: string }>('meter', {
-    each(part, push) {
+    transform(part, push) {
       if (part.kind === 'entry') counters.files++;
       push(part);
     },

@@ -100,7 +100,7 @@ export const verityHasher = ({
   };
 
   return new Stage<DiskPart, DiskPart | VerityPart>('verity-hasher', {
-    async *batch(parts) {
+    async *transformBatch(parts) {
       for (const part of parts) {
         if (part.kind === 'bytes') {
           await copy(part.bytes);
@@ -112,7 +112,7 @@ export const verityHasher = ({
       }
       await settle(false);
     },
-    async *end() {
+    async *flush() {
       send();
       await settle(true);
       const { first, upper, root } = tree.end();
@@ -123,7 +123,7 @@ export const verityHasher = ({
       for await (const bytes of spool.read()) yield { kind: 'bytes', bytes };
       yield { kind: 'verity', root };
     },
-    close() {
+    destroy() {
       void pool.close();
       void spool.close().catch(() => undefined); // its file has no name
     },

@@ -54,13 +54,13 @@ export const gunzip = ({ reads, pieces }: GunzipOptions = {}): Stage<BytesPart, 
   const decoder = new GzipDecoder(pieces);
   let offset = 0;
   return new Stage('gunzip', {
-    *part(part) {
+    *transform(part) {
       reads?.releaseBefore(part.bytes);
       for (const bytes of decoder.push(part.bytes)) {
         yield { kind: 'bytes', offset, bytes };
         offset += bytes.length;
       }
     },
-    end: () => decoder.end(),
+    flush: () => decoder.end(),
   });
 };

@@ -12,7 +12,7 @@ export type Witness = (bytes: Buffer) => void;
 
 export const observer = (witness: Witness) =>
   new Stage<BytesPart, BytesPart>('observer', {
-    each(part, push) {
+    transform(part, push) {
       witness(part.bytes);
       push(part);
     },

@@ -104,12 +104,12 @@ export const tarDemux = <Other extends { kind: string } = never>(options: TarDem
   const parser = tarParser(options);
   return new Stage<BytesPart | Other, TarPart | Other>('tar-demux', {
     // casts, since TypeScript does not narrow a generic union
-    each(part, push) {
+    transform(part, push) {
       if (part.kind === 'bytes') return parser.part(part as BytesPart, push);
       push(part as Other);
       return undefined;
     },
-    end: () => parser.end(),
+    flush: () => parser.end(),
   });
 };
 

@@ -72,7 +72,7 @@ const nativeUnzstd = (
   };
 
   return new Stage<BytesPart, BytesPart>('unzstd', {
-    *part({ bytes }) {
+    *transform({ bytes }) {
       reads?.releaseBefore(bytes);
       let at = 0;
       let full = false; // if so, the decoder may hold more
@@ -94,7 +94,7 @@ const nativeUnzstd = (
         piece = newPiece();
       }
     },
-    *end() {
+    *flush() {
       if (!complete) throw new RafsError('CORRUPT', 'zstd: ends in a frame', { offset: used });
       if (filled > 0) yield emit(Buffer.from(piece.subarray(0, filled)));
     },

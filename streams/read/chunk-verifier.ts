@@ -37,7 +37,7 @@ export const chunkVerifier = ({ bootstrap }: { bootstrap: Bootstrap }) => {
   };
 
   return new Stage<ImagePart, ImagePart>('chunk-verifier', {
-    each(part, push) {
+    transform(part, push) {
       if (part.kind === 'entry') path = part.entry.path;
       else if (part.kind === 'chunk') verify(part.chunk, part.bytes);
       push(part);

@@ -134,7 +134,7 @@ export const tarMux = ({
   };
 
   return new Stage<EntryPart | DataPart | ChunkPart | EndPart, BytesPart>('tar-mux', {
-    each(part, push) {
+    transform(part, push) {
       switch (part.kind) {
         case 'entry': {
           const { entry } = part;
@@ -167,7 +167,7 @@ export const tarMux = ({
       }
     },
 
-    *end() {
+    *flush() {
       yield made(ZEROS);
     },
   });

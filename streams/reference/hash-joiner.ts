@@ -18,7 +18,7 @@ type Out = Exclude<ZranPart, { kind: 'chunk' }> | ChunkPart<HashedChunk> | Layer
 
 export const hashJoiner = () =>
   new Stage<RunPart | LayerPart, Out>('hash-joiner', {
-    each(part, push) {
+    transform(part, push) {
       if (part.kind === 'run') join(part, push);
       else push(part);
     },

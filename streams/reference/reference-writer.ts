@@ -223,7 +223,7 @@ export const referenceWriter = async ({
     });
 
   return new Stage<In, Out>('reference-writer', {
-    each(part, push) {
+    transform(part, push) {
       switch (part.kind) {
         case 'context':
           contexts?.add(part);
@@ -247,7 +247,7 @@ export const referenceWriter = async ({
           push(part);
       }
     },
-    *end() {
+    *flush() {
       if (!layer) throw new Error('the layer has not come');
       let blob: BlobInfo | undefined;
       if (chunkCount > 0) {
@@ -263,7 +263,7 @@ export const referenceWriter = async ({
       }
       yield { kind: 'blob', blob, file, layer: { id: layer.digest!, size: layer.size } };
     },
-    close() {
+    destroy() {
       for (const spool of spools) spool.close();
     },
   });

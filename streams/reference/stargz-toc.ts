@@ -101,12 +101,12 @@ export const stargzToc = async ({
   };
 
   return new Stage<BytesPart, Out>('stargz-toc', {
-    part({ bytes }) {
+    transform({ bytes }) {
       text.push(bytes);
       textSize += bytes.length;
       if (textSize > TOC_LIMIT) throw new RafsError('LIMIT', `over ${TOC_LIMIT} bytes of TOC`);
     },
-    *end() {
+    *flush() {
       const { files, chunks, warnings } = readStargzToc(Buffer.concat(text.splice(0)), options);
       warnings.forEach(warn);
       for (const chunk of chunks) if (!chunk.repeated) place(chunk);

@@ -28,7 +28,7 @@ export const tarfsHasher = ({ hashed, kept }: TarfsHasherOptions) => {
   let size = 0;
 
   return new Stage<BytesPart, BytesPart | SectionPart | LayerPart>('tarfs-hasher', {
-    async *batch(parts) {
+    async *transformBatch(parts) {
       for (const part of parts) {
         size += part.bytes.length;
         if (hashed) await hash.add(part.bytes);
@@ -36,10 +36,10 @@ export const tarfsHasher = ({ hashed, kept }: TarfsHasherOptions) => {
         yield part;
       }
     },
-    async *end() {
+    async *flush() {
       yield { kind: 'layer', size, digest: hashed ? await hash.digest() : undefined };
     },
-    close() {
+    destroy() {
       void pool.close();
     },
   });

@@ -91,7 +91,7 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
   });
 
   return new Stage<Passed | LayerPart, Passed | ChunkPart<PlacedChunk> | BlobPart>('tarfs-mapper', {
-    each(part, push) {
+    transform(part, push) {
       if (part.kind === 'layer') {
         // a layer without content has no blob
         const blob = chunkCount > 0 ? blobOf(part) : undefined;

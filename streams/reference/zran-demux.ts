@@ -108,7 +108,7 @@ export const zranDemux = ({ chunkSize, kept = false, reads, witness }: ZranDemux
   }
 
   return new Stage<BytesPart, RunPart | LayerPart>('zran-demux', {
-    async *batch(given) {
+    async *transformBatch(given) {
       for (const { bytes } of given) {
         await layer.add(bytes);
         reads?.releaseBefore(bytes);
@@ -122,7 +122,7 @@ export const zranDemux = ({ chunkSize, kept = false, reads, witness }: ZranDemux
       }
       while (pending[0]?.ready) yield await pending.shift()!.run;
     },
-    async *end() {
+    async *flush() {
       const last = parser.end();
       if (last) parts.push(last);
       if (pool.started) send();
@@ -132,7 +132,7 @@ export const zranDemux = ({ chunkSize, kept = false, reads, witness }: ZranDemux
       yield runOf(hashChunks(slab ?? NO_BYTES, sizes), parts);
       yield { kind: 'layer', size: layer.size, digest };
     },
-    close() {
+    destroy() {
       void pool.close();
     },
   });

@@ -82,6 +82,7 @@ export const zranParser = ({
     for (let fileOffset = 0; fileOffset < size; fileOffset += chunkSize) {
       const uncompressedSize = Math.min(chunkSize, size - fileOffset);
       if (room.length < uncompressedSize) yield 'room';
+      while (!steps.enterMember()) yield 'input';
       // a header came before it, and a boundary before that
       const complete = cutter.begin(steps.position, steps.boundary!);
       if (complete) yield complete;
