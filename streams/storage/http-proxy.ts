@@ -4,13 +4,15 @@
  */
 import type { HttpProxyBackend } from '../../lib/config/backends.js';
 import type { Storage } from './storage.js';
-import { HttpClient } from './http-client.js';
+import { HttpClient } from '../http/client.js';
 import { RemoteStorage } from './remote-storage.js';
 
 export const httpProxy = ({ addr, path, http }: HttpProxyBackend): Storage => {
   const isSocket = addr.startsWith('/');
   const { proxy: _, ...direct } = http; // a socket is reached without a proxy
-  const client = new HttpClient(isSocket ? { http: direct, socketPath: addr } : { http });
+  const client = new HttpClient(
+    isSocket ? { http: direct, socketPath: addr } : { http, host: new URL(addr).host },
+  );
   return new RemoteStorage(client, ({ method, id, range, limit, signal }) => {
     const headers: Record<string, string> = {};
     if (range !== undefined) headers.range = range;

@@ -5,13 +5,13 @@
 import { createHmac } from 'node:crypto';
 import type { BucketBackend } from '../../lib/config/backends.js';
 import type { Storage } from './storage.js';
-import { HttpClient } from './http-client.js';
+import { HttpClient } from '../http/client.js';
 import { objectName, objectPath } from './object-path.js';
 import { RemoteStorage } from './remote-storage.js';
 
 export const oss = (backend: BucketBackend): Storage => {
   const { scheme, endpoint, bucketName, accessKeyId, accessKeySecret } = backend;
-  const client = new HttpClient(backend);
+  const client = new HttpClient({ http: backend.http, host: `${bucketName}.${endpoint}` });
   return new RemoteStorage(client, ({ method, id, range, limit, signal }) => {
     const url = new URL(`${scheme}://${bucketName}.${endpoint}/${objectPath(backend, id)}`);
     const date = new Date().toUTCString();

@@ -8,18 +8,12 @@
 import type { RegistryBackend } from '../../lib/config/backends.js';
 import { RafsError } from '../../lib/errors.js';
 import type { Storage } from './storage.js';
-import {
-  headerOf,
-  HttpClient,
-  isTlsFailure,
-  TransientError,
-  type HttpAnswer,
-  type HttpRequest,
-} from './http-client.js';
+import { headerOf, isTlsFailure, TransientError, type HttpAnswer } from '../http/answer.js';
+import { HttpClient, type HttpRequest } from '../http/client.js';
 import { RemoteStorage, type BlobRequest } from './remote-storage.js';
 
 export const registry = (backend: RegistryBackend): Storage => {
-  const client = new HttpClient(backend);
+  const client = new HttpClient({ http: backend.http, host: backend.host });
   const session = new RegistrySession(backend, client);
   return new RemoteStorage(client, request => session.ask(request));
 };
@@ -162,7 +156,7 @@ class RegistrySession {
     const { status, url: shown } = answer!; // set by one request or the other
     const text = `no token to read with: status ${status}`;
     throw status >= 500
-      ? new TransientError('BACKEND', text, { url: shown })
+      ? new TransientError(text, { url: shown })
       : new RafsError('BACKEND', text, { url: shown });
   }
 }

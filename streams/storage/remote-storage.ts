@@ -4,14 +4,21 @@
  * A storage caches 16 MiB for all of its blobs. In addition, each blob being read holds what is
  * being fetched: at most 4 MiB for each reader, and 4 MiB ahead.
  */
-import { STATUS_CODES } from 'node:http';
 import { allocate, copyOf } from '../../lib/memory/allocate.js';
 import { ByteCache } from '../../lib/memory/byte-cache.js';
 import { located, RafsError } from '../../lib/errors.js';
 import type { ReaderAt } from '../io/reader-at.js';
 import type { Storage } from './storage.js';
-import { headerOf, TransientError, type HttpAnswer, type HttpClient } from './http-client.js';
-import { PAUSES, retrying } from './retry.js';
+import {
+  headerOf,
+  isPassing,
+  retryAfterOf,
+  statusText,
+  TransientError,
+  type HttpAnswer,
+} from '../http/answer.js';
+import type { HttpClient } from '../http/client.js';
+import { PAUSES, retrying } from '../http/retry.js';
 
 export interface BlobRequest {
   method: 'HEAD' | 'GET';
@@ -118,10 +125,10 @@ const fetchRange = async (
     if (status >= 300) throw refused(answer);
     const got = /^bytes ([0-9]+)-/.exec(headerOf(answer, 'content-range') ?? '')?.[1];
     if (got !== undefined && Number(got) !== offset) {
-      throw new TransientError('BACKEND', `bytes at ${got} come, not those asked for`, { url });
+      throw new TransientError(`bytes at ${got} come, not those asked for`, { url });
     }
     if (body.length < (orLess ? 1 : size)) {
-      throw new TransientError('BACKEND', `${body.length} bytes of ${size} came`, { url });
+      throw new TransientError(`${body.length} bytes of ${size} came`, { url });
     }
     return body;
   } catch (error) {
@@ -129,13 +136,11 @@ const fetchRange = async (
   }
 };
 
-/** Whether a retry may succeed after this status. */
-const isPassing = (status: number): boolean => status === 408 || status === 429 || status >= 500;
-
-const refused = ({ status, url }: HttpAnswer): RafsError => {
-  const text = `the storage answers ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd();
+const refused = (answer: HttpAnswer): RafsError => {
+  const { status, url } = answer;
+  const text = `the storage answers ${statusText(status)}`;
   return isPassing(status)
-    ? new TransientError('BACKEND', text, { url })
+    ? new TransientError(text, { url }, { retryAfter: retryAfterOf(answer) })
     : new RafsError('BACKEND', text, { url });
 };
 

@@ -2,13 +2,13 @@
 import { AwsV4Signer } from 'aws4fetch';
 import type { BucketBackend } from '../../lib/config/backends.js';
 import type { Storage } from './storage.js';
-import { HttpClient } from './http-client.js';
+import { HttpClient } from '../http/client.js';
 import { objectPath } from './object-path.js';
 import { RemoteStorage } from './remote-storage.js';
 
 export const s3 = (backend: BucketBackend): Storage => {
   const { scheme, endpoint, region, bucketName, accessKeyId, accessKeySecret } = backend;
-  const client = new HttpClient(backend);
+  const client = new HttpClient({ http: backend.http, host: endpoint });
   return new RemoteStorage(client, async ({ method, id, range, limit, signal }) => {
     const url = new URL(`${scheme}://${endpoint}/${bucketName}/${objectPath(backend, id)}`);
     const headers: Record<string, string> = range === undefined ? {} : { range };

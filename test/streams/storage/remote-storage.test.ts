@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { describe, type RafsError } from '../../../lib/errors.js';
-import { HttpClient } from '../../../streams/storage/http-client.js';
+import { HttpClient } from '../../../streams/http/client.js';
 import { RemoteStorage, type Ask } from '../../../streams/storage/remote-storage.js';
 import type { ReaderAt } from '../../../streams/io/reader-at.js';
 import { blobHandler, FAULTS, sendBytes, serve, type Handler } from '../../support/servers/http.js';

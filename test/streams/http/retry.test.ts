@@ -1,9 +1,9 @@
 import t from 'tap';
 import { RafsError } from '../../../lib/errors.js';
-import { TransientError } from '../../../streams/storage/http-client.js';
-import { PAUSES, retrying } from '../../../streams/storage/retry.js';
+import { TransientError } from '../../../streams/http/answer.js';
+import { PAUSES, retrying } from '../../../streams/http/retry.js';
 
-const passing = new TransientError('BACKEND', 'later');
+const passing = new TransientError('later');
 const lasting = new RafsError('BACKEND', 'never');
 
 /** Fails with these, one after the other, then succeeds; says how often it was tried. */

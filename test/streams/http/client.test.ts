@@ -7,14 +7,8 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 import type { HttpSettings } from '../../../lib/config/backends.js';
 import { describe } from '../../../lib/errors.js';
-import {
-  headerOf,
-  HttpClient,
-  isTlsFailure,
-  shownUrl,
-  TransientError,
-  type HttpRequest,
-} from '../../../streams/storage/http-client.js';
+import { headerOf, isTlsFailure, shownUrl, TransientError } from '../../../streams/http/answer.js';
+import { HttpClient, type HttpRequest } from '../../../streams/http/client.js';
 import { temporaryDirectory } from '../../support/process/fs.js';
 import { closedPort, serve, type Handler } from '../../support/servers/http.js';
 
