@@ -13,6 +13,7 @@
  *              source → tarfs-hasher → tar-demux → chunker → digester → … the same, for a plain tar
  *              source → stargz-toc → bootstrap-finalizer → artifact-writer, for an eStargz TOC
  */
+import { BlobFile } from '../lib/blob/blob-file.js';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import chain from 'stream-chain';
@@ -132,6 +133,7 @@ const native = async (
   const flow = pools.length > 0 ? new BufferFlow(pools, chunkSize) : undefined;
   const stored = threads && !cache && sink ? new BufferPool(slabSizeOf(chunkSize)) : undefined;
   if (sink) sink.written = stored;
+  const file = new BlobFile();
   const namedInThreads = threads && batchSize === 0;
   return [
     ...(options.meter ? [options.meter] : []),
@@ -145,8 +147,8 @@ const native = async (
       flow,
       stored,
     }),
-    blobWriter({ ...options, batched: batchSize > 0 }),
-    bootstrapFinalizer(options),
+    blobWriter({ ...options, file, batched: batchSize > 0 }),
+    bootstrapFinalizer({ ...options, file }),
   ];
 };
 
@@ -246,12 +248,13 @@ export const referenceFromTar = async (
         tarDemux<LayerPart>(),
         chunker(options), // if a file lies in the tar in one run, its chunks do
       ];
+  const file = new BlobFile();
   return compose([
     ...chunks,
     ...(options.meter ? [options.meter] : []),
     await digester({ ...options, algorithm: options.digester }),
-    await referenceWriter({ ...options, zran }),
-    bootstrapFinalizer(options),
+    await referenceWriter({ ...options, file, zran }),
+    bootstrapFinalizer({ ...options, file }),
   ]);
 };
 

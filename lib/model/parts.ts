@@ -1,4 +1,3 @@
-import type { BlobFile } from '../blob/blob-file.js';
 import type { BlobInfo, Artifact } from './blob.js';
 import type { Chunk, ZranContextInfo } from './chunk.js';
 import type { Entry, ExternalExtent } from './entry.js';
@@ -46,8 +45,7 @@ export interface ChunkBatchPart {
 export interface BlobPart {
   kind: 'blob';
   blob: BlobInfo | undefined;
-  file: BlobFile;
-  /** the layer that holds the data, unchanged, if these are not in `file` */
+  /** the layer that holds the data, unchanged, if the blob itself does not */
   layer?: { id: string; size: number };
   /** the id of `blob`, if it is not known yet */
   pendingId?: Promise<string>;

@@ -40,6 +40,8 @@ import { CHUNK_ALIGN } from '../../lib/layout/rafs.js';
 export const INLINED_BLOB_ID = 'x'.repeat(64);
 
 export interface BlobWriterOptions {
+  /** what is written; the bootstrap finalizer goes on with it. Default: one of its own */
+  file?: BlobFile;
   compressor: Compressor;
   digester: Digester;
   chunkSize: number;
@@ -93,6 +95,7 @@ const NO_CI: CiPlace = {
 };
 
 export const blobWriter = ({
+  file = new BlobFile(),
   compressor,
   digester,
   chunkSize,
@@ -108,7 +111,6 @@ export const blobWriter = ({
   alignedChunk = true,
   readahead = [],
 }: BlobWriterOptions) => {
-  const file = new BlobFile();
   const ci = new ChunkInfoWriter(batched || secret ? 2 : 1);
   const contexts = batched ? new ByteArena() : undefined;
   let contextCount = 0;
@@ -309,7 +311,7 @@ export const blobWriter = ({
         yield { kind: 'finish', artifact: 'cache-data', name: blob && `${blob.id}.blob.data` };
         yield { kind: 'finish', artifact: 'cache-meta', name: blob && `${blob.id}.blob.meta` };
       }
-      yield { kind: 'blob', blob, file };
+      yield { kind: 'blob', blob };
     },
   });
 };

@@ -44,6 +44,8 @@ import type { WhiteoutSpec } from '../../lib/layer/whiteout.js';
 import { Stage } from '../stage.js';
 
 export interface FinalizerOptions extends Omit<BootstrapOptions, 'fsVersion' | 'hasXattrs'> {
+  /** the blob so far, to put the bootstrap into and to end; default: an empty one */
+  file?: BlobFile;
   /** default: 6 */
   fsVersion?: 5 | 6;
   inlineMeta: boolean;
@@ -71,6 +73,7 @@ type In =
 type Out = SectionPart | FinishPart | ImagePart;
 
 export const bootstrapFinalizer = ({
+  file = new BlobFile(),
   inlineMeta,
   blobToc,
   external = false,
@@ -178,7 +181,7 @@ export const bootstrapFinalizer = ({
       }
     },
     async *flush() {
-      const { blob, file, layer, pendingId } = ended!;
+      const { blob, layer, pendingId } = ended!;
       const table = blobs.finish(blob, chunks);
       sizeDirectories(tree); // v5 sizes count only the names of this layer; v6 sizes are set later
       const layerRoot = tree.facts(root);

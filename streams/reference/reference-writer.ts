@@ -60,6 +60,8 @@ const DICTIONARIES_HELD = 0x3000000;
 const PIECE_SIZE = 0x800000;
 
 export interface ReferenceWriterOptions {
+  /** what is written; the bootstrap finalizer goes on with it. Default: one of its own */
+  file?: BlobFile;
   /** for the blob table: gzip, even for a tar, whose chunks are not compressed */
   compressor: Compressor;
   digester: Digester;
@@ -90,6 +92,7 @@ type Out =
 
 /** Resolves when the codecs are ready. The stage fails with UNSUPPORTED for sparse files. */
 export const referenceWriter = async ({
+  file = new BlobFile(),
   compressor,
   digester,
   chunkSize,
@@ -102,7 +105,6 @@ export const referenceWriter = async ({
   copies = false,
 }: ReferenceWriterOptions) => {
   await prepareCompressors();
-  const file = new BlobFile();
   const ci = new ChunkInfoWriter(2);
   const spools: SpooledBuffer[] = [];
   const newSpool = (): SpooledBuffer => {
@@ -261,7 +263,7 @@ export const referenceWriter = async ({
         yield { kind: 'finish', artifact: 'cache-data', name: blob && `${blob.id}.blob.data` };
         yield { kind: 'finish', artifact: 'cache-meta', name: blob && `${blob.id}.blob.meta` };
       }
-      yield { kind: 'blob', blob, file, layer: { id: layer.digest!, size: layer.size } };
+      yield { kind: 'blob', blob, layer: { id: layer.digest!, size: layer.size } };
     },
     destroy() {
       for (const spool of spools) spool.close();

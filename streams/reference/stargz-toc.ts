@@ -8,7 +8,6 @@
  * The layer itself is not available. The size of the CI table of its chunks is recorded in the blob
  * table, where readers look for it, but the CI table is written nowhere.
  */
-import { BlobFile } from '../../lib/blob/blob-file.js';
 import { alignUp } from '../../lib/layout/align.js';
 import { ChunkInfoWriter } from '../../lib/blob/chunk-info-writer.js';
 import { COMPRESSORS, prepareCompressors } from '../../lib/compress/compressors.js';
@@ -115,7 +114,7 @@ export const stargzToc = async ({
         for (const chunk of chunks) yield chunkPart(chunk);
         yield { kind: 'end' };
       }
-      yield { kind: 'blob', blob: places.size > 0 ? blobOf() : undefined, file: new BlobFile() };
+      yield { kind: 'blob', blob: places.size > 0 ? blobOf() : undefined };
     },
   });
 };

@@ -6,7 +6,6 @@
  *
  * Content is not looked at: a chunk has neither digest nor checksum, and none is deduplicated.
  */
-import { BlobFile } from '../../lib/blob/blob-file.js';
 import { COMPRESSORS } from '../../lib/compress/compressors.js';
 import { DIGESTERS, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
@@ -96,7 +95,7 @@ export const tarfsMapper = ({ chunkSize, blobId }: TarfsMapperOptions) => {
         // a layer without content has no blob
         const blob = chunkCount > 0 ? blobOf(part) : undefined;
         const pending = blob?.id === PENDING_ID && part.pending ? { pendingId: part.pending } : {};
-        push({ kind: 'blob', blob, file: new BlobFile(), ...pending });
+        push({ kind: 'blob', blob, ...pending });
         return undefined;
       }
       push(part);

@@ -1,3 +1,4 @@
+import { BlobFile } from '../../../lib/blob/blob-file.js';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import chain from 'stream-chain';
@@ -66,12 +67,13 @@ const build = async (
     explicitUidGid: true,
     ...options,
   } as const;
+  const file = new BlobFile();
   const stages = chain([
     chunker(all),
     await digester({ algorithm: all.digester }),
     await compressor({ ...all, workers: 0 }),
-    blobWriter(all),
-    bootstrapFinalizer(all),
+    blobWriter({ ...all, file }),
+    bootstrapFinalizer({ ...all, file }),
   ]);
   return collect(stages, TREE, { batch });
 };

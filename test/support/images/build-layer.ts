@@ -1,4 +1,5 @@
 /** Builds layers of entries, without files and processes. */
+import { BlobFile } from '../../../lib/blob/blob-file.js';
 import chain from 'stream-chain';
 import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
@@ -45,12 +46,13 @@ export const buildLayer = async (
     explicitUidGid: true,
     ...options,
   } as const;
+  const file = new BlobFile();
   const stages = chain([
     chunker(all),
     await digester({ ...all, algorithm: all.digester }),
     await compressor({ ...all, workers: 0 }),
-    blobWriter(all),
-    bootstrapFinalizer(all),
+    blobWriter({ ...all, file }),
+    bootstrapFinalizer({ ...all, file }),
   ]);
   const out = await collect<BuildPart, SectionPart | FinishPart | ImagePart>(stages, parts, {
     batch: 50,
