@@ -23,7 +23,7 @@ import {
   type BlobLocation,
 } from '../../streams/image/blob-location.js';
 import { TextBuffer, type CommandIo } from '../console/text-buffer.js';
-import { openImage, type Image } from '../../streams/image/open-image.js';
+import { readImage, type Image } from '../../streams/image/read-image.js';
 
 export interface CheckOptions {
   /** a bootstrap, or a blob with one inlined */
@@ -49,7 +49,7 @@ export interface ImageResult {
 
 export const check = async (options: CheckOptions, io: CommandIo): Promise<ImageResult> => {
   const { bootstrap: path, verbose = false } = options;
-  const image = await openImage(path);
+  const image = await readImage(path);
   const { bootstrap } = image;
   io.log.info(loadedText(bootstrap));
   await prepareDigests();

@@ -22,7 +22,7 @@ import { ChunkDictDatabase, type NamedImage } from './chunkdict-database.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
 import { bootstrapTarget } from './merge.js';
-import { openImage } from '../../streams/image/open-image.js';
+import { readImage } from '../../streams/image/read-image.js';
 import { outputJson, writeOutputJson } from '../console/output-json.js';
 import { readPatterns } from '../cli/read-patterns.js';
 
@@ -82,7 +82,7 @@ const openSources = async (
 ): Promise<Source[]> => {
   await prepareDigests();
   const opened: (readonly [file: string, bootstrap: Bootstrap])[] = [];
-  for (const file of paths) opened.push([file, (await openImage(file)).bootstrap]);
+  for (const file of paths) opened.push([file, (await readImage(file)).bootstrap]);
   const version = opened[0]?.[1].version;
   if (opened.some(([, bootstrap]) => bootstrap.version !== version)) {
     for (const [file, bootstrap] of opened) {

@@ -30,7 +30,7 @@ import {
   type BlobLocation,
 } from '../../streams/image/blob-location.js';
 import type { CommandContext } from '../cli/context.js';
-import { openImage, type Image } from '../../streams/image/open-image.js';
+import { readImage, type Image } from '../../streams/image/read-image.js';
 import { writeOutputJson } from '../console/output-json.js';
 import { versionId } from '../version.js';
 
@@ -100,7 +100,7 @@ const write = async (
   const output = await openOutput(target, { signal });
   let disk: Disk | undefined;
   try {
-    const image = await openImage(bootstrapPath);
+    const image = await readImage(bootstrapPath);
     log.info(`RAFS features: ${flagNames(image.bootstrap.flags)}`);
     const directory = spoolDirectory(target);
     const width = Math.min(threads, MOST_THREADS, availableParallelism());

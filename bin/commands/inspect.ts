@@ -15,7 +15,7 @@ import {
   statText,
 } from '../console/image-text.js';
 import { TextBuffer, type CommandIo } from '../console/text-buffer.js';
-import { openImage } from '../../streams/image/open-image.js';
+import { readImage } from '../../streams/image/read-image.js';
 
 export interface InspectOptions {
   bootstrap: string;
@@ -44,7 +44,7 @@ Available commands:
 const PROMPT = 'Inspecting RAFS :> ';
 
 export const inspect = async (options: InspectOptions, io: CommandIo): Promise<void> => {
-  const { bootstrap } = await openImage(options.bootstrap);
+  const { bootstrap } = await readImage(options.bootstrap);
   const inspector = new Inspector(bootstrap, io);
   if (options.request !== undefined) return request(inspector, options.request, io);
   await prompt(inspector, options.input ?? process.stdin, io);

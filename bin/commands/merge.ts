@@ -27,7 +27,7 @@ import { openBlob, readConfig, type BlobLocation } from '../../streams/image/blo
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
 import { failingWith, openLayer } from '../../streams/image/open-layers.js';
-import { fileIdOf } from '../../streams/image/open-image.js';
+import { fileIdOf } from '../../streams/image/read-image.js';
 import { outputJson, writeOutputJson } from '../console/output-json.js';
 import { readPatterns } from '../cli/read-patterns.js';
 

@@ -7,7 +7,7 @@ import type { ReaderAt } from '../../streams/io/reader-at.js';
 import { nbdServer, type NbdAddress } from '../../streams/nbd/server.js';
 import { givenLocation, openBlob, openTables } from '../../streams/image/blob-location.js';
 import type { CommandContext } from '../cli/context.js';
-import { openImage } from '../../streams/image/open-image.js';
+import { readImage } from '../../streams/image/read-image.js';
 import type { Values } from '../cli/options.js';
 
 /** Preferred size of clients' reads: a page, though a block of a Tarfs image is an eighth of it. */
@@ -19,7 +19,7 @@ const MOST_SAID = 1000;
 /** Prints the URI for clients once they can connect. Returns when the signal comes. */
 export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promise<void> => {
   const { log, signal } = context;
-  const from = await openImage(values.bootstrap);
+  const from = await readImage(values.bootstrap);
   const { bootstrap, image } = from;
   const { config, 'blob-dir': blobDir } = values;
   const place = (await givenLocation({ backend: values, blobDir, config }))!; // one is required

@@ -23,7 +23,7 @@ import { givenLocation, type BlobLocation } from '../../streams/image/blob-locat
 import { BlobSources } from '../../streams/image/blob-sources.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
-import type { Image } from '../../streams/image/open-image.js';
+import type { Image } from '../../streams/image/read-image.js';
 import { failingWith, openLayer } from '../../streams/image/open-layers.js';
 import { outputJson, writeOutputJson } from '../console/output-json.js';
 import { stageImage } from './staged-image.js';

@@ -6,7 +6,7 @@ import { RafsError } from '../../lib/errors.js';
 import { StatisticsGatherer, type Statistics } from '../../lib/image/statistics.js';
 import { statisticsText } from '../console/statistics-text.js';
 import type { CommandIo } from '../console/text-buffer.js';
-import { openImage } from '../../streams/image/open-image.js';
+import { readImage } from '../../streams/image/read-image.js';
 
 export interface StatOptions {
   /** the base image; takes precedence over `blobDir` */
@@ -31,18 +31,18 @@ export const stat = async (
   }
   const dedup = bootstrap === undefined;
   const gatherer = new StatisticsGatherer({ digester, dedup });
-  if (bootstrap !== undefined) gatherer.addBase((await openImage(bootstrap)).bootstrap);
+  if (bootstrap !== undefined) gatherer.addBase((await readImage(bootstrap)).bootstrap);
   else {
     for (const path of await imagesIn(blobDir!, target)) {
       // a directory of images may have other files too
-      const image = await openImage(path).catch((error: unknown) => {
+      const image = await readImage(path).catch((error: unknown) => {
         if (error instanceof RafsError) return undefined;
         throw error;
       });
       if (image) gatherer.addBase(image.bootstrap);
     }
   }
-  if (target !== undefined) gatherer.addTarget((await openImage(target)).bootstrap);
+  if (target !== undefined) gatherer.addTarget((await readImage(target)).bootstrap);
   const statistics = gatherer.result();
   if (!quiet) await io.stdout(statisticsText(statistics, dedup ? gatherer.dedupRows() : []));
   return statistics;

@@ -24,7 +24,7 @@ import {
   type BlobLocation,
 } from '../../streams/image/blob-location.js';
 import type { CommandIo } from '../console/text-buffer.js';
-import { openImage } from '../../streams/image/open-image.js';
+import { readImage } from '../../streams/image/read-image.js';
 
 export interface UnpackOptions {
   /** a bootstrap, or a blob with one inlined */
@@ -48,7 +48,7 @@ export const unpack = async (options: UnpackOptions, io: CommandIo): Promise<voi
   const sources = new Map<number, ReaderAt>();
   const tables = new Map<number, ReaderAt>();
   try {
-    const image = await openImage(options.bootstrap);
+    const image = await readImage(options.bootstrap);
     const { bootstrap } = image;
     io.log.info(loadedText(bootstrap));
     const place = await blobLocation(options, image.inlined);

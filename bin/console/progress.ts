@@ -3,7 +3,7 @@
  *
  * `update` only stores the counters; a timer draws, and never keeps the process alive.
  */
-import { fdStream } from './log.js';
+import { fdStream, type Log } from './log.js';
 
 export type ProgressMode = 'auto' | 'bar' | 'json' | 'none';
 
@@ -88,6 +88,33 @@ export const startProgress = ({
     },
   };
 };
+
+/** Runs work that reports, and shows what it reports until it ends. */
+export const showProgress = async <T>(
+  { title, context: { log, progress: mode } }: { title: string; context: ShowContext },
+  work: (
+    onProgress: (counters: Counters & { bytesExpected: number | undefined }) => void,
+  ) => Promise<T>,
+): Promise<T> => {
+  let shown: Progress | undefined;
+  log.beforeRecord = () => shown?.hide();
+  try {
+    const result = await work(counters => {
+      shown ??= startProgress({ mode, title, totalIn: counters.bytesExpected });
+      shown.update(counters);
+    });
+    shown?.done();
+    return result;
+  } catch (error) {
+    shown?.failed();
+    throw error;
+  }
+};
+
+interface ShowContext {
+  readonly log: Pick<Log, 'beforeRecord'>;
+  readonly progress: ProgressMode;
+}
 
 const jsonLines = (write: (text: string) => void): Display => {
   const line = (event: string, { bytesIn, bytesOut, files }: Counters, elapsed: number): void => {

@@ -19,15 +19,21 @@ import {
   openOutputLate,
 } from '../io/open-output.js';
 import type { Output } from '../io/output.js';
+import { streamOutput } from '../io/stream-output.js';
 import type { Batch } from '../batch.js';
 
 export type ArtifactPart = SectionPart | FinishPart | ImagePart;
 
 /**
- * A path (of a file, FIFO or device, or '-' for standard output), a directory, or nowhere. With
- * `late`, nothing is created in the directory before there are bytes to write.
+ * A path (of a file, FIFO or device, or '-' for standard output), a directory, a stream that is
+ * ended or destroyed, or nowhere. With `late`, nothing is created in the directory before there are
+ * bytes to write.
  */
-export type Target = { path: string } | { directory: string; late?: boolean } | { discard: true };
+export type Target =
+  | { path: string }
+  | { directory: string; late?: boolean }
+  | { stream: Writable }
+  | { discard: true };
 
 export type Targets = { readonly [A in Artifact]?: Target };
 
@@ -171,6 +177,7 @@ export const openArtifacts = async (
 
 const openTarget = async (target: Target, signal: AbortSignal): Promise<Output> => {
   if ('path' in target) return openOutput(target.path, { signal });
+  if ('stream' in target) return streamOutput(target.stream);
   if ('directory' in target) {
     return (target.late ? openOutputLate : openOutputInDirectory)(target.directory);
   }

@@ -12,7 +12,7 @@ import type { JsonObject } from '../../lib/oci/json.js';
 import { indexBytes, manifestBytes, type Manifest } from '../../lib/oci/manifest.js';
 import { MediaType } from '../../lib/oci/media-types.js';
 import type { Batch } from '../batch.js';
-import { readImage } from '../image/open-image.js';
+import { readImageAt } from '../image/read-image.js';
 import { plainTar } from '../pipelines.js';
 import { blobReader } from '../read/blob-reader.js';
 import { chunkVerifier } from '../read/chunk-verifier.js';
@@ -147,7 +147,7 @@ const restoredLayer = async (
   }
   const reader = sourceReader(source, layer, signal);
   try {
-    const { bootstrap } = await readImage(reader, parseDigest(layer.digest).hex);
+    const { bootstrap } = await readImageAt(reader, parseDigest(layer.digest).hex);
     const open = await openBlobs(source, image.manifest, bootstrap, signal);
     try {
       const { blobs, tables } = open;
@@ -240,7 +240,7 @@ const sizeOfOriginal = async (
   const layer = layers.find(one => one.annotations?.[Annotation.REFERENCE] === digest)!;
   const reader = sourceReader(source, layer, signal);
   try {
-    const { bootstrap } = await readImage(reader, parseDigest(layer.digest).hex);
+    const { bootstrap } = await readImageAt(reader, parseDigest(layer.digest).hex);
     const blob = bootstrap.blobs.find(({ id }) => id === hex);
     if (blob) return blob.compressedSize;
   } finally {

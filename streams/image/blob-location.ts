@@ -8,7 +8,7 @@ import { openReaderAt, type ReaderAt } from '../io/reader-at.js';
 import { readSmallFile } from '../io/small-file.js';
 import type { Storage } from '../storage/storage.js';
 import { openStorage } from '../storage/open-storage.js';
-import type { Image } from './open-image.js';
+import type { Image } from './read-image.js';
 
 /** At most one of these is set. */
 export interface BlobLocation {

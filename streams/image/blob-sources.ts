@@ -10,7 +10,7 @@ import { ChunkReader } from '../read/chunk-reader.js';
 import type { StoredBytes } from '../build/compactor.js';
 import type { ReaderAt } from '../io/reader-at.js';
 import { openBlob, openTables, type BlobLocation } from './blob-location.js';
-import type { Image } from './open-image.js';
+import type { Image } from './read-image.js';
 
 /** Opens each blob when it is first read. Rows are those of the image's chunk table. */
 export class BlobSources {

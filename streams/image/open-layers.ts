@@ -4,11 +4,11 @@ import { chunkDictPath, loadChunkDict, type ChunkDict } from '../../lib/image/ch
 import { inconsistency, type Settings } from '../../lib/bootstrap/settings.js';
 import { RafsError } from '../../lib/errors.js';
 import { loadImage, type LoadedImage } from '../../lib/image/load-image.js';
-import { openImage, type Image } from './open-image.js';
+import { readImage, type Image } from './read-image.js';
 
 /** The image at a path; any failure becomes the cause of an error with `message` and the path. */
 export const openLayer = async (path: string, message: string): Promise<Image> =>
-  failingWith(`${message} ${JSON.stringify(path)}`, () => openImage(path));
+  failingWith(`${message} ${JSON.stringify(path)}`, () => readImage(path));
 
 /** The parent of a build with these settings. Fails with UNSUPPORTED if it has others. */
 export const openParent = async (path: string, due: Settings): Promise<LoadedImage> => {

@@ -2,11 +2,13 @@
 
 import { allocate } from '../../lib/memory/allocate.js';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type net from 'node:net';
 import fs from 'node:fs';
 import { promisify } from 'node:util';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
+import { RafsError } from '../../lib/errors.js';
+import { destroyAndWait } from './destroy.js';
 import { adopt } from './fifo.js';
 
 const close = promisify(fs.close);
@@ -129,6 +131,42 @@ const readSome = (fd: number, buffer: Buffer): Promise<number> =>
       else resolve(count);
     });
   });
+
+/** Pieces of what somebody else makes, such as a stream; it is destroyed when it is closed. */
+export class GivenPieces implements PieceReader {
+  readonly #given: AsyncIterable<Uint8Array>;
+  readonly #pieces: AsyncIterator<Buffer>;
+
+  constructor(given: AsyncIterable<Uint8Array>) {
+    this.#given = given;
+    this.#pieces = cut(given);
+  }
+
+  async next(): Promise<Buffer | undefined> {
+    const next = await this.#pieces.next();
+    return next.done ? undefined : next.value;
+  }
+
+  async close(): Promise<void> {
+    if (this.#given instanceof Readable) await destroyAndWait(this.#given);
+    // if it is being waited for, it ends when it gives something: nobody waits for that
+    void this.#pieces.return?.().catch(() => undefined);
+  }
+}
+
+/** Any cuts become pieces of at most the usual size, without copying. */
+async function* cut(given: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void> {
+  for await (const bytes of given) {
+    // a stream with an encoding, or of objects, gives other things
+    if (!((bytes as unknown) instanceof Uint8Array)) {
+      throw new RafsError('UNSUPPORTED', `the source gives a ${typeof bytes} where bytes are due`);
+    }
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    for (let at = 0; at < buffer.length; at += PIECE_SIZE) {
+      yield buffer.subarray(at, at + PIECE_SIZE);
+    }
+  }
+}
 
 /** Pieces of a stream, as they arrive. */
 

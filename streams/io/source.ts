@@ -16,6 +16,7 @@ import {
   PipePieces,
   PIECE_SIZE,
   FilePieces,
+  GivenPieces,
   type PieceReader,
 } from './source-pieces.js';
 
@@ -37,7 +38,7 @@ export class Source extends Readable {
 
   /**
    * From now on takes buffers from a pool, for a caller that reports when they are free again.
-   * Those of a terminal are not from the pool.
+   * Those of a terminal, and of a stream that was given, are not from the pool.
    */
   usePool(): BufferPool {
     this.#pieces.pool ??= new BufferPool(PIECE_SIZE);
@@ -120,6 +121,10 @@ export const openSource = (path: string): Source => {
   if (tty.isatty(fd)) return new Source(path, new TerminalPieces(new tty.ReadStream(fd)));
   return new Source(path, new SequentialPieces(fd));
 };
+
+/** The bytes of a stream, or of anything else that can be iterated. */
+export const sourceOf = (given: AsyncIterable<Uint8Array>): Source =>
+  new Source('stream', new GivenPieces(given));
 
 const openStdin = (): Source => {
   const stat = fs.fstatSync(0);

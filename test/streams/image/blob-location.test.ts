@@ -9,7 +9,7 @@ import {
   readDocument,
   storagePlace,
 } from '../../../streams/image/blob-location.js';
-import { openImage } from '../../../streams/image/open-image.js';
+import { readImage } from '../../../streams/image/read-image.js';
 import { parseBackend } from '../../../lib/config/backends.js';
 import { readerOf } from '../../../streams/io/reader-at.js';
 import type { Storage } from '../../../streams/storage/storage.js';
@@ -30,7 +30,7 @@ const recordingStorage = (): Storage & { asked: string[] } => {
 
 t.test('blobs are found by id, and only in their directory', async t => {
   const blobDir = goldenFolder('tar-rafs.kinds.zstd.v6');
-  const { bootstrap } = await openImage(path.join(blobDir, 'boot'));
+  const { bootstrap } = await readImage(path.join(blobDir, 'boot'));
   const blob = bootstrap.blobs[0]!;
   const source = await openBlob(blob, { blobDir });
   t.equal(source.size, blob.compressedSize);
@@ -48,7 +48,7 @@ t.test('blobs are found by id, and only in their directory', async t => {
 });
 
 t.test('tables of a layer have a name of their own', async t => {
-  const image = await openImage(goldenPath('zran.kinds'));
+  const image = await readImage(goldenPath('zran.kinds'));
   const blob = image.bootstrap.blobs[0]!;
   const storage = recordingStorage();
   const digest = Buffer.alloc(32, 0xab);

@@ -25,17 +25,17 @@ const HEAD_SIZE = 4096;
  * Reads and parses an image. A blob that contains its own bootstrap cannot contain its id, which is
  * taken from the file's name, up to the first dot.
  */
-export const openImage = async (path: string): Promise<Image> => {
+export const readImage = async (path: string): Promise<Image> => {
   const source = await openReaderAt(path);
   try {
-    return await readImage(source, path);
+    return await readImageAt(source, path);
   } finally {
     await source.close();
   }
 };
 
 /** The same for a file that is open. */
-export const readImage = async (source: ReaderAt, path: string): Promise<Image> => {
+export const readImageAt = async (source: ReaderAt, path: string): Promise<Image> => {
   try {
     const { image, inlined } = await readBootstrap(source);
     const bootstrap = parseBootstrap(image);
