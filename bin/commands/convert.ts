@@ -16,6 +16,9 @@ import { readPatterns } from '../cli/read-patterns.js';
 type ConvertInvocation = Extract<Invocation, { command: 'convert' }>;
 type Values = ConvertInvocation['values'];
 
+/** How names of images in registries begin. */
+const REGISTRY = 'docker://';
+
 export const convert = async (
   { values, positionals }: ConvertInvocation,
   context: CommandContext,
@@ -58,6 +61,9 @@ export const convert = async (
         withReferrer: values['with-referrer'],
         memory,
         ...(values.workers === undefined ? {} : { workers: values.workers }),
+        ...(source.name.startsWith(REGISTRY)
+          ? { sourceReference: source.name.slice(REGISTRY.length) }
+          : {}),
         signal,
         onNotice: text => log.info(text),
       });

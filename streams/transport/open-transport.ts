@@ -54,8 +54,10 @@ export const openImageSource = async (
 ): Promise<ImageSource> => {
   const { transport, location, tag, digest } = parseImageName(text);
   switch (transport) {
-    case 'docker':
-      throw new RafsError('UNSUPPORTED', 'registries are not supported', { image: text });
+    case 'docker': {
+      const { RegistrySource } = await import('./registry.js');
+      return new RegistrySource(location, registryOptions(options));
+    }
     case 'oci': {
       const { openLayout } = await import('./oci-layout.js');
       return openLayout(location, { tag, digest });
@@ -80,8 +82,10 @@ export const openImageTarget = async (
     throw new RafsError('USAGE', `an image is written under a tag, not a digest: '${text}'`);
   }
   switch (transport) {
-    case 'docker':
-      throw new RafsError('UNSUPPORTED', 'registries are not supported', { image: text });
+    case 'docker': {
+      const { RegistryTarget } = await import('./registry.js');
+      return new RegistryTarget(location, registryOptions(options));
+    }
     case 'oci': {
       const { layoutTarget } = await import('./oci-layout.js');
       return layoutTarget(location, tag);
@@ -94,3 +98,11 @@ export const openImageTarget = async (
       throw new RafsError('USAGE', 'a docker-archive can only be read: write an oci-archive');
   }
 };
+
+const registryOptions = ({
+  insecure = false,
+  signal,
+}: TransportOptions): { insecure: boolean; signal?: AbortSignal } => ({
+  insecure,
+  ...(signal ? { signal } : {}),
+});
