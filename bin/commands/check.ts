@@ -71,7 +71,7 @@ export const check = async (options: CheckOptions, io: CommandIo): Promise<Image
   return imageResult(path, bootstrap);
 };
 
-export const imageResult = (path: string, bootstrap: Bootstrap): ImageResult => ({
+const imageResult = (path: string, bootstrap: Bootstrap): ImageResult => ({
   bootstrap: path,
   blobs: bootstrap.blobs.map(({ id }) => shown(id)),
   fsVersion: bootstrap.version,

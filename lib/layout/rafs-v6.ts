@@ -170,4 +170,3 @@ export const ChunkIndexEntry = struct('ChunkIndexEntry', 8, {
 
 /** In the low 16 bits of a regular file's union1, together with log2(chunk / block). */
 export const CHUNK_FORMAT_INDEXES = 0x20;
-export const CHUNK_FORMAT_BITS_MASK = 0x1f;

@@ -1,5 +1,4 @@
 import { allocate } from './allocate.js';
-import { RafsError } from '../errors.js';
 
 /** Copies all of `bytes` to or from shared memory, where `copy` and `set` take twice as long. */
 export const copyShared = (target: Buffer, at: number, bytes: Buffer): void => {
@@ -79,12 +78,3 @@ export class ByteQueue {
 }
 
 const EMPTY = Buffer.alloc(0);
-
-/** Throws LIMIT unless `value` is a power of two from `low` to `high`. */
-export const powerOfTwo = (value: number, low: number, high: number, what: string): number => {
-  if (value >= low && value <= high && Number.isInteger(Math.log2(value))) return value;
-  throw new RafsError(
-    'LIMIT',
-    `${what} 0x${value.toString(16)} is not a power of two from 0x${low.toString(16)} to 0x${high.toString(16)}`,
-  );
-};

@@ -2,10 +2,11 @@
  * One blob of a block device, with random access. It is opened when it is first read; if that
  * fails, the next read tries again.
  */
+import { LRUCache } from 'lru-cache';
 import { setImmediate } from 'node:timers/promises';
 import { copyOf } from '../../lib/memory/allocate.js';
 import { endOfChunk, requireGap, type DeviceBlob } from '../../lib/device/block-map.js';
-import { ByteCache } from '../../lib/memory/byte-cache.js';
+import { byteCache, type ByteCache } from '../../lib/memory/byte-cache.js';
 import type { ChunkInfo, ChunkInfoTable } from '../../lib/blob/chunk-info-table.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
@@ -97,12 +98,13 @@ export class SharedChunks {
   readonly blocks = new BlobBlocks();
   readonly #cache: ByteCache;
   readonly #loading = new Map<number, Promise<Buffer>>();
-  readonly #readers = new Map<number, ChunkReader>(); // by blob, the most recently used last
+  /** by blob */
+  readonly #readers = new LRUCache<number, ChunkReader>({ max: MOST_READERS });
 
   /** @param cacheSize bytes of unpacked chunks to keep */
   constructor(digests: ChunkLookup, cacheSize: number) {
     this.digests = digests;
-    this.#cache = new ByteCache(cacheSize);
+    this.#cache = byteCache(cacheSize);
   }
 
   /** A chunk from the cache, or from `load`, which runs once for all who wait for the chunk. */
@@ -130,12 +132,7 @@ export class SharedChunks {
   /** The reader of a blob, kept or new. */
   reader(blobIndex: number, make: () => ChunkReader): ChunkReader {
     const reader = this.#readers.get(blobIndex) ?? make();
-    this.#readers.delete(blobIndex);
     this.#readers.set(blobIndex, reader);
-    for (const oldest of this.#readers.keys()) {
-      if (this.#readers.size <= MOST_READERS) break;
-      this.#readers.delete(oldest);
-    }
     return reader;
   }
 }

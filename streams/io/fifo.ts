@@ -17,10 +17,6 @@ export const isFifo = (path: string): boolean => {
   }
 };
 
-/** The reading end as a stream. Waits for a late writer, and ends when the last writer closes. */
-export const openFifoForReading = (path: string): net.Socket =>
-  adopt(fs.openSync(path, O_RDONLY | O_NONBLOCK), 'read');
-
 export interface FifoWaiting {
   /** how long to wait for a reader; forever if not given */
   timeoutMs?: number;

@@ -5,7 +5,7 @@
  * close together. Reading what surrounds a small chunk takes less time than the system call for the
  * next one.
  */
-import { ByteCache } from '../../lib/memory/byte-cache.js';
+import { byteCache } from '../../lib/memory/byte-cache.js';
 import type { ReaderAt } from '../io/reader-at.js';
 
 /** Bytes of a block, which is read as one. */
@@ -26,7 +26,7 @@ interface Reading {
 }
 
 export class BlobBlocks {
-  readonly #held = new ByteCache(BLOCKS_HELD);
+  readonly #held = byteCache(BLOCKS_HELD);
   readonly #readings = new Map<ReaderAt, Reading>();
 
   /**

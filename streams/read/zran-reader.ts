@@ -1,5 +1,6 @@
 /** Chunks of gzip layers, inflated from places where the image says that inflating can start. */
 import { allocate } from '../../lib/memory/allocate.js';
+import { byteCache } from '../../lib/memory/byte-cache.js';
 import type { ChunkInfo, ChunkInfoTable, ZranStart } from '../../lib/blob/chunk-info-table.js';
 import { GzipHeader } from '../../lib/compress/gzip-header.js';
 import { located, RafsError } from '../../lib/errors.js';
@@ -20,8 +21,8 @@ export class ZranReader {
   readonly #source: ReaderAt;
   readonly #table: ChunkInfoTable;
   readonly #inflater = new Inflater();
-  readonly #kept = new Map<number, Buffer>(); // by context, the most recently used last
-  #keptSize = 0;
+  /** by context */
+  readonly #kept = byteCache(KEPT);
 
   constructor(source: ReaderAt, table: ChunkInfoTable) {
     this.#source = source;
@@ -44,18 +45,9 @@ export class ZranReader {
 
   /** The whole output of a context. */
   async #output(context: number, start: ZranStart): Promise<Buffer> {
-    let bytes = this.#kept.get(context);
-    if (bytes) {
-      this.#kept.delete(context);
-    } else {
-      for (const [oldest, { length }] of this.#kept) {
-        if (this.#keptSize + start.outSize <= KEPT) break;
-        this.#kept.delete(oldest);
-        this.#keptSize -= length;
-      }
-      bytes = await this.#inflate(start, 0, start.outSize);
-      this.#keptSize += bytes.length;
-    }
+    const kept = this.#kept.get(context);
+    if (kept) return kept;
+    const bytes = await this.#inflate(start, 0, start.outSize);
     this.#kept.set(context, bytes);
     return bytes;
   }

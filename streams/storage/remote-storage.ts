@@ -5,7 +5,7 @@
  * being fetched: at most 4 MiB for each reader, and 4 MiB ahead.
  */
 import { allocate, copyOf } from '../../lib/memory/allocate.js';
-import { ByteCache } from '../../lib/memory/byte-cache.js';
+import { byteCache, type ByteCache } from '../../lib/memory/byte-cache.js';
 import { located, RafsError } from '../../lib/errors.js';
 import type { ReaderAt } from '../io/reader-at.js';
 import type { Storage } from './storage.js';
@@ -47,7 +47,7 @@ export class RemoteStorage implements Storage {
   readonly #client: HttpClient;
   readonly #ask: Ask;
   readonly #pauses: readonly number[];
-  readonly #cache = new ByteCache(CACHE_SIZE);
+  readonly #cache = byteCache(CACHE_SIZE);
   #opened = 0;
 
   /** @param pauses between tries, in milliseconds */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { ByteQueue, powerOfTwo, copyShared } from '../../../lib/memory/byte-queue.js';
+import { ByteQueue, copyShared } from '../../../lib/memory/byte-queue.js';
 import { parseSize } from '../../../lib/config/size.js';
 import { alignDown, alignUp } from '../../../lib/layout/align.js';
 
@@ -102,18 +102,6 @@ t.test('sizes are decimal or hex, and nothing else', async t => {
     '٣',
   ]) {
     t.equal(parseSize(text), undefined, text);
-  }
-});
-
-t.test('powers of two within their range', async t => {
-  for (let value = 0x1000; value <= 0x1000000; value *= 2) {
-    t.equal(powerOfTwo(value, 0x1000, 0x1000000, 'chunk size'), value);
-  }
-  for (const value of [0, 1, 0x800, 0x1001, 0x3000, 0x2000000, -0x1000, 4096.5, NaN, Infinity]) {
-    t.throws(() => powerOfTwo(value, 0x1000, 0x1000000, 'chunk size'), {
-      code: 'LIMIT',
-      message: /^chunk size 0x.* from 0x1000 to 0x1000000$|NaN|Infinity/,
-    });
   }
 });
 

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import {
+  adopt,
   isFifo,
-  openFifoForReading,
   openFifoForWriting,
   releaseFifo,
   releaseSourceFifo,
@@ -18,6 +18,10 @@ const setUp = (t: Test) => {
   makeFifo(fifo);
   return { directory, fifo };
 };
+
+/** The reading end as a stream. */
+const openFifoForReading = (path: string) =>
+  adopt(fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK), 'read');
 
 t.test('tells a FIFO', async t => {
   const { directory, fifo } = setUp(t);

@@ -75,7 +75,7 @@ export const buildLayer = async (
 };
 
 /** Content of a file that depends on its size and owner alone, so that files repeat. */
-export const contentOf = ({ size, uid }: Entry): Buffer => {
+const contentOf = ({ size, uid }: Entry): Buffer => {
   const content = Buffer.alloc(size);
   for (let at = 0; at < size; at += 0x1000)
     content.fill(uid + at / 0x1000, at, Math.min(at + 0x1000, size));

@@ -14,7 +14,7 @@ const ENTRIES_SECTOR = 2;
 const LINUX_DATA = '0fc63daf848347728e793d69d8477de4';
 
 /** As it is stored: the first three fields of a GUID are little-endian. */
-export const guidBytes = (hex: string): Buffer => {
+const guidBytes = (hex: string): Buffer => {
   const bytes = Buffer.from(hex, 'hex');
   bytes.subarray(0, 4).reverse();
   bytes.subarray(4, 6).reverse();

@@ -53,7 +53,7 @@ export const withoutXattrTools = (): string | false =>
   !(has('getfattr', '--version') && has('setfattr', '--version')) && 'needs getfattr and setfattr';
 
 /** A loop device with a file in it, taken down after the test. */
-export const loopDevice = (t: Teardown, file: string): string => {
+const loopDevice = (t: Teardown, file: string): string => {
   const device = execFileSync('losetup', ['-r', '-f', '--show', file], { encoding: 'utf8' }).trim();
   t.teardown(() => execFileSync('losetup', ['-d', device]));
   return device;

@@ -36,7 +36,7 @@ export const request = (command: number, offset: bigint, length: number, flags =
     u32(length),
   ]);
 
-export const COOKIE = Buffer.from('cookies!');
+const COOKIE = Buffer.from('cookies!');
 
 export class NbdClient {
   readonly socket: Socket;

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { isRoot } from '../process/fs.js';
 import { tarOf, type TarEntry } from './tar.js';
 
-export const OPAQUE = '.wh..wh..opq';
+const OPAQUE = '.wh..wh..opq';
 /** Times of directories too, whatever comes after them. */
 export const AS_IT_IS = ['--numeric-owner', '--delay-directory-restore'];
 const NAMES = ['a', 'b', 'c', 'dir', 'lib'];
