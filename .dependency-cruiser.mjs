@@ -6,7 +6,7 @@
 /** From the top to the bottom. */
 const ROOMS = {
   bin: [
-    ...['rafs-stream.ts', 'main.ts', 'commands', 'cli', 'console'],
+    ...['rafs-stream.ts', 'main.ts', 'commands', 'cli', 'options', 'console'],
     ...['engines.ts', 'memory.ts', 'signals.ts', 'v8-flags.ts', 'version.ts'],
   ],
   streams: [

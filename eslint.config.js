@@ -30,7 +30,7 @@ const RAW_INTEGERS = {
 };
 /** `'constructor' in {}` is true, so a name from outside must not be looked up like that. */
 const NO_IN = {
-  selector: 'BinaryExpression[operator="in"]:not([left.type=/^(Literal|PrivateIdentifier)$/])',
+  selector: 'BinaryExpression[operator="in"][left.type="Identifier"]',
   message: 'Object.hasOwn() or a Map: `in` finds what every object inherits.',
 };
 const STYLE = [NAMED_ONLY, NO_BARREL, NO_IN, ...ERASABLE];

@@ -12,11 +12,10 @@ import {
   GROUPS,
   ROOT,
   type CommandName,
-  type CommandRow,
   type GlobalValues,
-  type OptionRow,
   type Values,
 } from './options.js';
+import type { CommandRow, OptionRow } from '../options/option-row.js';
 import { commandHelp, groupHelp, rootHelp, shown, usageLine, type Rows } from './usage.js';
 import { checkConflicts, checkRequired, fail, type Scope } from './option-rules.js';
 import { versionText } from '../version.js';

@@ -1,6 +1,7 @@
 /** Which options go together, and the text of the errors when they do not. */
 import { RafsError } from '../../lib/errors.js';
-import type { CommandName, CommandRow, OptionRow } from './options.js';
+import type { CommandName } from './options.js';
+import type { CommandRow, OptionRow } from '../options/option-row.js';
 import { shown, shownPositional, usageLine, type Rows } from './usage.js';
 
 /** A wrong command line. The message is the whole text for stderr, of several lines. */

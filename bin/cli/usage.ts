@@ -1,15 +1,6 @@
 /** Help, and the usage line under an error, made from the tables of options. */
-import {
-  COMMANDS,
-  GLOBALS,
-  GROUPS,
-  PIPE_ARGV,
-  ROOT,
-  type CommandName,
-  type CommandRow,
-  type OptionRow,
-  type PositionalRow,
-} from './options.js';
+import { COMMANDS, GLOBALS, GROUPS, PIPE_ARGV, ROOT, type CommandName } from './options.js';
+import type { CommandRow, OptionRow, PositionalRow } from '../options/option-row.js';
 
 const WIDTH = 100;
 

@@ -124,7 +124,7 @@ export const runCommand = async (
       break;
     }
     case 'chunkdict generate': {
-      const { chunkdictGenerate } = await import('./chunkdict.js');
+      const { chunkdictGenerate } = await import('./chunkdict/generate.js');
       await chunkdictGenerate(invocation, context);
       break;
     }

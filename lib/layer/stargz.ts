@@ -155,7 +155,8 @@ class TocReader {
       this.#warnings.push(`stargz: unsupported /${path} with type ${type}`);
       return;
     }
-    if (type !== 'chunk' && !(type in TYPES)) throw corrupt(`an entry of type '${type}'`);
+    if (type !== 'chunk' && !Object.hasOwn(TYPES, type))
+      throw corrupt(`an entry of type '${type}'`);
     const hasContent = type === 'reg' || type === 'chunk';
     if (hasContent && (fields.text('digest') === '' || fields.text('chunkDigest') === '')) {
       throw corrupt('a file without digest or chunkDigest');

@@ -13,7 +13,8 @@ import { RafsError, located } from '../../lib/errors.js';
 import type { DataPart, EndPart, EntryPart, LayerPart } from '../../lib/model/parts.js';
 import { FileHash } from '../threads/file-hash.js';
 import type { Batch } from '../batch.js';
-import { tarParser, type TarParser } from './tar-demux.js';
+import { tarReader } from '../../lib/tar/reader.js';
+import type { TarReader } from '../../lib/tar/reader.js';
 
 type Out = EntryPart | DataPart | EndPart | LayerPart;
 
@@ -37,7 +38,7 @@ export class TarScan extends Readable {
   readonly size: number;
   readonly #tar: OpenTar;
   readonly #hashed: boolean;
-  readonly #parser: TarParser = tarParser({ contents: false, empty: true });
+  readonly #parser: TarReader = tarReader({ contents: false, empty: true });
   readonly #window = Buffer.allocUnsafeSlow(WINDOW);
   #hash: FileHash | undefined;
   #position = 0;

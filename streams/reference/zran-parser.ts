@@ -14,7 +14,7 @@ import type { LayerChunk } from '../../lib/model/chunk.js';
 import type { Entry } from '../../lib/model/entry.js';
 import { ZranCutter } from '../../lib/blob/zran.js';
 import type { Witness } from '../layer/observer.js';
-import { tarParser } from '../layer/tar-demux.js';
+import { tarReader } from '../../lib/tar/reader.js';
 import { NO_BYTES } from '../../lib/memory/allocate.js';
 
 export type ZranPart = EntryPart | ChunkPart<LayerChunk> | EndPart | ContextPart;
@@ -44,7 +44,7 @@ export const zranParser = ({
   witness?: Witness;
 }): ZranParser => {
   const steps = new GzipInflater({ boundaries: true });
-  const tar = tarParser({ contents: false });
+  const tar = tarReader({ contents: false });
   const cutter = new ZranCutter(chunkSize);
   const made: (EntryPart | EndPart)[] = [];
   let outOffset = 0;

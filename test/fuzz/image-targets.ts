@@ -8,7 +8,7 @@ import { prepareDigests } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { UstarHeader } from '../../lib/layout/tar.js';
 import type { BytesPart } from '../../lib/model/parts.js';
-import type { TarPart } from '../../streams/layer/tar-demux.js';
+import type { TarPart } from '../../lib/tar/reader.js';
 import { readerOf } from '../../streams/io/reader-at.js';
 import { GzipDecoder } from '../../streams/layer/gunzip.js';
 import { tarDemux } from '../../streams/layer/tar-demux.js';

@@ -2,7 +2,8 @@ import t from 'tap';
 import fc from 'fast-check';
 import { parseCommandLine, type Invocation, type Printout } from '../../../bin/cli/command-line.js';
 import { UsageError } from '../../../bin/cli/option-rules.js';
-import { COMMANDS, type CommandName, type CommandRow } from '../../../bin/cli/options.js';
+import { COMMANDS, type CommandName } from '../../../bin/cli/options.js';
+import type { CommandRow } from '../../../bin/options/option-row.js';
 import { exitStatus } from '../../../lib/errors.js';
 
 const parse = (...argv: string[]): Invocation | Printout => parseCommandLine(argv, 'nydus-image');

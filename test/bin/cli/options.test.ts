@@ -6,10 +6,9 @@ import {
   GROUPS,
   PIPE_ARGV,
   ROOT,
-  type CommandRow,
-  type OptionRow,
   type Values,
 } from '../../../bin/cli/options.js';
+import type { CommandRow, OptionRow } from '../../../bin/options/option-row.js';
 
 const commands = Object.entries(COMMANDS) as [string, CommandRow][];
 

@@ -1,10 +1,6 @@
 import t from 'tap';
-import {
-  COMMANDS,
-  PIPE_ARGV,
-  type CommandName,
-  type CommandRow,
-} from '../../../bin/cli/options.js';
+import { COMMANDS, PIPE_ARGV, type CommandName } from '../../../bin/cli/options.js';
+import type { CommandRow } from '../../../bin/options/option-row.js';
 import { commandHelp, groupHelp, rootHelp, usageLine } from '../../../bin/cli/usage.js';
 
 const names = Object.keys(COMMANDS) as CommandName[];

@@ -12,7 +12,7 @@ const image = (
 ): Bootstrap => {
   const inode = (id: number): Inode => ({
     id,
-    type: id in directories ? 'directory' : 'file',
+    type: Object.hasOwn(directories, id) ? 'directory' : 'file',
     mode: 0,
     uid: 0,
     gid: 0,

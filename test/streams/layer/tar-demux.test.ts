@@ -9,7 +9,8 @@ import { extract } from 'tar-stream';
 import { RafsError, contextOf } from '../../../lib/errors.js';
 import type { DataPart, EndPart, EntryPart } from '../../../lib/model/parts.js';
 import type { Entry } from '../../../lib/model/entry.js';
-import { tarDemux, type TarDemuxOptions } from '../../../streams/layer/tar-demux.js';
+import { tarDemux } from '../../../streams/layer/tar-demux.js';
+import type { TarReaderOptions } from '../../../lib/tar/reader.js';
 import { collect, cutAt, type CollectOptions } from '../../support/stream/stage.js';
 import {
   longName,
@@ -51,7 +52,7 @@ const membersOf = (parts: readonly Part[]): Member[] => {
 const demux = async (
   tar: Buffer,
   cuts: readonly number[] = [],
-  options: CollectOptions & TarDemuxOptions = {},
+  options: CollectOptions & TarReaderOptions = {},
 ): Promise<Member[]> =>
   membersOf(await collect<unknown, Part>(tarDemux(options), cutAt(tar, cuts), options));
 

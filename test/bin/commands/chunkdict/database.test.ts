@@ -3,12 +3,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import sqlite from 'node-sqlite3-wasm';
 import t from 'tap';
-import { ChunkDictDatabase, type NamedImage } from '../../../bin/commands/chunkdict-database.js';
-import type { StoredChunk } from '../../../lib/model/stored.js';
-import { blobInfo } from '../../support/images/chunks.js';
-import { digestOf } from '../../support/images/chunkdict.js';
-import { temporaryDirectory } from '../../support/process/fs.js';
-import { failure } from '../../support/images/golden.js';
+import { ChunkDictDatabase, type NamedImage } from '../../../../bin/commands/chunkdict/database.js';
+import type { StoredChunk } from '../../../../lib/model/stored.js';
+import { blobInfo } from '../../../support/images/chunks.js';
+import { digestOf } from '../../../support/images/chunkdict.js';
+import { temporaryDirectory } from '../../../support/process/fs.js';
+import { failure } from '../../../support/images/golden.js';
 
 /** Ids are bytes. */
 const ID = Buffer.from('blob é', 'utf8').toString('latin1');

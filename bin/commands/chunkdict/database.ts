@@ -4,16 +4,16 @@
  */
 import { existsSync } from 'node:fs';
 import sqlite, { type Database as Sqlite, type JSValue } from 'node-sqlite3-wasm';
-import { blobEntryOf, blobOfEntry } from '../../lib/bootstrap/v6/blob-entry.js';
-import type { StoredChunk } from '../../lib/model/stored.js';
-import { ChunkRows } from '../../lib/chunkdict/rows.js';
-import type { DictBlob } from '../../lib/chunkdict/image.js';
-import { COMPRESSORS, compressorName, type Compressor } from '../../lib/compress/compressors.js';
-import { RafsError } from '../../lib/errors.js';
-import { shown } from '../console/image-text.js';
-import { BlobEntry } from '../../lib/layout/rafs-v6.js';
-import { ChunkFlag } from '../../lib/layout/rafs.js';
-import type { BlobInfo } from '../../lib/model/blob.js';
+import { blobEntryOf, blobOfEntry } from '../../../lib/bootstrap/v6/blob-entry.js';
+import type { StoredChunk } from '../../../lib/model/stored.js';
+import { ChunkRows } from '../../../lib/chunkdict/rows.js';
+import type { DictBlob } from '../../../lib/chunkdict/image.js';
+import { COMPRESSORS, compressorName, type Compressor } from '../../../lib/compress/compressors.js';
+import { RafsError } from '../../../lib/errors.js';
+import { shown } from '../../console/image-text.js';
+import { BlobEntry } from '../../../lib/layout/rafs-v6.js';
+import { ChunkFlag } from '../../../lib/layout/rafs.js';
+import type { BlobInfo } from '../../../lib/model/blob.js';
 
 /** Columns and their types, without the key; the last ones are ours. */
 const TABLES = {

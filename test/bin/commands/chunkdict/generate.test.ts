@@ -1,14 +1,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { check } from '../../../bin/commands/check.js';
-import { unpack } from '../../../bin/commands/unpack.js';
-import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
-import { cli, hasFailed, succeed } from '../../support/process/cli.js';
-import { recordedIo } from '../../support/process/command-io.js';
-import { temporaryDirectory } from '../../support/process/fs.js';
-import { goldenPath } from '../../support/images/golden.js';
-import { randomBytes } from '../../support/random.js';
+import { check } from '../../../../bin/commands/check.js';
+import { unpack } from '../../../../bin/commands/unpack.js';
+import { parseBootstrap } from '../../../../lib/bootstrap/parse.js';
+import { cli, hasFailed, succeed } from '../../../support/process/cli.js';
+import { recordedIo } from '../../../support/process/command-io.js';
+import { temporaryDirectory } from '../../../support/process/fs.js';
+import { goldenPath } from '../../../support/images/golden.js';
+import { randomBytes } from '../../../support/random.js';
 
 const VERSIONS = 4;
 

@@ -1,0 +1,82 @@
+/** Options of commands that read images. */
+import type { CommandRow } from './option-row.js';
+import {
+  CONFIG,
+  OUTPUT_JSON,
+  BACKEND,
+  BOOTSTRAP_ARGUMENT,
+  BOOTSTRAP_OPTION,
+  LOOKUP,
+} from './shared.js';
+
+export const CHECK = {
+  about: 'Verify a bootstrap, and its blobs if given, and list the blobs it needs',
+  positional: BOOTSTRAP_ARGUMENT,
+  options: {
+    bootstrap: BOOTSTRAP_OPTION,
+    ...LOOKUP,
+    ...BACKEND,
+    'backend-type': { ...BACKEND['backend-type'], conflicts: ['blob-dir', 'config'] },
+    source: {
+      about:
+        'Image that the positional argument is then the image of: their files are compared one ' +
+        'by one, as a container would see them',
+    },
+    'source-insecure': { flag: true, about: 'Speak plain HTTP with the registry of --source' },
+    'target-insecure': { flag: true, about: 'Speak plain HTTP with the other registry' },
+    platform: { list: true, about: 'With --source: platforms to compare' },
+    'all-platforms': { flag: true, conflicts: ['platform'], about: 'With --source: compare all' },
+    verbose: { short: 'v', flag: true, about: 'List files and chunks' },
+    'output-json': OUTPUT_JSON,
+  },
+} as const satisfies CommandRow;
+
+export const INSPECT = {
+  about: 'Look inside a bootstrap, at a prompt or with one request',
+  positional: BOOTSTRAP_ARGUMENT,
+  options: {
+    bootstrap: BOOTSTRAP_OPTION,
+    ...LOOKUP,
+    request: {
+      short: 'R',
+      about:
+        'Answer this and leave: stats, blobs, prefetch, ls, stat NAME, cd DIR, chunk OFFSET, ' +
+        'or icheck INODE',
+    },
+  },
+} as const satisfies CommandRow;
+
+export const STAT = {
+  about: 'Show counts and sizes of bootstraps, and what they share',
+  options: {
+    bootstrap: { short: 'B', about: 'Bootstrap to look at' },
+    'blob-dir': {
+      short: 'D',
+      about: 'Directory of bootstraps to look at: its files without an extension',
+    },
+    target: { short: 'T', about: 'Bootstrap to compare with the others' },
+    config: CONFIG,
+    digester: {
+      values: ['blake3', 'sha256'],
+      default: 'blake3',
+      about: 'Digest by which chunks must be named to count as shared',
+    },
+    'output-json': OUTPUT_JSON,
+  },
+} as const satisfies CommandRow;
+
+export const UNPACK = {
+  about: 'Turn a bootstrap and its blobs back into a tar',
+  positional: BOOTSTRAP_ARGUMENT,
+  options: {
+    bootstrap: BOOTSTRAP_OPTION,
+    blob: {
+      short: 'b',
+      conflicts: ['blob-dir', 'backend-type'],
+      about: 'The one blob, whatever its id',
+    },
+    'blob-dir': { short: 'D', conflicts: ['backend-type'], about: 'Directory with the blobs' },
+    ...BACKEND,
+    output: { required: true, about: 'File or FIFO for the tar' },
+  },
+} as const satisfies CommandRow;

@@ -1,0 +1,91 @@
+/** What a tar header and its PAX records say of an entry. */
+
+import { RafsError } from '../errors.js';
+import { TarType } from '../layout/tar.js';
+import type { Entry, EntryType } from '../model/entry.js';
+import { normalPath } from './path.js';
+import type { HeaderFields } from './header.js';
+import { type PaxAttributes, xattrsOf } from './pax.js';
+
+/** Entry types by the type byte of a header. GNU tar also reads contiguous files as files. */
+export const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
+  [TarType.OLD_FILE]: 'file', // even with a trailing slash: no directory to nydus-image
+  [TarType.FILE]: 'file',
+  [TarType.HARDLINK]: 'hardlink',
+  [TarType.SYMLINK]: 'symlink',
+  [TarType.CHAR]: 'char',
+  [TarType.BLOCK]: 'block',
+  [TarType.DIRECTORY]: 'directory',
+  [TarType.FIFO]: 'fifo',
+  [TarType.CONTIGUOUS]: 'file',
+  [TarType.GNU_SPARSE]: 'file',
+};
+
+/** Files of an eStargz layer that describe the layer and are not part of its content. */
+const IGNORED: ReadonlySet<string> = new Set([
+  'stargz.index.json',
+  '.prefetch.landmark',
+  '.no.prefetch.landmark',
+]);
+
+const IGNORED_LENGTH = Math.max(...[...IGNORED].map(path => path.length));
+
+/** Looking up a path in the set takes a hash of it; the length check spares most paths that. */
+export const isIgnored = (path: string): boolean =>
+  path.length <= IGNORED_LENGTH && IGNORED.has(path);
+
+const TARGET_LIMIT = 0xffff; // of a symlink's target: 16 bits hold its size
+const ID_LIMIT = 0xffffffff;
+const NO_DEVICE = 0xffffffff;
+export const NO_ATTRIBUTES: PaxAttributes = {};
+
+/** A long name of GNU tar ends at its first NUL. */
+export const textOf = (bytes: Buffer): string => {
+  const end = bytes.indexOf(0);
+  return bytes.toString('latin1', 0, end < 0 ? bytes.length : end);
+};
+
+/** User and group ids: what is not a number becomes 0, as in nydus-image. */
+const idOf = (id: number): number => {
+  if (Number.isNaN(id)) return 0;
+  if (id >= 0 && id <= ID_LIMIT) return id;
+  throw new RafsError('LIMIT', `an owner of id ${id} is not from 0 to ${ID_LIMIT}`);
+};
+
+export const entryOf = (
+  header: HeaderFields,
+  type: EntryType,
+  path: string,
+  pax: PaxAttributes,
+): Entry => {
+  const { mode, mtime } = header;
+  if (Number.isNaN(mode)) throw new RafsError('CORRUPT', 'a mode is not an octal number');
+  const entry: Entry = {
+    path,
+    type,
+    mode: mode & 0o7777,
+    uid: idOf(pax.uid ?? header.uid),
+    gid: idOf(pax.gid ?? header.gid),
+    mtime: mtime > 0 && Number.isSafeInteger(mtime) ? mtime : 0,
+    mtimeNsec: 0,
+    size: 0,
+    rdev: NO_DEVICE,
+  };
+  if (pax.xattrs || pax.encodedXattrs) {
+    const xattrs = xattrsOf(pax);
+    if (xattrs) entry.xattrs = xattrs;
+  }
+  return entry;
+};
+
+/** A symlink's target stays unchanged; a hardlink's is a path in the layer. */
+export const targetOf = (type: 'symlink' | 'hardlink', name: string): string => {
+  if (name === '') throw new RafsError('CORRUPT', `a ${type} has no target`);
+  if (type === 'symlink') {
+    if (name.length <= TARGET_LIMIT) return name;
+    throw new RafsError('LIMIT', `a target of ${name.length} bytes is over ${TARGET_LIMIT}`);
+  }
+  const target = normalPath(name);
+  if (target !== '') return target;
+  throw new RafsError('CORRUPT', `a hardlink's target '${name}' is the root`);
+};
