@@ -2,38 +2,8 @@ import zlib from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
 import { GzipHeader } from '../../../lib/compress/gzip-header.js';
-import { crc32, crc32Plain } from '../../../lib/compress/crc32.js';
-import { SNIFFED_SIZE, sniff } from '../../../lib/compress/sniff.js';
 import { RafsError } from '../../../lib/errors.js';
 import { gzipHeader, type GzipFields } from '../../support/tar/gzip.js';
-
-t.test('what a source is compressed with shows in its first bytes', async t => {
-  const hex = (text: string) => sniff(Buffer.from(text, 'hex'));
-  t.equal(sniff(zlib.gzipSync('x').subarray(0, SNIFFED_SIZE)), 'gzip');
-  t.equal(hex('1f8b08'), 'gzip', 'three bytes are enough');
-  t.equal(hex('1f8b07ff'), 'none');
-  t.equal(hex('28b52ffd'), 'zstd');
-  t.equal(hex('28b52f'), 'none');
-  t.equal(hex('502a4d18'), 'zstd', 'skippable frame');
-  t.equal(hex('5f2a4d18'), 'zstd');
-  t.equal(hex('602a4d18'), 'none');
-  t.equal(hex(''), 'none');
-  t.equal(sniff(Buffer.from('usr/bin/x\0\0')), 'none');
-});
-
-t.test('checksums', async t => {
-  const digits = Buffer.from('123456789');
-  for (const sum of [crc32, crc32Plain]) {
-    t.equal(sum(digits), 0xcbf43926);
-    t.equal(sum(digits.subarray(4), sum(digits.subarray(0, 4))), 0xcbf43926, 'in two parts');
-    t.equal(sum(Buffer.alloc(0), 0xcbf43926), 0xcbf43926);
-  }
-  fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(0xffffffff), (bytes, before) => {
-      t.equal(crc32(bytes, before), crc32Plain(bytes, before));
-    }),
-  );
-});
 
 /** Feeds a header in pieces cut at `cuts`; returns how many bytes were its own. */
 const read = (bytes: Buffer, cuts: readonly number[]): { used: number; complete: boolean } => {

@@ -1,27 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ByteQueue, copyShared } from '../../../lib/memory/byte-queue.js';
-import { parseSize } from '../../../lib/config/size.js';
-import { alignDown, alignUp } from '../../../lib/layout/align.js';
-
-t.test('alignUp and alignDown enclose a value', async () => {
-  fc.assert(
-    fc.property(fc.nat(2 ** 31 - 1), fc.nat(24), fc.nat(2 ** 20), (low, bits, high) => {
-      const value = high * 2 ** 32 + low;
-      const unit = 2 ** bits;
-      const up = alignUp(value, unit);
-      const down = alignDown(value, unit);
-      return (
-        up % unit === 0 &&
-        down % unit === 0 &&
-        down <= value &&
-        value <= up &&
-        up - value < unit &&
-        value - down < unit
-      );
-    }),
-  );
-});
 
 t.test('a queue gives its bytes back in order, however they are pushed and taken', async t => {
   type Step = { push: Uint8Array } | { take: number } | { some: number };
@@ -80,29 +59,6 @@ t.test('taking is a view of one piece and a copy of several', async t => {
   t.equal(queue.takeSome(10).toString(), 'h');
   t.equal(queue.takeSome(10).length, 0);
   t.throws(() => queue.take(1), RangeError);
-});
-
-t.test('sizes are decimal or hex, and nothing else', async t => {
-  t.equal(parseSize('0'), 0);
-  t.equal(parseSize('1048576'), 0x100000);
-  t.equal(parseSize('0x100000'), 0x100000);
-  t.equal(parseSize('0XfF'), 255);
-  t.equal(parseSize('9007199254740991'), Number.MAX_SAFE_INTEGER);
-  for (const text of [
-    '',
-    '-1',
-    '+1',
-    '1k',
-    '1.5',
-    '1e3',
-    '0x',
-    '0b1',
-    ' 1',
-    '9007199254740992',
-    '٣',
-  ]) {
-    t.equal(parseSize(text), undefined, text);
-  }
 });
 
 t.test('bytes to and from shared memory', async t => {
