@@ -24,6 +24,16 @@ export const keepMemorySmall = (): void => {
   whenThreadStarts(keepYoungSpace);
 };
 
+/** Bytes between collections while several layers are in flight: each then has more to look at. */
+const COLLECT_SELDOM = 0x3000000;
+
+/** For commands that work on a whole image: garbage may be as large as what is in flight. */
+export const collectSeldom = (): void => {
+  if (setFlag('--expose-gc')) {
+    collectEvery(COLLECT_SELDOM, vm.runInNewContext('gc') as () => void);
+  }
+};
+
 /**
  * Lets the space for young objects grow as it does by default in V8: for commands that hold records
  * and pass on few bytes. A million entries then take a tenth less time, and 36 MiB more.

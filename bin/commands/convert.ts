@@ -8,6 +8,7 @@ import {
 } from '../../streams/convert/convert-image.js';
 import { reverseImage } from '../../streams/convert/reverse-image.js';
 import { openImageSource, openImageTarget } from '../../streams/transport/open-transport.js';
+import { collectSeldom } from '../memory.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
 import { byteSize, imageNames, platformsOf, transportOptions } from '../cli/image-names.js';
@@ -24,6 +25,7 @@ export const convert = async (
   context: CommandContext,
 ): Promise<void> => {
   const { log, signal } = context;
+  collectSeldom();
   const names = imageNames(values, positionals);
   const reach = transportOptions(values, signal);
   const prefetch = await prefetchOf(values, warning => log.warn(warning));

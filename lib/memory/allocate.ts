@@ -51,10 +51,11 @@ export const collectEvery = (size: number, collectGarbage: () => void): void => 
 
 /**
  * Collects garbage now, before something that takes much memory. Does nothing without
- * `collectEvery`, or if the process has allocated little: collecting would take most of its time.
+ * `collectEvery`, or if little was allocated, at all or since the last collection: it would take
+ * most of the time.
  */
 export const collectNow = (): void => {
-  if (isSmall) return;
+  if (isSmall || sinceCollection < limit / 4) return;
   sinceCollection = 0;
   collect();
 };
