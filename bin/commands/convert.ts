@@ -9,8 +9,10 @@ import {
 import { reverseImage } from '../../streams/convert/reverse-image.js';
 import { openImageSource, openImageTarget } from '../../streams/transport/open-transport.js';
 import { collectSeldom } from '../memory.js';
+import type { ImageTarget } from '../../streams/transport/target.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
+import { layerTable, startLayerProgress, type LayerDisplay } from '../console/layer-progress.js';
 import { byteSize, imageNames, platformsOf, transportOptions } from '../cli/image-names.js';
 import { readPatterns } from '../cli/read-patterns.js';
 
@@ -32,7 +34,9 @@ export const convert = async (
   const memory = byteSize('--memory', values.memory);
   const source = await openImageSource(names.source, reach.source);
   try {
-    const target = await openImageTarget(names.target, reach.target);
+    const target = values['dry-run']
+      ? nowhere(names.target)
+      : await openImageTarget(names.target, reach.target);
     try {
       const platforms = platformsOf(values) ?? 'host';
       if (values.reverse) {
@@ -47,6 +51,8 @@ export const convert = async (
         return;
       }
       const started = performance.now();
+      let display: LayerDisplay | undefined;
+      log.beforeRecord = () => display?.hide();
       const result = await convertImage({
         source,
         target,
@@ -66,14 +72,26 @@ export const convert = async (
         ...(source.name.startsWith(REGISTRY)
           ? { sourceReference: source.name.slice(REGISTRY.length) }
           : {}),
+        dryRun: values['dry-run'],
         signal,
+        onPlan: layers => {
+          display = startLayerProgress({ mode: context.progress, layers });
+        },
         onNotice: text => log.info(text),
-      });
+      }).finally(() => display?.end(signal.aborted));
+      if (values['dry-run']) {
+        log.info(
+          `nothing was written; these layers would be converted:\n${layerTable(result.layers)}`,
+        );
+        return;
+      }
       const seconds = (performance.now() - started) / 1000;
       for (const { source: from, descriptor } of result.images) {
         log.info(`${platformText(from.config.platform)}: ${descriptor.digest}`);
       }
-      log.info(`converted ${source.name} to ${target.name}: ${result.digest}`);
+      log.info(
+        `converted ${source.name} to ${target.name}: ${result.digest}\n${layerTable(result.layers)}`,
+      );
       if (values['output-json'] !== undefined) {
         writeFileSync(values['output-json'], metrics(names, result, seconds));
       }
@@ -83,6 +101,14 @@ export const convert = async (
   } finally {
     await source.close();
   }
+};
+
+/** Where nothing is ever written. */
+const nowhere = (name: string): ImageTarget => {
+  const refuse = (): never => {
+    throw new Error('a dry run writes nothing');
+  };
+  return { name, has: refuse, put: refuse, putManifest: refuse, close: async () => {} };
 };
 
 const prefetchOf = async (

@@ -152,8 +152,8 @@ const bar = ({
   const text = ({ bytesIn, bytesOut, files }: Counters, elapsed: number): string => {
     const rate = elapsed > 0 ? (bytesIn / elapsed) * 1000 : 0;
     const facts =
-      `${size(bytesIn)} in, ${size(bytesOut)} out, ` +
-      `${files} ${files === 1 ? 'file' : 'files'}, ${size(rate)}/s`;
+      `${sizeText(bytesIn)} in, ${sizeText(bytesOut)} out, ` +
+      `${files} ${files === 1 ? 'file' : 'files'}, ${sizeText(rate)}/s`;
     if (!totalIn) return `${title} ${facts}`;
     const share = Math.min(1, bytesIn / totalIn);
     const full = Math.round(share * BAR_SIZE);
@@ -183,14 +183,14 @@ const BAR_SIZE = 24;
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
-const size = (bytes: number): string => {
+export const sizeText = (bytes: number): string => {
   let value = bytes;
   let unit = 0;
   for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
   return `${unit === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
 };
 
-const duration = (seconds: number): string => {
+export const duration = (seconds: number): string => {
   const whole = Math.ceil(seconds);
   const pad = (value: number): string => String(value).padStart(2, '0');
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];

@@ -58,6 +58,8 @@ export interface ConvertImageOptions extends ConversionOptions {
   /** recorded in the result as where it comes from */
   sourceReference?: string;
   signal?: AbortSignal;
+  /** read the manifests and plan the work, but do not do it: the result has no digest then */
+  dryRun?: boolean;
   /** is given all layers before the first is converted, and may watch them change */
   onPlan?: (layers: readonly LayerProgress[]) => void;
   onNotice?: (text: string) => void;
@@ -83,6 +85,10 @@ export const convertImage = async (options: ConvertImageOptions): Promise<Conver
   const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
   const layers = new LayerQueue({ ...options, settings, signal });
   const plan = layers.plan(images.map(({ image }) => image));
+  if (options.dryRun) {
+    await layers.lookUp();
+    return { mediaType: '', digest: '', size: 0, images: [], layers: plan };
+  }
   options.onPlan?.(plan);
   await layers.convertAll(error => failed.abort(error));
 
@@ -210,6 +216,17 @@ class LayerQueue {
       }),
     );
     if (failure) throw failure.error;
+  }
+
+  /** Finds out which layers were converted before. */
+  async lookUp(): Promise<void> {
+    const { cache } = this.#options;
+    for (const { progress, diffId } of this.#jobs.values()) {
+      const known = await cache?.find(progress.layer, diffId);
+      if (!known) continue;
+      progress.state = 'reused';
+      progress.blob = known.blob;
+    }
   }
 
   /** The layers of an image, bottom first. */
