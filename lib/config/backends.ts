@@ -77,6 +77,8 @@ export interface BucketBackend {
   objectPrefix: string;
   accessKeyId: string;
   accessKeySecret: string;
+  /** s3 only: goes with keys that hold for a while */
+  sessionToken?: string;
   http: HttpSettings;
 }
 
@@ -202,12 +204,18 @@ export const parseBackend = (type: string, config: unknown): Backend => {
         objectPrefix: textAt(config, 'object_prefix', ''),
         accessKeyId: textAt(config, 'access_key_id', ''),
         accessKeySecret: textAt(config, 'access_key_secret', ''),
+        ...sessionTokenAt(type, config),
         http: httpSettings(config),
       };
     }
     default:
       throw unusable(`unsupported backend type '${type}'`);
   }
+};
+
+const sessionTokenAt = (type: 's3' | 'oss', config: unknown): { sessionToken?: string } => {
+  const sessionToken = type === 's3' ? textAt(config, 'session_token', '') : '';
+  return sessionToken === '' ? {} : { sessionToken };
 };
 
 const AMAZON = 's3.amazonaws.com';

@@ -12,7 +12,9 @@ export interface Challenge {
 }
 
 const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
-const PARAMETER = new RegExp(`^(${TOKEN})\\s*=\\s*(?:"((?:[^"\\\\]|\\\\.)*)"|([^\\s",]+))`);
+const PARAMETER = new RegExp(
+  `^(${TOKEN})\\s*=\\s*(?:"((?:[^"\\\\]|\\\\.)*)"|([^\\s",=][^\\s",]*))`,
+);
 const SCHEME = new RegExp(`^(${TOKEN})(?:\\s+|(?=,)|$)`);
 /** What some schemes have in place of parameters. */
 const TOKEN68 = /^[A-Za-z0-9\-._~+/]+=*\s*(?=,|$)/;

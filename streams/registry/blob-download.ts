@@ -25,7 +25,7 @@ export interface BlobRequest {
 }
 
 /** Bytes after which a connection counts as one that works. */
-const PROGRESS = 0x10_0000;
+const PROGRESS = 0x4_0000;
 
 /** A stream of the bytes; the first request has been answered when it resolves. */
 export const openBlob = async (repository: Repository, request: BlobRequest): Promise<Readable> => {

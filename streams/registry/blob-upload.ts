@@ -235,7 +235,10 @@ class Upload {
         if (!(error instanceof TransientError) || pause === undefined) throw error;
         await waitAfter(error, pause, signal);
         // its answer may be all that was lost
-        if ((await headBlob(this.#repository, digest, signal)) !== undefined) return;
+        if ((await headBlob(this.#repository, digest, signal)) !== undefined) {
+          await this.#cancel(); // nothing is left to cancel if it was this upload
+          return;
+        }
         if (!isOnly) continue;
         await this.#cancel();
         await this.#start();

@@ -65,6 +65,10 @@ class RegistrySession {
       answer = await send(sent);
     } catch (error) {
       if (this.#scheme === 'http' || !http.skipVerify || !isTlsFailure(error)) throw error;
+      if (sent !== undefined) {
+        const text = 'the registry does not speak TLS, and credentials are not sent without it';
+        throw new RafsError('BACKEND', text, { host }, { cause: error });
+      }
       this.#scheme = 'http';
       answer = await send(sent);
     }

@@ -7,7 +7,8 @@ import { objectPath } from './object-path.js';
 import { RemoteStorage } from './remote-storage.js';
 
 export const s3 = (backend: BucketBackend): Storage => {
-  const { scheme, endpoint, region, bucketName, accessKeyId, accessKeySecret } = backend;
+  const { scheme, endpoint, region, bucketName, accessKeyId, accessKeySecret, sessionToken } =
+    backend;
   const client = new HttpClient({ http: backend.http, host: endpoint });
   return new RemoteStorage(client, async ({ method, id, range, limit, signal }) => {
     const url = new URL(`${scheme}://${endpoint}/${bucketName}/${objectPath(backend, id)}`);
@@ -20,6 +21,7 @@ export const s3 = (backend: BucketBackend): Storage => {
         headers: { 'x-amz-content-sha256': SHA256_OF_NOTHING },
         accessKeyId,
         secretAccessKey: accessKeySecret,
+        ...(sessionToken === undefined ? {} : { sessionToken }),
         service: 's3',
         region,
       });

@@ -62,6 +62,19 @@ t.test('requests, signed', async t => {
   }
 });
 
+t.test('keys that hold for a while', async t => {
+  const server = await serve(t, blobHandler({ blob: Buffer.from('x') }));
+  const backend = { ...BACKEND, endpoint: server.host, sessionToken: 'session' };
+  await (await s3(backend).open('blob')).close();
+  const { headers } = server.asked[0]!;
+  t.equal(headers['x-amz-security-token'], 'session');
+  const [, signed = '', signature] = /SignedHeaders=(\S+), Signature=(\S+)$/.exec(
+    headers.authorization!,
+  )!;
+  t.ok(signed.split(';').includes('x-amz-security-token'));
+  t.equal(signature, signatureOf(server.asked[0]!, signed));
+});
+
 t.test('a bucket of everybody', async t => {
   const server = await serve(t, blobHandler({ blob: Buffer.alloc(10) }));
   const source = await s3({ ...BACKEND, endpoint: server.host, accessKeyId: '' }).open('blob');
