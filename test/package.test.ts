@@ -151,12 +151,17 @@ t.test('the package', { skip: npmMissing }, async t => {
   });
 
   t.test('a program composes its stages, with types', async t => {
-    const [stage, record] = ['rafs-stream/streams/chunker', 'rafs-stream/lib/struct'];
+    const [stage, record] = ['rafs-stream/stages', 'rafs-stream/formats'];
     fs.writeFileSync(
       path.join(project, 'use.ts'),
       `import { chunker } from '${stage}';
 import { struct, u32 } from '${record}';
-import type { Entry } from 'rafs-stream/lib/parts';
+import type { Entry } from 'rafs-stream/formats';
+import { rafs, type CreatedImage } from 'rafs-stream';
+
+export const made = (): Promise<CreatedImage> => rafs({ chunkSize: 0x1000 }).result;
+// @ts-expect-error there is no such option
+export const misspelt = () => rafs({ chunksize: 0x1000 });
 
 export const Pair = struct('Pair', 8, { first: u32, second: u32 });
 const pair: { first: number; second: number } = Pair.decode(Pair.encode({ first: 1, second: 2 }), 0);
@@ -222,7 +227,7 @@ console.log(JSON.stringify({ pair, sizes }));
   });
 
   t.test('what is no entry of it is not found', async t => {
-    const load = `await import('rafs-stream/dist/lib/struct.js')`;
+    const load = `await import('rafs-stream/dist/lib/layout/struct.js')`;
     const { status, stderr } = spawnSync(
       process.execPath,
       ['--input-type=module', '--eval', load],
