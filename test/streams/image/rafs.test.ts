@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
@@ -27,6 +26,11 @@ const layerIn = (t: Test): string => {
   const file = path.join(folder, 'layer.tar.gz');
   execFileSync('tar', ['-C', tree, '--sort=name', '-czf', file, '.']);
   return file;
+};
+
+/** Waits until a stream has let go of everything, whether it failed or not. */
+const closed = async (stream: Readable | Writable): Promise<void> => {
+  if (!stream.closed) await new Promise(resolve => stream.once('close', resolve));
 };
 
 const programs = async (file: string, argv: readonly string[] = []): Promise<Buffer> =>
@@ -102,7 +106,7 @@ t.test('who is not read takes no more', async t => {
   t.ok(written < 0x10000000, `the source is held back after ${written} bytes`);
   blob.destroy();
   await t.rejects(blob.result, { name: 'AbortError' });
-  if (!blob.closed) await once(blob, 'close');
+  await closed(blob);
 });
 
 t.test('a source that is destroyed, a broken tar, an abort: an end, and nothing open', async t => {
@@ -138,7 +142,7 @@ t.test('a source that is destroyed, a broken tar, an abort: an end, and nothing 
   const before = AbortSignal.abort();
   await t.rejects(buffer(rafs({ signal: before })), { name: 'AbortError' });
 
-  for (const one of [cut, broken, stopped, ...opened]) if (!one.closed) await once(one, 'close');
+  for (const one of [cut, broken, stopped, ...opened]) await closed(one);
   t.same(openBelow(folder), []);
 });
 
