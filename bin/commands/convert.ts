@@ -6,8 +6,18 @@ import {
   type ConvertedImage,
   type LayerProgress,
 } from '../../streams/convert/convert-image.js';
+import {
+  checkCacheable,
+  openLayerCache,
+  saveLayerCache,
+} from '../../streams/convert/layer-cache.js';
+import { planConversion, type ConversionOptions } from '../../streams/convert/settings.js';
 import { reverseImage } from '../../streams/convert/reverse-image.js';
-import { openImageSource, openImageTarget } from '../../streams/transport/open-transport.js';
+import {
+  openImageSource,
+  openImageTarget,
+  type TransportOptions,
+} from '../../streams/transport/open-transport.js';
 import { collectSeldom } from '../memory.js';
 import type { ImageTarget } from '../../streams/transport/target.js';
 import type { Invocation } from '../cli/command-line.js';
@@ -50,20 +60,20 @@ export const convert = async (
         log.info(`converted ${source.name} back to ${target.name}: ${digest}`);
         return;
       }
+      const conversion = conversionOf(values, prefetch);
+      const cacheName = values['build-cache'];
+      const cache =
+        cacheName === undefined
+          ? undefined
+          : await openCache(cacheName, { conversion, target, reach: reach.target }, context);
       const started = performance.now();
       let display: LayerDisplay | undefined;
       log.beforeRecord = () => display?.hide();
       const result = await convertImage({
         source,
         target,
-        mode: values['oci-ref'] ? 'zran' : values.mode,
-        fsVersion: values['fs-version'] === '5' ? 5 : 6,
-        compressor: values.compressor,
-        chunkSize: values['chunk-size'],
-        batchSize: values['batch-size'],
-        alignedChunk: values['aligned-chunk'],
-        encrypt: values.encrypt,
-        prefetch,
+        ...conversion,
+        ...(cache ? { cache: cache.layers } : {}),
         platforms,
         mergePlatform: values['merge-platform'],
         withReferrer: values['with-referrer'],
@@ -78,7 +88,15 @@ export const convert = async (
           display = startLayerProgress({ mode: context.progress, layers });
         },
         onNotice: text => log.info(text),
-      }).finally(() => display?.end(signal.aborted));
+      })
+        .then(async made => {
+          if (!values['dry-run']) await cache?.save(made.layers, names.target);
+          return made;
+        })
+        .finally(async () => {
+          display?.end(signal.aborted);
+          await cache?.close();
+        });
       if (values['dry-run']) {
         log.info(
           `nothing was written; these layers would be converted:\n${layerTable(result.layers)}`,
@@ -101,6 +119,54 @@ export const convert = async (
   } finally {
     await source.close();
   }
+};
+
+const conversionOf = (values: Values, prefetch: readonly string[]): ConversionOptions => ({
+  mode: values['oci-ref'] ? 'zran' : values.mode,
+  fsVersion: values['fs-version'] === '5' ? 5 : 6,
+  compressor: values.compressor,
+  chunkSize: values['chunk-size'],
+  batchSize: values['batch-size'],
+  alignedChunk: values['aligned-chunk'],
+  encrypt: values.encrypt,
+  prefetch,
+});
+
+interface CacheContext {
+  conversion: ConversionOptions;
+  target: ImageTarget;
+  reach: TransportOptions;
+}
+
+/** The build cache of that name, and how it is written at the end. */
+const openCache = async (
+  name: string,
+  { conversion, target, reach }: CacheContext,
+  { log, signal }: CommandContext,
+) => {
+  const settings = planConversion(conversion);
+  checkCacheable(settings);
+  const from = await openImageSource(name, reach);
+  const notice = (text: string): void => log.info(text);
+  const layers = await openLayerCache({ from, target, settings, signal, notice });
+  return {
+    layers,
+    async save(done: readonly LayerProgress[], targetName: string): Promise<void> {
+      const made = await openImageSource(targetName, reach);
+      try {
+        const into = await openImageTarget(name, reach);
+        try {
+          const before = layers.records;
+          await saveLayerCache(done, { made, before, cache: from, into, settings, signal });
+        } finally {
+          await into.close();
+        }
+      } finally {
+        await made.close();
+      }
+    },
+    close: () => from.close(),
+  };
 };
 
 /** Where nothing is ever written. */

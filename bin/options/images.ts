@@ -90,6 +90,9 @@ export const CONVERT = {
       flag: true,
       about: 'Make an ordinary image of a Nydus image, whatever its mode',
     },
+    'build-cache': {
+      about: 'Image that lists layers which earlier runs have converted; read, and written anew',
+    },
     'dry-run': { flag: true, about: 'Only say what would be done' },
     'output-json': OUTPUT_JSON,
     // of nydusify: how it runs a builder and pushes, which is settled here

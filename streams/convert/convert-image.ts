@@ -37,7 +37,9 @@ export interface LayerProgress {
 
 /** Layers that were converted before. */
 export interface LayerCache {
-  find(layer: Descriptor, diffId: string): Promise<ConvertedLayer | undefined>;
+  has(layer: Descriptor): boolean;
+  /** The converted layer, whose blob is now in the target; undefined if it is not known. */
+  find(layer: Descriptor): Promise<ConvertedLayer | undefined>;
 }
 
 export interface ConvertImageOptions extends ConversionOptions {
@@ -86,7 +88,7 @@ export const convertImage = async (options: ConvertImageOptions): Promise<Conver
   const layers = new LayerQueue({ ...options, settings, signal });
   const plan = layers.plan(images.map(({ image }) => image));
   if (options.dryRun) {
-    await layers.lookUp();
+    layers.lookUp();
     return { mediaType: '', digest: '', size: 0, images: [], layers: plan };
   }
   options.onPlan?.(plan);
@@ -219,13 +221,9 @@ class LayerQueue {
   }
 
   /** Finds out which layers were converted before. */
-  async lookUp(): Promise<void> {
-    const { cache } = this.#options;
-    for (const { progress, diffId } of this.#jobs.values()) {
-      const known = await cache?.find(progress.layer, diffId);
-      if (!known) continue;
-      progress.state = 'reused';
-      progress.blob = known.blob;
+  lookUp(): void {
+    for (const { progress } of this.#jobs.values()) {
+      if (this.#options.cache?.has(progress.layer)) progress.state = 'reused';
     }
   }
 
@@ -244,7 +242,7 @@ class LayerQueue {
     signal.throwIfAborted();
     const started = performance.now();
     progress.state = 'running';
-    const known = await cache?.find(layer, diffId);
+    const known = await cache?.find(layer);
     const small = layer.size <= SMALL_LAYER ? 0 : undefined;
     const threads = workers ?? small;
     const made =

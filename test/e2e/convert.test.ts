@@ -324,3 +324,30 @@ t.test('copy takes along what an image only refers to', async t => {
     cwd: directory,
   });
 });
+
+t.test('a build cache spares the work that an earlier run has done', async t => {
+  const directory = temporaryDirectory(t);
+  const at = (name: string): string => path.join(directory, name);
+  layoutOf(at('src'), { layers: LAYERS });
+  for (const options of [[], ['--fs-version', '5'], ['--mode', 'zran']]) {
+    const run = ['oci:src:t', ...options, '--build-cache', 'oci:cache:c'];
+    await cli(['convert', 'oci:src:t', 'oci:due:n', ...options], { cwd: directory });
+    const first = await cli(['convert', ...run, 'oci:one:n'], { cwd: directory });
+    t.notMatch(first.stderr, /reused/);
+    const second = await cli(['convert', ...run, 'oci:two:n'], { cwd: directory });
+    t.equal(second.stderr.match(/reused/g)?.length, 3, 'every distinct layer');
+    const due = taggedDocument(at('due'), 'n');
+    t.same(taggedDocument(at('one'), 'n'), due);
+    t.same(taggedDocument(at('two'), 'n'), due);
+    await succeed(t, ['check', '-l', 'warn', '--source', 'oci:src:t', 'oci:two:n'], {
+      cwd: directory,
+    });
+  }
+  const refused = await cli(
+    ['convert', '--encrypt', 'oci:src:t', 'oci:x', '--build-cache', 'oci:c'],
+    {
+      cwd: directory,
+    },
+  );
+  hasFailed(t, refused, 'a key of its own', 2, /cannot hold encrypted layers/);
+});
