@@ -14,7 +14,17 @@ const commands = Object.entries(COMMANDS) as [string, CommandRow][];
 
 t.test('all commands are there', async t => {
   t.strictSame(Object.keys(COMMANDS).sort(), [
-    ...['check', 'chunkdict generate', 'compact', 'create', 'export', 'inspect', 'merge'],
+    ...[
+      'check',
+      'chunkdict generate',
+      'compact',
+      'convert',
+      'copy',
+      'create',
+      'export',
+      'inspect',
+      'merge',
+    ],
     ...['nbd', 'optimize', 'stat', 'unpack'],
   ]);
   for (const [name] of commands) {

@@ -28,8 +28,12 @@ t.test('help shows all options but hidden ones, with defaults and values', async
     for (const [option, { hidden, values, default: preset, aliases = [] }] of Object.entries(
       row.options,
     )) {
-      t.equal(new RegExp(`^ {2}(?:-\\w,|   ) --${option}\\b`, 'm').test(help), !hidden, option);
-      for (const alias of aliases) t.notMatch(help, `--${alias}`);
+      t.equal(
+        new RegExp(`^ {2}(?:-\\w,|   ) --${option}(?![\\w-])`, 'm').test(help),
+        !hidden,
+        option,
+      );
+      for (const alias of aliases) t.notMatch(help, new RegExp(`--${alias}(?![\\w-])`));
       if (hidden) continue;
       if (values) t.match(flat, `[possible values: ${values.join(', ')}]`);
       if (preset) t.match(flat, `[default: ${preset}]`);
