@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { blobElsewhere } from '../../lib/bootstrap/blob-table.js';
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { chunkDictPath } from '../../lib/image/chunk-dict.js';
-import type { Compressor } from '../../lib/compress/compressors.js';
+import type { Compressor } from '../../lib/layout/compressors.js';
 import { prepareDigests, sha256 } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { shown } from '../console/image-text.js';

@@ -7,7 +7,7 @@ import { compressedDataSize } from '../../lib/blob/chunk-info-table.js';
 import { compressorName } from '../../lib/compress/compressors.js';
 import { digesterName } from '../../lib/crypto/digest.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
-import { SuperFlag } from '../../lib/layout/rafs.js';
+import { SUPER_FLAGS } from '../../lib/layout/rafs.js';
 
 /** Text of bytes held as a latin1 string; what is not UTF-8 is replaced. */
 export const shown = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
@@ -167,7 +167,8 @@ export const chunkText = (
 
 /** Names of the flags in their order, as log records and `stats` have them. */
 export const flagNames = (flags: number): string =>
-  Object.entries(SuperFlag)
+  Object.entries(SUPER_FLAGS)
+    .sort(([, a], [, b]) => a - b)
     .filter(([, bit]) => Math.floor(flags / bit) % 2 === 1)
     .map(([name]) => (name === 'ENCRYPTION_AES_128_XTS' ? 'ENCRYPTION_ASE_128_XTS' : name))
     .join(' | '); // a client expects the misspelled name

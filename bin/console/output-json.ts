@@ -1,6 +1,6 @@
 /** What `--output-json` writes: the result of a command that made or loaded a bootstrap. */
 import { writeFileSync } from 'node:fs';
-import type { Compressor } from '../../lib/compress/compressors.js';
+import type { Compressor } from '../../lib/layout/compressors.js';
 import { versionId } from '../version.js';
 
 export interface Output {

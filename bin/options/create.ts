@@ -1,4 +1,5 @@
 /** Options of `create`. */
+import { WRITTEN_COMPRESSORS } from '../../lib/layout/compressors.js';
 import { TYPE_NAMES } from '../../lib/config/conversions.js';
 import type { CommandRow } from './option-row.js';
 import { CONFIG, CHUNK_DICT, PREFETCH_POLICY, OUTPUT_JSON, wholeNumber } from './shared.js';
@@ -66,7 +67,7 @@ export const CREATE = {
         'from 0x1000 to the chunk size',
     },
     compressor: {
-      values: ['none', 'lz4_block', 'zstd'],
+      values: WRITTEN_COMPRESSORS,
       default: 'zstd',
       conflicts: ['blob-cache-dir'],
       about: 'How chunks are compressed',

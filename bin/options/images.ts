@@ -1,4 +1,5 @@
 /** Options of commands for whole images. */
+import { WRITTEN_COMPRESSORS } from '../../lib/layout/compressors.js';
 import type { CommandRow } from './option-row.js';
 import { OUTPUT_JSON, wholeNumber } from './shared.js';
 
@@ -29,7 +30,7 @@ export const CONVERT = {
       about: 'Version of the RAFS format',
     },
     compressor: {
-      values: ['none', 'lz4_block', 'zstd'],
+      values: WRITTEN_COMPRESSORS,
       default: 'zstd',
       about: 'How chunks are compressed',
     },

@@ -4,18 +4,17 @@
  * bootstrap, the bootstrap finalizer, to which the blob is handed on.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { Section, TocEntry, TocFlag } from '../layout/blob.js';
+import { Section, TocEntry } from '../layout/blob.js';
 import { sectionHeader } from '../tar/header.js';
 import { sha256 } from '../crypto/digest.js';
-import type { Compressor } from '../compress/compressors.js';
+import { TOC_COMPRESSION_FLAGS, type Compressor } from '../layout/compressors.js';
 import type { SectionPart } from '../model/parts.js';
 import type { Artifact } from '../model/blob.js';
 
-const TOC_FLAGS: Readonly<Record<Compressor, number>> = {
-  none: TocFlag.NONE,
-  lz4_block: TocFlag.LZ4_BLOCK,
-  zstd: TocFlag.ZSTD,
-  gzip: TocFlag.NONE, // no section is ever gzip
+const tocFlagOf = (compressor: Compressor): number => {
+  const flag = TOC_COMPRESSION_FLAGS[compressor];
+  if (flag === undefined) throw new Error(`no section is compressed with ${compressor}`);
+  return flag;
 };
 
 interface TocRow {
@@ -64,7 +63,7 @@ export class BlobFile {
   addToTable(name: string, compressedOffset: number, facts: TocRow): void {
     this.#toc.push(
       TocEntry.encode({
-        flags: TOC_FLAGS[facts.compressor],
+        flags: tocFlagOf(facts.compressor),
         name,
         uncompressedDigest: facts.uncompressedDigest,
         compressedOffset,

@@ -4,7 +4,8 @@
  */
 import type { BlobRecord } from '../model/stored.js';
 import { alignUp } from '../layout/align.js';
-import { COMPRESSORS, compressorName } from '../compress/compressors.js';
+import { compressorName } from '../compress/compressors.js';
+import { COMPRESSORS } from '../layout/compressors.js';
 import { decrypt, secretOf } from '../crypto/aes-xts.js';
 import { corrupt } from '../errors.js';
 import { WINDOW_SIZE } from '../compress/inflate.js';

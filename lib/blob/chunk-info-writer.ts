@@ -3,7 +3,8 @@
  * or batch contexts with their dictionaries), then a header of 4096 bytes.
  */
 import { ByteArena } from '../memory/columns.js';
-import { compress, COMPRESSORS, type Compressor } from '../compress/compressors.js';
+import { compress } from '../compress/compressors.js';
+import { COMPRESSORS, type Compressor } from '../layout/compressors.js';
 import { encrypt, isMistakable, type Secret } from '../crypto/aes-xts.js';
 import { RafsError } from '../errors.js';
 import { ChunkInfoFlag, ChunkInfoHeader, ChunkInfoV1, ChunkInfoV2 } from '../layout/blob.js';

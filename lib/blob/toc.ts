@@ -3,10 +3,10 @@
  * contents, or of the bootstrap where there is no table. Headers follow what they describe, so a
  * blob without a table can be walked backwards.
  */
-import type { Compressor } from '../compress/compressors.js';
+import { compressorWith, TOC_COMPRESSION_FLAGS, type Compressor } from '../layout/compressors.js';
 import { sha256 } from '../crypto/digest.js';
 import { RafsError, corrupt } from '../errors.js';
-import { Section, TocEntry, TocFlag } from '../layout/blob.js';
+import { Section, TocEntry } from '../layout/blob.js';
 import { BLOCK_SIZE } from '../layout/tar.js';
 import { readSectionHeader } from '../tar/header.js';
 import { expand } from '../compress/expand.js';
@@ -130,8 +130,7 @@ export const unpackSection = (section: BlobSection, stored: Buffer): Buffer => {
 };
 
 const compressorOf = (flags: number, section: string): Compressor => {
-  if (flags === TocFlag.NONE) return 'none';
-  if (flags === TocFlag.ZSTD) return 'zstd';
-  if (flags === TocFlag.LZ4_BLOCK) return 'lz4_block';
+  const found = compressorWith(TOC_COMPRESSION_FLAGS, flags);
+  if (found) return found;
   throw corrupt(`flags 0x${flags.toString(16)}`, { section });
 };

@@ -4,7 +4,7 @@
  * An image is one Buffer. Inodes are decoded on demand and not kept, so a walk over a million of
  * them holds the image and a few bits per inode.
  */
-import type { Compressor } from '../compress/compressors.js';
+import type { Compressor } from '../layout/compressors.js';
 import type { Digester } from '../crypto/digest.js';
 import type { BlobRecord, TableExtent, Inode, Child, StoredChunk } from '../model/stored.js';
 

@@ -1,8 +1,10 @@
 /** Plans and writes a bootstrap of either version. */
+import { COMPRESSION_FLAGS } from '../layout/compressors.js';
+import { DIGEST_FLAGS } from '../layout/rafs.js';
 import { planV5 } from './v5/plan.js';
 import { planV6 } from './v6/plan.js';
 import type { ChunkTable } from '../chunk/chunk-table.js';
-import type { Compressor } from '../compress/compressors.js';
+import type { Compressor } from '../layout/compressors.js';
 import type { Digester } from '../crypto/digest.js';
 import { emitV5 } from './v5/emit.js';
 import { behindHead, emitV6, head } from './v6/emit.js';
@@ -36,17 +38,6 @@ export interface PlannedBootstrap {
   split?: { head: () => Buffer; rest: Iterable<Buffer> };
 }
 
-const COMPRESSION_FLAGS: Readonly<Record<Compressor, number>> = {
-  none: SuperFlag.COMPRESSION_NONE,
-  lz4_block: SuperFlag.COMPRESSION_LZ4,
-  gzip: SuperFlag.COMPRESSION_GZIP,
-  zstd: SuperFlag.COMPRESSION_ZSTD,
-};
-const HASH_FLAGS: Readonly<Record<Digester, number>> = {
-  blake3: SuperFlag.HASH_BLAKE3,
-  sha256: SuperFlag.HASH_SHA256,
-};
-
 /** Decides every offset. LIMIT for what does not fit the format. v5 needs `prepareDigests`. */
 export const planBootstrap = (
   tree: Tree,
@@ -59,7 +50,7 @@ export const planBootstrap = (
     prefetch: options.prefetch ?? [],
     flags:
       COMPRESSION_FLAGS[options.compressor] +
-      HASH_FLAGS[options.digester] +
+      DIGEST_FLAGS[options.digester] +
       (options.explicitUidGid ? SuperFlag.EXPLICIT_UID_GID : 0),
   };
   if (fsVersion === 5) {

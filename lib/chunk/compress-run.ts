@@ -1,6 +1,7 @@
 /** Compresses runs of chunks and hashes them on the way, in a worker thread or without threads. */
 import { ChunkHashes, roomForHashes } from './chunk-hashes.js';
-import { compressInto, type Compressor } from '../compress/compressors.js';
+import { compressInto } from '../compress/compressors.js';
+import type { Compressor } from '../layout/compressors.js';
 import type { Digester } from '../crypto/digest.js';
 import type { DigestFilter } from './digest-filter.js';
 

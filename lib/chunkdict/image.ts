@@ -9,7 +9,8 @@
 import { alignUp } from '../layout/align.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
 import type { ChunkRows } from './rows.js';
-import { COMPRESSORS, compressorName, type Compressor } from '../compress/compressors.js';
+import { compressorName } from '../compress/compressors.js';
+import { COMPRESSORS, type Compressor } from '../layout/compressors.js';
 import { DIGESTERS, digesterName, type Digester } from '../crypto/digest.js';
 import { planBootstrap, type PlannedBootstrap } from '../bootstrap/plan.js';
 import { RafsError } from '../errors.js';

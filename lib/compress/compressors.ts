@@ -3,18 +3,15 @@
  */
 import { allocate, NO_BYTES, sharedAllocator, type Allocator } from '../memory/allocate.js';
 import { RafsError } from '../errors.js';
+import { compressorWith, COMPRESSORS, type Compressor } from '../layout/compressors.js';
 import { lz4Compress, lz4CompressInto, lz4Decompress } from './lz4-block.js';
 import { zstdEngine, type ZstdEngine } from './zstd-engine.js';
 
-/** Compressors and their numbers on disk. Only layers that are referenced use gzip. */
-export const COMPRESSORS = { none: 0, lz4_block: 1, gzip: 2, zstd: 3 } as const;
-export type Compressor = keyof typeof COMPRESSORS;
-
-export const compressorName = (id: number): Compressor => {
-  for (const [name, number] of Object.entries(COMPRESSORS)) {
-    if (number === id) return name as Compressor;
-  }
-  throw new RafsError('CORRUPT', `unknown compressor ${id}`);
+/** The compressor of a number on disk. */
+export const compressorName = (code: number): Compressor => {
+  const name = compressorWith(COMPRESSORS, code);
+  if (name === undefined) throw new RafsError('CORRUPT', `unknown compressor ${code}`);
+  return name;
 };
 
 /** Largest output buffer that is kept for the next call. */
@@ -56,11 +53,50 @@ const zstdCompress = (bytes: Buffer): Buffer => {
   return Buffer.from(scratch.subarray(0, encoder.compressInto(scratch, bytes)));
 };
 
+/** What a compressor does; without a function, it cannot. */
+interface Codec {
+  /** most bytes that one byte can stand for */
+  readonly mostOutput: number;
+  /** The compressed bytes, even if they are more. */
+  readonly compress?: (bytes: Buffer) => Buffer;
+  /** Compresses into `out` at `at`; returns the size, or 0 if it is not smaller. */
+  readonly compressInto?: (bytes: Buffer, out: Buffer, at: number) => number;
+  /** Decompresses to at most `size` bytes, in memory of `room`. */
+  readonly decompress?: (bytes: Buffer, size: number, room: Allocator) => Buffer;
+}
+
+const CODECS: Readonly<Record<Compressor, Codec>> = {
+  none: { mostOutput: 1 },
+  lz4_block: {
+    mostOutput: 0x100,
+    compress: lz4Compress,
+    compressInto: lz4CompressInto,
+    decompress: lz4Decompress,
+  },
+  gzip: { mostOutput: 0x410 }, // layers have it, no chunk on its own
+  zstd: {
+    mostOutput: 0x8000, // a block of 4 bytes may stand for 128 KiB
+    compress: zstdCompress,
+    compressInto(bytes, out, at) {
+      const size = ready().encoder.compressInto(out.subarray(at), bytes);
+      return size < bytes.length ? size : 0;
+    },
+    decompress(bytes, size, room) {
+      const out = room(size);
+      return out.subarray(0, ready().decoder.decompressInto(out, bytes));
+    },
+  },
+};
+
+/** The most bytes that one byte of a compressor can stand for. */
+export const mostOutput = (compressor: Compressor): number => CODECS[compressor].mostOutput;
+
 /** The compressed bytes if they are strictly fewer, else undefined: keep the input as it is. */
 export const compress = (compressor: Compressor, bytes: Buffer): Buffer | undefined => {
   if (compressor === 'none' || bytes.length === 0) return undefined;
-  if (compressor === 'gzip') throw new Error('gzip is read, not written');
-  const packed = compressor === 'zstd' ? zstdCompress(bytes) : lz4Compress(bytes);
+  const codec = CODECS[compressor];
+  if (!codec.compress) throw new Error(`${compressor} is read, not written`);
+  const packed = codec.compress(bytes);
   return packed.length < bytes.length ? packed : undefined;
 };
 
@@ -80,11 +116,8 @@ export const compressInto = (
   out: Buffer,
   at: number,
 ): number => {
-  if (compressor === 'zstd' && bytes.length > 0) {
-    const size = ready().encoder.compressInto(out.subarray(at), bytes);
-    return size < bytes.length ? size : 0;
-  }
-  if (compressor === 'lz4_block' && bytes.length > 0) return lz4CompressInto(bytes, out, at);
+  const into = CODECS[compressor].compressInto;
+  if (into && bytes.length > 0) return into(bytes, out, at);
   return compress(compressor, bytes)?.copy(out, at) ?? 0;
 };
 
@@ -99,13 +132,13 @@ export const decompress = (
   size: number,
   room: Allocator = sharedAllocator,
 ): Buffer => {
+  const codec = CODECS[compressor];
+  if (!codec.decompress) {
+    throw new RafsError('UNSUPPORTED', `chunks compressed with ${compressor}`);
+  }
   let plain: Buffer;
   try {
-    if (compressor === 'zstd') {
-      const out = room(size);
-      plain = out.subarray(0, ready().decoder.decompressInto(out, bytes));
-    } else if (compressor === 'lz4_block') plain = lz4Decompress(bytes, size, room);
-    else throw new RafsError('UNSUPPORTED', `chunks compressed with ${compressor}`);
+    plain = codec.decompress(bytes, size, room);
   } catch (error) {
     if (error instanceof RafsError) throw error;
     throw new RafsError('CORRUPT', `${compressor}: ${(error as Error).message}`);

@@ -1,6 +1,7 @@
 import { RafsError, corrupt } from '../errors.js';
 import type { Allocator } from '../memory/allocate.js';
-import { type Compressor, decompress } from './compressors.js';
+import type { Compressor } from '../layout/compressors.js';
+import { decompress, mostOutput } from './compressors.js';
 
 /**
  * Decompresses bytes whose plain size was read from disk: refuses what they cannot hold.
@@ -26,7 +27,7 @@ export const expand = (
   if (size > MAX_SECTION || (size > FREE_SIZE && size > stored.length * MOST_RATIO)) {
     throw new RafsError('LIMIT', `${stored.length} bytes that unpack to ${size}`, at);
   }
-  if (size > stored.length * MOST_OUTPUT[compressor]) {
+  if (size > stored.length * mostOutput(compressor)) {
     throw corrupt(`${stored.length} bytes of ${compressor} cannot hold ${size}`, at);
   }
   try {
@@ -47,6 +48,3 @@ const MOST_RATIO = 100;
 
 /** Most bytes of a section when unpacked. */
 export const MAX_SECTION = 2 ** 31 - 1;
-
-/** The most bytes that one byte can stand for: a zstd block of 4 bytes may stand for 128 KiB. */
-const MOST_OUTPUT = { zstd: 0x8000, lz4_block: 0x100, gzip: 0x410 } as const;

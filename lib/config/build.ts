@@ -5,7 +5,7 @@
  * messages, because clients and their tests match them word for word.
  */
 import { parseSize } from './size.js';
-import type { Compressor } from '../compress/compressors.js';
+import type { Compressor } from '../layout/compressors.js';
 import type { Digester } from '../crypto/digest.js';
 import { RafsError } from '../errors.js';
 import {

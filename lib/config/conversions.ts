@@ -3,7 +3,7 @@
  *
  * The messages are those of nydus-image, because clients and their tests match them word for word.
  */
-import type { Compressor } from '../compress/compressors.js';
+import type { Compressor, WrittenCompressor } from '../layout/compressors.js';
 import type { Digester } from '../crypto/digest.js';
 import type { WhiteoutSpec } from '../layer/whiteout.js';
 
@@ -47,7 +47,7 @@ export interface BuildValues {
   readonly 'blob-offset': string;
   readonly 'chunk-size': string | undefined;
   readonly 'batch-size': string;
-  readonly compressor: Exclude<Compressor, 'gzip'>;
+  readonly compressor: WrittenCompressor;
   readonly digester: Digester;
   readonly config: string | undefined;
   readonly 'fs-version': '5' | '6';

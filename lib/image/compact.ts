@@ -11,7 +11,7 @@ import type { Bootstrap } from '../bootstrap/bootstrap.js';
 import { walk } from '../bootstrap/walk.js';
 import type { ChunkTable } from '../chunk/chunk-table.js';
 import { hasExplicitOwners } from '../bootstrap/settings.js';
-import { COMPRESSORS } from '../compress/compressors.js';
+import { COMPRESSORS } from '../layout/compressors.js';
 import { DigestIndex } from '../chunk/digest-index.js';
 import { planBootstrap, type PlannedBootstrap } from '../bootstrap/plan.js';
 import { RafsError } from '../errors.js';

@@ -11,7 +11,7 @@ import { alignUp } from '../layout/align.js';
 import { sizeDirectories } from '../bootstrap/v5/plan.js';
 import { BlobTable } from '../bootstrap/blob-table.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
-import { COMPRESSORS } from '../compress/compressors.js';
+import { COMPRESSORS } from '../layout/compressors.js';
 import { DIGESTERS, type Digester, NO_DIGEST } from '../crypto/digest.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature, ChunkInfoV1 } from '../layout/blob.js';

@@ -1,7 +1,7 @@
 /** Which chunks an image is to have a second time, in a blob that is read ahead. */
 import type { ChunkTable } from '../chunk/chunk-table.js';
 import { isCopyable } from './compact.js';
-import { COMPRESSORS } from '../compress/compressors.js';
+import { COMPRESSORS } from '../layout/compressors.js';
 import { DIGESTERS } from '../crypto/digest.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature } from '../layout/blob.js';

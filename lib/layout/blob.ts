@@ -3,6 +3,7 @@
  * header, and the table of contents (TOC). Sections are written one after another, each followed by
  * its tar header.
  */
+import { TOC_COMPRESSION_FLAGS } from './compressors.js';
 import { bits64, bytes, fixed, flags, pad, struct, text, u32, u64, u8 } from './struct.js';
 
 /** Features of a blob, in the blob table and in the CI header. */
@@ -85,11 +86,13 @@ export const ZranContext = struct('ZranContext', 40, {
 });
 
 /** Compression of a section, in its TOC entry. */
-export const TocFlag = { NONE: 0x1, ZSTD: 0x2, LZ4_BLOCK: 0x4 } as const;
+const TOC_FLAGS = Object.fromEntries(
+  Object.entries(TOC_COMPRESSION_FLAGS).flatMap(([name, flag]) => (flag ? [[name, flag]] : [])),
+) as Readonly<Record<string, number>>; // pairs of a name and a number
 
 /** Table of contents entry, at the tail of a blob. */
 export const TocEntry = struct('TocEntry', 128, {
-  flags: flags(u32, TocFlag),
+  flags: flags(u32, TOC_FLAGS),
   reserved1: pad(4),
   name: text(16),
   uncompressedDigest: bytes(32), // sha256

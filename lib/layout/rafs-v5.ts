@@ -4,7 +4,7 @@
  * padded to 8 bytes. All offsets are from the start of the file.
  */
 import { bytes, fixed, flags, pad, struct, u16, u32, u64 } from './struct.js';
-import { SuperFlag } from './rafs.js';
+import { SUPER_FLAGS } from './rafs.js';
 
 export const V5 = {
   MAGIC: 0x52414653,
@@ -23,7 +23,7 @@ export const SuperBlockV5 = struct('SuperBlockV5', V5.SUPER_SIZE, {
   version: fixed(u32, V5.VERSION),
   superBlockSize: fixed(u32, V5.SUPER_SIZE),
   chunkSize: u32, // the format calls it block size
-  flags: flags(u64, SuperFlag),
+  flags: flags(u64, SUPER_FLAGS),
   inodeCount: u64, // hardlinks counted once
   inodeTableOffset: u64,
   prefetchTableOffset: u64,

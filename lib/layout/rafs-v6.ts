@@ -2,7 +2,7 @@
  * RAFS v6 records: an EROFS image whose files are chunk-based inodes pointing into extra devices,
  * with tables of its own in places that EROFS ignores. All offsets are from the image's start.
  */
-import { SuperFlag } from './rafs.js';
+import { SUPER_FLAGS } from './rafs.js';
 import { bytes, fixed, flags, pad, struct, text, u16, u32, u64, u8 } from './struct.js';
 
 /** Where the superblock lies, and what is aligned to what. */
@@ -49,7 +49,7 @@ export const SuperBlock = struct('SuperBlock', 128, {
 
 /** RAFS superblock, at 1152. */
 export const ExtendedSuperBlock = struct('ExtendedSuperBlock', 256, {
-  flags: flags(u64, SuperFlag),
+  flags: flags(u64, SUPER_FLAGS),
   blobTableOffset: u64,
   blobTableSize: u32,
   chunkSize: u32,

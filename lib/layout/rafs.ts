@@ -1,20 +1,18 @@
 /** What RAFS v5 and v6 have in common. */
 
+import type { Digester } from '../crypto/digest.js';
+import { COMPRESSION_FLAG_NAMES } from './compressors.js';
 import { struct, bytes, u32, u64 } from './struct.js';
 
 /** Chunks begin at multiples of it in the uncompressed address space of their blob. */
 export const CHUNK_ALIGN = 0x1000;
 
-/** Flags of the extended superblock; the v5 superblock has the same. */
+/** Flags of the extended superblock, besides those of compressors; v5's superblock has the same. */
 export const SuperFlag = {
-  COMPRESSION_NONE: 0x1,
-  COMPRESSION_LZ4: 0x2,
   HASH_BLAKE3: 0x4,
   HASH_SHA256: 0x8,
   EXPLICIT_UID_GID: 0x10,
   HAS_XATTR: 0x20,
-  COMPRESSION_GZIP: 0x40,
-  COMPRESSION_ZSTD: 0x80,
   INLINED_CHUNK_DIGEST: 0x100,
   TARTFS_MODE: 0x200,
   ENCRYPTION_NONE: 16777216,
@@ -26,6 +24,15 @@ export const SuperFlag = {
   PRESERVED_5: 1073741824,
   PRESERVED_6: 2147483648,
 } as const;
+
+/** All flags of a superblock, by the names that are printed for them. */
+export const SUPER_FLAGS = { ...COMPRESSION_FLAG_NAMES, ...SuperFlag } as const;
+
+/** Flags of the digest algorithms. */
+export const DIGEST_FLAGS = {
+  blake3: SuperFlag.HASH_BLAKE3,
+  sha256: SuperFlag.HASH_SHA256,
+} as const satisfies Readonly<Record<Digester, number>>;
 
 /** Encryption of a blob; two more kinds have numbers, but no image has them. */
 export const Cipher = { NONE: 0, AES_128_XTS: 1 } as const;

@@ -1,7 +1,11 @@
 /** Builds a layer, or an image of one layer, from a tar, a directory or an unchanged layer. */
 import { tmpdir } from 'node:os';
 import type { Writable } from 'node:stream';
-import { COMPRESSORS, type Compressor } from '../../lib/compress/compressors.js';
+import {
+  WRITTEN_COMPRESSORS,
+  type Compressor,
+  type WrittenCompressor,
+} from '../../lib/layout/compressors.js';
 import { planBuild, type BuildOptions } from '../../lib/config/build.js';
 import {
   TYPE_NAMES,
@@ -26,7 +30,7 @@ export interface LayerFormat {
   /** chunks of small files are stored in batches of fewer bytes than this; default: 0, they are not */
   batchSize?: number;
   /** default: zstd */
-  compressor?: Exclude<Compressor, 'gzip'>;
+  compressor?: WrittenCompressor;
   /** names chunks; default: blake3 */
   digester?: Digester;
   /** chunks start at multiples of 4 KiB of the uncompressed blob; in v6 they always do */
@@ -177,11 +181,7 @@ const valuesOf = (options: CreateImageOptions): BuildValues => {
   const policy = prefetch?.policy ?? 'none';
   oneOf('type', type, TYPE_NAMES);
   oneOf('fsVersion', fsVersion, [5, 6]);
-  oneOf(
-    'compressor',
-    compressor,
-    Object.keys(COMPRESSORS).filter(name => name !== 'gzip'),
-  );
+  oneOf('compressor', compressor, WRITTEN_COMPRESSORS);
   oneOf('digester', digester, ['blake3', 'sha256']);
   oneOf('whiteouts', whiteouts, ['oci', 'overlayfs', 'none']);
   oneOf('prefetch.policy', policy, ['fs', 'blob', 'none']);

@@ -24,11 +24,8 @@ import {
 import { alignUp } from '../../lib/layout/align.js';
 import { ChunkInfoWriter, type ChunkInfoExtra } from '../../lib/blob/chunk-info-writer.js';
 import { ByteArena, Column } from '../../lib/memory/columns.js';
-import {
-  COMPRESSORS,
-  prepareCompressors,
-  type Compressor,
-} from '../../lib/compress/compressors.js';
+import { prepareCompressors } from '../../lib/compress/compressors.js';
+import { COMPRESSORS, type Compressor } from '../../lib/layout/compressors.js';
 import { DIGESTERS, type Digester, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { BlobFeature, ChunkInfoFlag } from '../../lib/layout/blob.js';

@@ -10,7 +10,8 @@
  */
 import { alignUp } from '../../lib/layout/align.js';
 import { ChunkInfoWriter } from '../../lib/blob/chunk-info-writer.js';
-import { COMPRESSORS, prepareCompressors } from '../../lib/compress/compressors.js';
+import { prepareCompressors } from '../../lib/compress/compressors.js';
+import { COMPRESSORS } from '../../lib/layout/compressors.js';
 import { DIGESTERS, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';

@@ -6,7 +6,7 @@
  *
  * Content is not looked at: a chunk has neither digest nor checksum, and none is deduplicated.
  */
-import { COMPRESSORS } from '../../lib/compress/compressors.js';
+import { COMPRESSORS } from '../../lib/layout/compressors.js';
 import { DIGESTERS, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';

@@ -8,7 +8,8 @@ import { blobEntryOf, blobOfEntry } from '../../../lib/bootstrap/v6/blob-entry.j
 import type { StoredChunk } from '../../../lib/model/stored.js';
 import { ChunkRows } from '../../../lib/chunkdict/rows.js';
 import type { DictBlob } from '../../../lib/chunkdict/image.js';
-import { COMPRESSORS, compressorName, type Compressor } from '../../../lib/compress/compressors.js';
+import { compressorName } from '../../../lib/compress/compressors.js';
+import { COMPRESSORS, type Compressor } from '../../../lib/layout/compressors.js';
 import { RafsError } from '../../../lib/errors.js';
 import { shown } from '../../console/image-text.js';
 import { BlobEntry } from '../../../lib/layout/rafs-v6.js';

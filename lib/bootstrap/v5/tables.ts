@@ -1,9 +1,11 @@
 /** Reads the superblock, inode table, prefetch table and blob tables of a v5 bootstrap. */
+import { COMPRESSION_FLAGS } from '../../layout/compressors.js';
+import { DIGEST_FLAGS } from '../../layout/rafs.js';
 import { isUtf8 } from 'node:buffer';
 import type { Bootstrap } from '../bootstrap.js';
 import type { BlobRecord, TableExtent } from '../../model/stored.js';
 import { alignUp } from '../../layout/align.js';
-import { COMPRESSORS, type Compressor } from '../../compress/compressors.js';
+import { COMPRESSORS, type Compressor } from '../../layout/compressors.js';
 import { DIGESTERS, type Digester, NO_DIGEST } from '../../crypto/digest.js';
 import { RafsError } from '../../errors.js';
 import { BlobFeature } from '../../layout/blob.js';
@@ -14,7 +16,6 @@ import {
   SuperBlockV5,
   V5,
 } from '../../layout/rafs-v5.js';
-import { SuperFlag } from '../../layout/rafs.js';
 import { u32, type ValueOf } from '../../layout/struct.js';
 
 export interface TablesV5 {
@@ -34,18 +35,6 @@ const MIN_CHUNK_SIZE = 0x1000;
 const MAX_CHUNK_SIZE = 0x100_0000;
 const MAX_CHUNK_COUNT = 2 ** 24;
 const KNOWN_FEATURES = Object.values(BlobFeature).reduce((sum, bit) => sum + bit, 0);
-
-// at most one flag of each table is set; old images have none: they use lz4_block and blake3
-const COMPRESSION_FLAGS: readonly (readonly [number, Compressor])[] = [
-  [SuperFlag.COMPRESSION_NONE, 'none'],
-  [SuperFlag.COMPRESSION_LZ4, 'lz4_block'],
-  [SuperFlag.COMPRESSION_GZIP, 'gzip'],
-  [SuperFlag.COMPRESSION_ZSTD, 'zstd'],
-];
-const HASH_FLAGS: readonly (readonly [number, Digester])[] = [
-  [SuperFlag.HASH_BLAKE3, 'blake3'],
-  [SuperFlag.HASH_SHA256, 'sha256'],
-];
 
 /** Throws CORRUPT unless `holds`. */
 const check = (holds: boolean, message: string, at: Record<string, string | number> = {}): void => {
@@ -75,8 +64,9 @@ export const readTablesV5 = (image: Buffer): TablesV5 => {
     `a chunk size of ${hex(chunkSize)}`,
   );
   const places = tablePlaces(image, base);
+  // at most one flag of each table is set; old images have none: they use lz4_block and blake3
   const compressor = named(flags, COMPRESSION_FLAGS, 'compressor') ?? 'lz4_block';
-  const digester = named(flags, HASH_FLAGS, 'digest algorithm') ?? 'blake3';
+  const digester = named(flags, DIGEST_FLAGS, 'digest algorithm') ?? 'blake3';
   return {
     flags,
     chunkSize,
@@ -95,14 +85,14 @@ export const readTablesV5 = (image: Buffer): TablesV5 => {
 };
 
 /** The name whose flag is set; old images have none. */
-const named = <T>(
+const named = <T extends string>(
   flags: number,
-  table: readonly (readonly [number, T])[],
+  table: Readonly<Record<T, number>>,
   what: string,
 ): T | undefined => {
-  const set = table.filter(([flag]) => flags & flag);
+  const set = (Object.keys(table) as T[]).filter(name => flags & table[name]); // its own keys
   check(set.length <= 1, `flags ${hex(flags)} name ${set.length} ${what}s, not one`);
-  return set[0]?.[1];
+  return set[0];
 };
 
 interface Places {

@@ -5,7 +5,7 @@
 import type { Bootstrap } from '../bootstrap.js';
 import type { BlobRecord, Child, Inode, InodeType, StoredChunk } from '../../model/stored.js';
 import { alignUp } from '../../layout/align.js';
-import type { Compressor } from '../../compress/compressors.js';
+import type { Compressor } from '../../layout/compressors.js';
 import type { Digester } from '../../crypto/digest.js';
 import { located, RafsError, corrupt } from '../../errors.js';
 import { ChunkIndex } from './chunk-index.js';

@@ -1,9 +1,12 @@
 /** Reads the superblocks, device slots, blob table and prefetch table of a v6 bootstrap. */
+import { COMPRESSION_FLAGS } from '../../layout/compressors.js';
+import { DIGEST_FLAGS } from '../../layout/rafs.js';
 import { isUtf8 } from 'node:buffer';
 import { blobOfEntry } from './blob-entry.js';
 import type { Bootstrap } from '../bootstrap.js';
 import type { BlobRecord, TableExtent } from '../../model/stored.js';
-import { compressorName, type Compressor } from '../../compress/compressors.js';
+import { compressorName } from '../../compress/compressors.js';
+import type { Compressor } from '../../layout/compressors.js';
 import { digesterName, type Digester } from '../../crypto/digest.js';
 import { RafsError } from '../../errors.js';
 import { BlobFeature, ChunkInfoV1, ChunkInfoV2, INVALID_FEATURES } from '../../layout/blob.js';
@@ -42,17 +45,6 @@ const MAX_CHUNK_COUNT = 2 ** 24;
 const MAX_UNCOMPRESSED_SIZE = 2 ** 44;
 const MAX_COMPRESSED_SIZE = 2 ** 40;
 
-const COMPRESSION_FLAGS: readonly (readonly [number, Compressor])[] = [
-  [SuperFlag.COMPRESSION_NONE, 'none'],
-  [SuperFlag.COMPRESSION_LZ4, 'lz4_block'],
-  [SuperFlag.COMPRESSION_GZIP, 'gzip'],
-  [SuperFlag.COMPRESSION_ZSTD, 'zstd'],
-];
-const HASH_FLAGS: readonly (readonly [number, Digester])[] = [
-  [SuperFlag.HASH_BLAKE3, 'blake3'],
-  [SuperFlag.HASH_SHA256, 'sha256'],
-];
-
 /** Throws CORRUPT unless `holds`. */
 const check = (holds: boolean, message: string, at: Record<string, string | number> = {}): void => {
   if (!holds) throw new RafsError('CORRUPT', message, at);
@@ -61,13 +53,17 @@ const check = (holds: boolean, message: string, at: Record<string, string | numb
 const hex = (value: number): string => `0x${value.toString(16)}`;
 
 /** The name whose flag is set; there must be exactly one. */
-const oneOf = <T>(flags: number, table: readonly (readonly [number, T])[], what: string): T => {
-  const set = table.filter(([flag]) => flags & flag);
+const oneOf = <T extends string>(
+  flags: number,
+  table: Readonly<Record<T, number>>,
+  what: string,
+): T => {
+  const set = (Object.keys(table) as T[]).filter(name => flags & table[name]); // its own keys
   const only = set[0];
   if (set.length !== 1 || !only) {
     throw new RafsError('CORRUPT', `flags ${hex(flags)} name ${set.length} ${what}s, not one`);
   }
-  return only[1];
+  return only;
 };
 
 const chunkSizeFits = (size: number): boolean =>
@@ -87,7 +83,7 @@ export const readTables = (image: Buffer): Tables => {
   const { blockSize, metaOffset } = checkSuperBlock(image, base, extended.flags);
 
   const compressor = oneOf(extended.flags, COMPRESSION_FLAGS, 'compressor');
-  const digester = oneOf(extended.flags, HASH_FLAGS, 'digest algorithm');
+  const digester = oneOf(extended.flags, DIGEST_FLAGS, 'digest algorithm');
   check(chunkSizeFits(extended.chunkSize), `a chunk size of ${hex(extended.chunkSize)}`);
   const places = tablePlaces(image, base.extraDevices, extended);
   const blobs = readBlobs(image, places.blob, extended.chunkSize, blockSize === 512);

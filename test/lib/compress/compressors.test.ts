@@ -4,13 +4,12 @@ import {
   compress,
   compressBound,
   compressInto,
-  COMPRESSORS,
   compressorName,
   decompress,
   prepareCompressors,
   zstdFrame,
-  type Compressor,
 } from '../../../lib/compress/compressors.js';
+import { COMPRESSORS, type Compressor } from '../../../lib/layout/compressors.js';
 import { sha256 } from '../../../lib/crypto/digest.js';
 import type { RafsError } from '../../../lib/errors.js';
 import { numbers, randomBytes, wordyBytes } from '../../support/random.js';

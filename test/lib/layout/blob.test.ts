@@ -1,3 +1,4 @@
+import { TOC_COMPRESSION_FLAGS } from '../../../lib/layout/compressors.js';
 import fc from 'fast-check';
 import t from 'tap';
 import {
@@ -10,7 +11,6 @@ import {
   INVALID_FEATURES,
   Section,
   TocEntry,
-  TocFlag,
 } from '../../../lib/layout/blob.js';
 import { goldenRecord } from '../../support/images/golden-record.js';
 
@@ -192,7 +192,7 @@ t.test('TOC entry', async t => {
       '2388000000000000' +
       '0020010000000000',
     {
-      flags: TocFlag.NONE,
+      flags: TOC_COMPRESSION_FLAGS.none!,
       name: Section.BLOB,
       uncompressedDigest: Buffer.from(digest, 'hex'),
       compressedOffset: 0,
@@ -219,7 +219,7 @@ t.test('names of sections fit their field, and the longest fills it', async t =>
   const lengths = Object.values(Section).map(name => name.length);
   t.equal(Math.max(...lengths), 16);
   const value = {
-    flags: TocFlag.NONE,
+    flags: TOC_COMPRESSION_FLAGS.none!,
     name: Section.META_HEADER,
     uncompressedDigest: Buffer.alloc(32),
     compressedOffset: 0,

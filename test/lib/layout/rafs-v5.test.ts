@@ -1,3 +1,4 @@
+import { COMPRESSION_FLAGS } from '../../../lib/layout/compressors.js';
 import t from 'tap';
 import {
   BlobHeadV5,
@@ -9,7 +10,7 @@ import {
   XattrHeadV5,
   XattrPairV5,
 } from '../../../lib/layout/rafs-v5.js';
-import { SuperFlag } from '../../../lib/layout/rafs.js';
+import { SUPER_FLAGS, SuperFlag } from '../../../lib/layout/rafs.js';
 import { goldenRecord } from '../../support/images/golden-record.js';
 
 // The bytes are cut from images that nydus-image made of small layers.
@@ -35,7 +36,7 @@ t.test('superblock', async t => {
     {
       chunkSize: 0x100000,
       flags:
-        SuperFlag.COMPRESSION_LZ4 +
+        COMPRESSION_FLAGS.lz4_block +
         SuperFlag.HASH_BLAKE3 +
         SuperFlag.EXPLICIT_UID_GID +
         SuperFlag.HAS_XATTR,
@@ -55,7 +56,7 @@ t.test('superblock', async t => {
 });
 
 t.test('every bit of the flags but the named ones is refused', async t => {
-  const known = new Set<number>(Object.values(SuperFlag));
+  const known = new Set<number>(Object.values(SUPER_FLAGS));
   const good = SuperBlockV5.encode({
     chunkSize: 0x1000,
     flags: 0,

@@ -8,7 +8,7 @@ import { blobElsewhere } from '../../../lib/bootstrap/blob-table.js';
 import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../../lib/bootstrap/walk.js';
 import { loadChunkDict } from '../../../lib/image/chunk-dict.js';
-import type { Compressor } from '../../../lib/compress/compressors.js';
+import type { Compressor } from '../../../lib/layout/compressors.js';
 import type { Digester } from '../../../lib/crypto/digest.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { loadImage } from '../../../lib/image/load-image.js';

@@ -8,11 +8,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { ChunkDict } from '../../../lib/image/chunk-dict.js';
 import { ChunkDeduper } from '../../../lib/image/chunk-deduper.js';
-import {
-  compress,
-  prepareCompressors,
-  type Compressor,
-} from '../../../lib/compress/compressors.js';
+import { compress, prepareCompressors } from '../../../lib/compress/compressors.js';
+import type { Compressor } from '../../../lib/layout/compressors.js';
 import type { ChunkBatchPart, ChunkPart, EndPart, EntryPart } from '../../../lib/model/parts.js';
 import type { NamedChunk, PackedChunk } from '../../../lib/model/chunk.js';
 import { compressor } from '../../../streams/build/compressor.js';
