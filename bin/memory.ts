@@ -25,7 +25,7 @@ export const keepMemorySmall = (): void => {
 };
 
 /** Bytes between collections while several layers are in flight: each then has more to look at. */
-const COLLECT_SELDOM = 0x3000000;
+const COLLECT_SELDOM = 0x2000000;
 
 /** For commands that work on a whole image: garbage may be as large as what is in flight. */
 export const collectSeldom = (): void => {

@@ -50,6 +50,8 @@ export class TreeBuilder {
 
   beginLayer(): void {
     this.#current = new Set();
+    // overlayfs shows the root of the topmost layer, which a snapshotter makes if no entry does
+    this.tree.set('', impliedDirectory());
   }
 
   /** Adds an entry; returns its node if it has content to come. */

@@ -155,7 +155,7 @@ const putOrdinary = async (
 };
 
 /** Memory of the process without any layer. */
-const BASE_MEMORY = 0x600_0000;
+const BASE_MEMORY = 0x900_0000;
 /** Most layers at once per budget: more would only wait for the processors. */
 const MOST_AT_ONCE = 6;
 /** Memory that a layer's stages take, and that goes with its size. */
