@@ -1,4 +1,5 @@
 /** Verifies a bootstrap and, if its blobs are available, everything in them. */
+import type { RafsVersion } from '../../lib/model/version.js';
 import { pipeline } from 'node:stream/promises';
 import { Writable } from 'node:stream';
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
@@ -44,7 +45,7 @@ export interface CheckOptions {
 export interface ImageResult {
   bootstrap: string;
   blobs: string[];
-  fsVersion: 5 | 6;
+  fsVersion: RafsVersion;
   compressor: Compressor;
 }
 

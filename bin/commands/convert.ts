@@ -1,4 +1,5 @@
 /** convert: makes a Nydus image of a container image, or the other way round. */
+import { versionOf } from '../../lib/model/version.js';
 import { writeFileSync } from 'node:fs';
 import { platformText } from '../../lib/oci/platform.js';
 import {
@@ -123,7 +124,7 @@ export const convert = async (
 
 const conversionOf = (values: Values, prefetch: readonly string[]): ConversionOptions => ({
   mode: values['oci-ref'] ? 'zran' : values.mode,
-  fsVersion: values['fs-version'] === '5' ? 5 : 6,
+  fsVersion: versionOf(values['fs-version']),
   compressor: values.compressor,
   chunkSize: values['chunk-size'],
   batchSize: values['batch-size'],

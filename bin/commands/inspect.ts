@@ -1,4 +1,5 @@
 /** Inspects a bootstrap: answers one request, or runs a prompt. */
+import { RAFS_VERSIONS } from '../../lib/model/version.js';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
@@ -226,7 +227,8 @@ class Inspector {
   /** As clients expect it: directories end in a slash, and so does everything in v5. */
   #fullPath({ inode, path }: Visit): string {
     if (path === '') return '/';
-    const slash = inode.type === 'directory' || this.#bootstrap.version === 5 ? '/' : '';
+    const slash =
+      inode.type === 'directory' || !RAFS_VERSIONS[this.#bootstrap.version].isBlockImage ? '/' : '';
     return `/${shown(path)}${slash}`;
   }
 

@@ -1,4 +1,5 @@
 /** merge: makes one bootstrap of those of an image's layers. */
+import type { RafsVersion } from '../../lib/model/version.js';
 import { statSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -80,7 +81,7 @@ const mergeLayers = async (
   paths: readonly string[],
   known: readonly OwnBlob[],
   prefetch: readonly string[],
-): Promise<{ merged: Merged; first: { version: 5 | 6; compressor: Compressor } }> => {
+): Promise<{ merged: Merged; first: { version: RafsVersion; compressor: Compressor } }> => {
   await prepareDigests(); // v5 has digests of inodes
   const place = values.config === undefined ? undefined : await readConfig(values.config);
   const parentPath = values['parent-bootstrap'] || undefined; // '' means none

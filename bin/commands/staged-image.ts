@@ -7,7 +7,7 @@ import { mkdir, rename, rm, symlink, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { PlannedBootstrap } from '../../lib/bootstrap/plan.js';
+import type { PlannedBootstrap } from '../../lib/bootstrap/bootstrap-options.js';
 import { RafsError } from '../../lib/errors.js';
 import type { BlobInfo } from '../../lib/model/blob.js';
 import { openArtifacts, type ArtifactPart } from '../../streams/build/artifact-writer.js';

@@ -1,4 +1,6 @@
 /** The blocks of text that `check` and `inspect` print, in the format of nydus-image. */
+import { hasFlag } from '../../lib/layout/struct.js';
+import { RAFS_VERSIONS } from '../../lib/model/version.js';
 import { isUtf8 } from 'node:buffer';
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import type { Visit } from '../../lib/bootstrap/walk.js';
@@ -169,7 +171,7 @@ export const chunkText = (
 export const flagNames = (flags: number): string =>
   Object.entries(SUPER_FLAGS)
     .sort(([, a], [, b]) => a - b)
-    .filter(([, bit]) => Math.floor(flags / bit) % 2 === 1)
+    .filter(([, bit]) => hasFlag(flags, bit))
     .map(([name]) => (name === 'ENCRYPTION_AES_128_XTS' ? 'ENCRYPTION_ASE_128_XTS' : name))
     .join(' | '); // a client expects the misspelled name
 
@@ -177,7 +179,7 @@ const hex = (value: number): string => `0x${value.toString(16)}`;
 
 /** What is logged about an image when it is loaded. */
 export const loadedText = ({ flags, version }: Bootstrap): string =>
-  `${version === 5 ? 'RAFS v5 super block features' : 'RAFS features'}: ${flagNames(flags)}`;
+  `${RAFS_VERSIONS[version].featuresTitle}: ${flagNames(flags)}`;
 
 export const statsText = (bootstrap: Bootstrap): string => {
   const { blob, prefetch, chunk } = bootstrap.tables;

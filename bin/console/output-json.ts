@@ -1,4 +1,5 @@
 /** What `--output-json` writes: the result of a command that made or loaded a bootstrap. */
+import type { RafsVersion } from '../../lib/model/version.js';
 import { writeFileSync } from 'node:fs';
 import type { Compressor } from '../../lib/layout/compressors.js';
 import { versionId } from '../version.js';
@@ -13,7 +14,7 @@ export interface Output {
   /** seconds by name */
   consumedTime?: Readonly<Record<string, number>>;
   registeredEvents?: Readonly<Record<string, number | string>>;
-  fsVersion: 5 | 6;
+  fsVersion: RafsVersion;
   /** the one in effect */
   compressor: Compressor;
 }

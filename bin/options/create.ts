@@ -1,4 +1,5 @@
 /** Options of `create`. */
+import { VERSION_NAMES } from '../../lib/model/version.js';
 import { WRITTEN_COMPRESSORS } from '../../lib/layout/compressors.js';
 import { TYPE_NAMES } from '../../lib/config/conversions.js';
 import type { CommandRow } from './option-row.js';
@@ -80,7 +81,7 @@ export const CREATE = {
     config: CONFIG,
     'fs-version': {
       short: 'v',
-      values: ['5', '6'],
+      values: VERSION_NAMES,
       default: '6',
       about: 'Version of the RAFS format',
     },

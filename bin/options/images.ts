@@ -1,4 +1,5 @@
 /** Options of commands for whole images. */
+import { VERSION_NAMES } from '../../lib/model/version.js';
 import { WRITTEN_COMPRESSORS } from '../../lib/layout/compressors.js';
 import type { CommandRow } from './option-row.js';
 import { OUTPUT_JSON, wholeNumber } from './shared.js';
@@ -25,7 +26,7 @@ export const CONVERT = {
     },
     'oci-ref': { flag: true, aliases: ['docker-v2-ref'], about: 'The same as --mode zran' },
     'fs-version': {
-      values: ['5', '6'],
+      values: VERSION_NAMES,
       default: '6',
       about: 'Version of the RAFS format',
     },

@@ -4,6 +4,7 @@
  * An image is one Buffer. Inodes are decoded on demand and not kept, so a walk over a million of
  * them holds the image and a few bits per inode.
  */
+import type { RafsVersion } from '../model/version.js';
 import type { Compressor } from '../layout/compressors.js';
 import type { Digester } from '../crypto/digest.js';
 import type { BlobRecord, TableExtent, Inode, Child, StoredChunk } from '../model/stored.js';
@@ -13,7 +14,7 @@ import type { BlobRecord, TableExtent, Inode, Child, StoredChunk } from '../mode
  * make no sense.
  */
 export interface Bootstrap {
-  readonly version: 5 | 6;
+  readonly version: RafsVersion;
   readonly flags: number;
   readonly chunkSize: number;
   /** 4096, or 512 where the blobs are tars */

@@ -1,4 +1,6 @@
 /** Which images can be combined: the settings that must be equal in all of them. */
+import { hasFlag } from '../layout/struct.js';
+import { RAFS_VERSIONS, type RafsVersion } from '../model/version.js';
 import type { Bootstrap } from './bootstrap.js';
 import type { Digester } from '../crypto/digest.js';
 import { SuperFlag } from '../layout/rafs.js';
@@ -7,7 +9,7 @@ import { SuperFlag } from '../layout/rafs.js';
 export interface Settings {
   chunkSize: number;
   explicitUidGid: boolean;
-  version: 5 | 6;
+  version: RafsVersion;
   digester: Digester;
   tarfs: boolean;
 }
@@ -21,7 +23,7 @@ export const settingsOf = (bootstrap: Bootstrap): Settings => ({
 });
 
 export const hasExplicitOwners = (flags: number): boolean =>
-  Math.floor(flags / SuperFlag.EXPLICIT_UID_GID) % 2 === 1;
+  hasFlag(flags, SuperFlag.EXPLICIT_UID_GID);
 
 const NAMES: Readonly<Record<Digester, string>> = { blake3: 'Blake3', sha256: 'Sha256' };
 
@@ -48,7 +50,7 @@ export const inconsistency = (due: Settings, bootstrap: Bootstrap): string | und
       `Using inconsistent RAFS version V${due.version}, target RAFS version Ok(V${got.version})`,
     );
   }
-  if (due.version === 5 && got.digester !== due.digester) {
+  if (RAFS_VERSIONS[due.version].hasInodeDigests && got.digester !== due.digester) {
     return because(
       'RAFS v5 can not support different digest algorithm due to inode digest, ' +
         `${NAMES[due.digester]} vs ${NAMES[got.digester]}`,

@@ -6,13 +6,15 @@
  * A file goes on until a chunk has less than the full size, as only its last chunk may. So every
  * reader finds every chunk, and the image is like any other.
  */
+import { RAFS_VERSIONS, type RafsVersion } from '../model/version.js';
 import { alignUp } from '../layout/align.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
 import type { ChunkRows } from './rows.js';
 import { compressorName } from '../compress/compressors.js';
 import { COMPRESSORS, type Compressor } from '../layout/compressors.js';
 import { DIGESTERS, digesterName, type Digester } from '../crypto/digest.js';
-import { planBootstrap, type PlannedBootstrap } from '../bootstrap/plan.js';
+import { planBootstrap } from '../bootstrap/plan.js';
+import type { PlannedBootstrap } from '../bootstrap/bootstrap-options.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature, ChunkInfoV1 } from '../layout/blob.js';
 import { V6 } from '../layout/rafs-v6.js';
@@ -22,7 +24,7 @@ import { MODE_OF_TYPE, Tree } from '../tree/tree.js';
 
 /** Settings that a dictionary shares with the images that it is for. */
 export interface DictSettings {
-  version: 5 | 6;
+  version: RafsVersion;
   compressor: Compressor;
   digester: Digester;
   chunkSize: number;
@@ -128,7 +130,8 @@ const infoOf = (
 ): BlobInfo | undefined => {
   const indexed = own.every(row => rows.index.get(row) > 0);
   if (blob.info) return indexed || own.length === blob.info.chunkCount ? blob.info : undefined;
-  if (version === 6 && blob.ciUncompressedSize !== own.length * ChunkInfoV1.size) return undefined;
+  const { alignsChunks, hasChunkInfo } = RAFS_VERSIONS[version];
+  if (hasChunkInfo && blob.ciUncompressedSize !== own.length * ChunkInfoV1.size) return undefined;
   const last = own.reduce(
     (end, row) => Math.max(end, rows.uncompressedOffset.get(row) + rows.uncompressedSize.get(row)),
     0,
@@ -140,9 +143,9 @@ const infoOf = (
     chunkCount: own.length,
     compressor: COMPRESSORS[blob.compressor],
     digester: DIGESTERS[digester],
-    features: BlobFeature.CAP_TAR_TOC + (version === 6 ? BlobFeature.ALIGNED : 0),
+    features: BlobFeature.CAP_TAR_TOC + (alignsChunks ? BlobFeature.ALIGNED : 0),
     compressedSize: blob.compressedSize,
-    uncompressedSize: version === 6 ? alignUp(last, BLOCK_SIZE) : blob.uncompressedSize,
+    uncompressedSize: alignsChunks ? alignUp(last, BLOCK_SIZE) : blob.uncompressedSize,
     tocSize: 0,
     tocDigest: Buffer.alloc(32),
     ciCompressor: isStored ? COMPRESSORS.none : COMPRESSORS[blob.compressor],

@@ -4,6 +4,7 @@
  * Checks are in nydus-image's order, because only the first failure is reported, and have its
  * messages, because clients and their tests match them word for word.
  */
+import { RAFS_VERSIONS, versionOf, type RafsVersion } from '../model/version.js';
 import { parseSize } from './size.js';
 import type { Compressor } from '../layout/compressors.js';
 import type { Digester } from '../crypto/digest.js';
@@ -27,7 +28,7 @@ export interface BuildOptions {
   mode: Mode;
   source: SourceKind;
   type: ConversionType;
-  fsVersion: 5 | 6;
+  fsVersion: RafsVersion;
   chunkSize: number;
   /** 0 if chunks are not batched */
   batchSize: number;
@@ -97,7 +98,8 @@ const fitsChunk = (size: number): boolean =>
 export const planBuild = ({ values, explicit, source, kindOf }: BuildRequest): BuildOptions => {
   const type = conversionType(values.type);
   const conversion = CONVERSIONS[type];
-  const fsVersion = values['fs-version'] === '5' ? 5 : 6;
+  const fsVersion = versionOf(values['fs-version']);
+  const version = RAFS_VERSIONS[fsVersion];
   const isDirectory = (path: string): boolean => {
     try {
       return kindOf(path) === 'directory';
@@ -117,11 +119,11 @@ export const planBuild = ({ values, explicit, source, kindOf }: BuildRequest): B
   checkSource(source, conversion.source, kindOf);
   const refusal = refusalOf(values);
   if (refusal) throw refuse(refusal);
-  if (values.features === 'blob-toc' && fsVersion === 5) {
+  if (values.features === 'blob-toc' && !version.hasToc) {
     // nydus-image ends this message with a blank
     throw refuse("`--features blob-toc` can't be used with `--version 5` ");
   }
-  if (values.encrypt && fsVersion === 5) {
+  if (values.encrypt && !version.canEncrypt) {
     // nydus-image builds an image that nobody can decrypt: v5 has no room for the key
     throw refuse("`--encrypt` can't be used with `--version 5`");
   }
@@ -149,7 +151,8 @@ export const planBuild = ({ values, explicit, source, kindOf }: BuildRequest): B
     blobOffset,
     blobDataSize,
     encrypt: values.encrypt,
-    alignedChunk: fsVersion === 6 && conversion.mode !== 'tarfs' ? true : values['aligned-chunk'],
+    alignedChunk:
+      version.alignsChunks && conversion.mode !== 'tarfs' ? true : values['aligned-chunk'],
     paths: {
       source,
       bootstrap: values.bootstrap,
@@ -188,7 +191,7 @@ const planBatchSize = (values: BuildValues, type: ConversionType, chunkSize: num
   const size = parseSize(text);
   if (size === undefined) throw misfit(`invalid batch size ${text}`, NOT_A_NUMBER);
   if (size === 0) return 0;
-  if (values['fs-version'] === '5') {
+  if (!RAFS_VERSIONS[versionOf(values['fs-version'])].hasChunkInfo) {
     throw refuse('`--batch-size` with non-zero value conflicts with `--fs-version 5`');
   }
   if (!fitsChunk(size)) throw misfit(`invalid batch size: ${size}`);

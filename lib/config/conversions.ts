@@ -3,6 +3,7 @@
  *
  * The messages are those of nydus-image, because clients and their tests match them word for word.
  */
+import type { RafsVersion } from '../model/version.js';
 import type { Compressor, WrittenCompressor } from '../layout/compressors.js';
 import type { Digester } from '../crypto/digest.js';
 import type { WhiteoutSpec } from '../layer/whiteout.js';
@@ -50,7 +51,7 @@ export interface BuildValues {
   readonly compressor: WrittenCompressor;
   readonly digester: Digester;
   readonly config: string | undefined;
-  readonly 'fs-version': '5' | '6';
+  readonly 'fs-version': `${RafsVersion}`;
   readonly features: 'blob-toc' | undefined;
   readonly 'chunk-dict': string | undefined;
   readonly 'parent-bootstrap': string | undefined;

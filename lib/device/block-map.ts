@@ -1,4 +1,5 @@
 /** The address space of an image's block device: the bootstrap, then the blobs where mapped. */
+import { RAFS_VERSIONS } from '../model/version.js';
 import type { Bootstrap } from '../bootstrap/bootstrap.js';
 import type { BlobRecord } from '../model/stored.js';
 import type { ChunkInfo } from '../blob/chunk-info-table.js';
@@ -32,7 +33,7 @@ export interface BlockMap {
  */
 export const blockMap = (bootstrap: Bootstrap, bootstrapSize: number): BlockMap => {
   const { blockSize, tarfs } = bootstrap;
-  if (bootstrap.version !== 6) {
+  if (!RAFS_VERSIONS[bootstrap.version].isBlockImage) {
     throw new RafsError('UNSUPPORTED', 'only RAFS v6 images can be a block device');
   }
   if (bootstrapSize % blockSize !== 0) {

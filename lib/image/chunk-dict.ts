@@ -2,6 +2,7 @@
  * Chunk dictionary: chunks of an image that other images refer to instead of storing them. Kept in
  * columns, about 90 bytes per chunk, because a dictionary may have millions.
  */
+import { hasFlag } from '../layout/struct.js';
 import { blobElsewhere } from '../bootstrap/blob-table.js';
 import type { Bootstrap } from '../bootstrap/bootstrap.js';
 import { walk } from '../bootstrap/walk.js';
@@ -61,7 +62,7 @@ export const loadChunkDict = (bootstrap: Bootstrap, digester: Digester): ChunkDi
     checkChunk(bootstrap, chunk);
     dict.add(chunk);
   };
-  const inlined = Math.floor(bootstrap.flags / SuperFlag.INLINED_CHUNK_DIGEST) % 2 === 1;
+  const inlined = hasFlag(bootstrap.flags, SuperFlag.INLINED_CHUNK_DIGEST);
   if (bootstrap.chunkRecords && !inlined) {
     if (bootstrap.digester !== digester) return dict;
     for (const chunk of bootstrap.chunkRecords()) add(chunk);

@@ -6,6 +6,8 @@
  * blob is only rebuilt if its chunks can be copied as they are stored, blobs are only joined with
  * their like, and a new blob has only one chunk of each digest.
  */
+import { hasFlag } from '../layout/struct.js';
+import { RAFS_VERSIONS } from '../model/version.js';
 import { BlobTable } from '../bootstrap/blob-table.js';
 import type { Bootstrap } from '../bootstrap/bootstrap.js';
 import { walk } from '../bootstrap/walk.js';
@@ -13,7 +15,8 @@ import type { ChunkTable } from '../chunk/chunk-table.js';
 import { hasExplicitOwners } from '../bootstrap/settings.js';
 import { COMPRESSORS } from '../layout/compressors.js';
 import { DigestIndex } from '../chunk/digest-index.js';
-import { planBootstrap, type PlannedBootstrap } from '../bootstrap/plan.js';
+import { planBootstrap } from '../bootstrap/plan.js';
+import type { PlannedBootstrap } from '../bootstrap/bootstrap-options.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature } from '../layout/blob.js';
 import { V6 } from '../layout/rafs-v6.js';
@@ -220,7 +223,7 @@ const distinct = (chunks: ChunkTable, rows: Uint32Array): Uint32Array => {
 
 /** Whether all chunks lie where a kernel could map them; if so, those of a new blob should, too. */
 export const hasAlignedChunks = ({ bootstrap, chunks }: LoadedImage): boolean => {
-  if (bootstrap.version === 6) return true;
+  if (RAFS_VERSIONS[bootstrap.version].alignsChunks) return true;
   for (let row = 0; row < chunks.count; row++) {
     if (chunks.uncompressedOffset.get(row) % CHUNK_ALIGN !== 0) return false;
   }
@@ -268,7 +271,7 @@ export const replan = (
     hasXattrs: isSaid(bootstrap, SuperFlag.HAS_XATTR),
   });
 
-const isSaid = ({ flags }: Bootstrap, flag: number): boolean => Math.floor(flags / flag) % 2 === 1;
+const isSaid = ({ flags }: Bootstrap, flag: number): boolean => hasFlag(flags, flag);
 
 /** Paths of the inodes that are to be read ahead, in their order. */
 const prefetchPaths = (bootstrap: Bootstrap): string[] => {

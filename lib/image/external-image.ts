@@ -7,6 +7,7 @@
  * they are listed with. In v6 a blob is marked as aligned, and its chunks lie in blocks; if they
  * do not in the blob itself, their uncompressed offsets differ from the compressed ones.
  */
+import { RAFS_VERSIONS, type RafsVersion } from '../model/version.js';
 import { alignUp } from '../layout/align.js';
 import { sizeDirectories } from '../bootstrap/v5/plan.js';
 import { BlobTable } from '../bootstrap/blob-table.js';
@@ -25,7 +26,7 @@ import { Tree, type InodeAttributes } from '../tree/tree.js';
 import type { WhiteoutSpec } from '../layer/whiteout.js';
 
 export interface ExternalImageOptions {
-  fsVersion: 5 | 6;
+  fsVersion: RafsVersion;
   digester: Digester;
   /** of the build */
   chunkSize: number;
@@ -126,7 +127,7 @@ const cutFiles = (
   const lower = table.finish(undefined);
   const open = new Map<number, OpenBlob>();
   for (const { place } of files) {
-    const direct = fsVersion === 5 || place.offset % BLOCK === 0;
+    const direct = !RAFS_VERSIONS[fsVersion].alignsChunks || place.offset % BLOCK === 0;
     const blob = open.get(place.blobIndex);
     if (!blob) {
       open.set(place.blobIndex, { place, direct, uncompressedSize: 0, chunkCount: 0 });
@@ -201,7 +202,7 @@ const blobTable = (
     if (blobs.some(other => other.id === id)) {
       throw new RafsError('CORRUPT', `two blobs have the id ${id}`);
     }
-    const aligned = fsVersion === 6;
+    const aligned = RAFS_VERSIONS[fsVersion].alignsChunks;
     const direct = aligned ? alignUp(blobSize, BLOCK) : blobSize; // v6 counts it in blocks
     blobs.push({
       id,

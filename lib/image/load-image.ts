@@ -1,4 +1,5 @@
 /** Loads an image into what a writer of images works on: tree, chunk table and blob table. */
+import { RAFS_VERSIONS } from '../model/version.js';
 import { BlobTable, blobElsewhere } from '../bootstrap/blob-table.js';
 import type { Bootstrap } from '../bootstrap/bootstrap.js';
 import { atPath, walk } from '../bootstrap/walk.js';
@@ -141,7 +142,10 @@ export const checkChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
   const blob = bootstrap.blobs[chunk.blobIndex]!.id;
   if (index > V6.MAX_CHUNK_INDEX)
     throw new RafsError('CORRUPT', `a chunk index ${index}`, { blob });
-  if (bootstrap.version === 6 && uncompressedOffset % bootstrap.blockSize !== 0) {
+  if (
+    RAFS_VERSIONS[bootstrap.version].alignsChunks &&
+    uncompressedOffset % bootstrap.blockSize !== 0
+  ) {
     throw new RafsError('CORRUPT', `chunk ${index} lies at ${uncompressedOffset}, in no block`, {
       blob,
     });

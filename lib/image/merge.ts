@@ -1,4 +1,5 @@
 /** Merges images of layers into one, by the rules of OCI whiteouts. */
+import { RAFS_VERSIONS } from '../model/version.js';
 import { BlobTable } from '../bootstrap/blob-table.js';
 import type { Bootstrap } from '../bootstrap/bootstrap.js';
 import type { BlobRecord } from '../model/stored.js';
@@ -9,7 +10,8 @@ import {
   settingsOf,
   type Settings,
 } from '../bootstrap/settings.js';
-import { planBootstrap, type PlannedBootstrap } from '../bootstrap/plan.js';
+import { planBootstrap } from '../bootstrap/plan.js';
+import type { PlannedBootstrap } from '../bootstrap/bootstrap-options.js';
 import { RafsError } from '../errors.js';
 import { BlobFeature } from '../layout/blob.js';
 import { SuperFlag } from '../layout/rafs.js';
@@ -107,7 +109,7 @@ export class Merger {
       encrypted: this.#encrypted,
       tarfs: last.tarfs,
       prefetch,
-      hasXattrs: last.version === 6,
+      hasXattrs: RAFS_VERSIONS[last.version].isBlockImage,
     });
     return { blobs, bootstrap };
   }

@@ -1,4 +1,5 @@
 /** Which chunks an image is to have a second time, in a blob that is read ahead. */
+import { RAFS_VERSIONS } from '../model/version.js';
 import type { ChunkTable } from '../chunk/chunk-table.js';
 import { isCopyable } from './compact.js';
 import { COMPRESSORS } from '../layout/compressors.js';
@@ -139,10 +140,9 @@ export const settingsOf = (
 ): Pick<BlobInfo, 'compressor' | 'digester' | 'chunkSize'> => {
   const row = rows.find(one => isTakeable(blobs[chunks.blobIndex.get(one)]!));
   const blob = row === undefined ? undefined : blobs[chunks.blobIndex.get(row)];
-  const compressor =
-    bootstrap.version === 5
-      ? COMPRESSORS[bootstrap.compressor] // v5 has one for all blobs
-      : (blob?.compressor ?? COMPRESSORS.none);
+  const compressor = RAFS_VERSIONS[bootstrap.version].hasOneCompressor
+    ? COMPRESSORS[bootstrap.compressor]
+    : (blob?.compressor ?? COMPRESSORS.none);
   return {
     compressor,
     digester: DIGESTERS[bootstrap.digester],

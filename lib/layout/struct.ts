@@ -142,6 +142,9 @@ export const fixed = <T>(field: Field<T>, constant: T): Silent => ({
   write: (buf, at) => field.write(buf, at, constant),
 });
 
+/** Whether a number, of up to 53 bits, has the flag. */
+export const hasFlag = (flags: number, flag: number): boolean => Math.floor(flags / flag) % 2 === 1;
+
 /** A word of named bits; refuses bits that `table` does not name. */
 export const flags = (
   field: Field<number>,

@@ -9,6 +9,7 @@
  * Sections are written one after another, since the blob may be a pipe: chunk data, CI table with
  * its header, chunk digests, then the TOC, unless a bootstrap is to be inlined before it.
  */
+import { RAFS_VERSIONS, type RafsVersion } from '../../lib/model/version.js';
 import { collectNow, NO_BYTES } from '../../lib/memory/allocate.js';
 import { BlobFile } from '../../lib/blob/blob-file.js';
 import { alignUp } from '../../lib/layout/align.js';
@@ -61,7 +62,7 @@ export interface BlobWriterOptions {
   /** for encrypting chunks, batches, CI table and header */
   secret?: Secret | undefined;
   /** default: 6; blobs of v5 have no CI table */
-  fsVersion?: 5 | 6;
+  fsVersion?: RafsVersion;
   /** chunks start at multiples of 4 KiB of the uncompressed blob; default: true */
   alignedChunk?: boolean;
   /** patterns (lib/prefetch.ts) of files that come first, to be read ahead; v5 only */
@@ -112,6 +113,7 @@ export const blobWriter = ({
   alignedChunk = true,
   readahead = [],
 }: BlobWriterOptions) => {
+  const { alignsChunks, hasChunkInfo } = RAFS_VERSIONS[fsVersion];
   const ci = new ChunkInfoWriter(batched || secret ? 2 : 1);
   const contexts = batched ? new ByteArena() : undefined;
   let contextCount = 0;
@@ -121,7 +123,7 @@ export const blobWriter = ({
   const tarHeaders = inlineMeta || blobToc;
   const features =
     BlobFeature.CAP_TAR_TOC +
-    (fsVersion === 6 ? BlobFeature.ALIGNED : 0) +
+    (alignsChunks ? BlobFeature.ALIGNED : 0) +
     (batched || secret ? BlobFeature.CHUNK_INFO_V2 : 0) +
     (batched ? BlobFeature.BATCH : 0) +
     (secret ? BlobFeature.ENCRYPTED : 0) +
@@ -163,7 +165,7 @@ export const blobWriter = ({
     if (secret) placed.encrypted = true;
     uncompressedOffset += alignUp(chunk.uncompressedSize, unit);
     if (ahead) readaheadSize += compressedSize;
-    if (fsVersion === 6) ci.add(placed);
+    if (hasChunkInfo) ci.add(placed);
     if (blobToc) digests.add(chunk.digest);
     return placed;
   };
@@ -179,7 +181,7 @@ export const blobWriter = ({
       uncompressedSize: uncompressedOffset,
       uncompressedDigest: file.digest(), // covers the tar header too, as in nydus-image
     });
-    const ciPlace = fsVersion === 6 ? yield* chunkInfo() : NO_CI;
+    const ciPlace = hasChunkInfo ? yield* chunkInfo() : NO_CI;
 
     if (blobToc) {
       const array = digests.view(0, digests.length);

@@ -9,6 +9,7 @@
  * The bootstrap can only be written once everything is known. It is then planned, and emitted front
  * to back: to a file of its own, or into the blob before the blob's table of contents.
  */
+import type { RafsVersion } from '../../lib/model/version.js';
 import { createHash } from 'node:crypto';
 import { allocate } from '../../lib/memory/allocate.js';
 import { BlobFile } from '../../lib/blob/blob-file.js';
@@ -17,11 +18,8 @@ import { sizeDirectories } from '../../lib/bootstrap/v5/plan.js';
 import type { ChunkDict } from '../../lib/image/chunk-dict.js';
 import { ChunkTable } from '../../lib/chunk/chunk-table.js';
 import { compressBound, compressInto } from '../../lib/compress/compressors.js';
-import {
-  planBootstrap,
-  type BootstrapOptions,
-  type PlannedBootstrap,
-} from '../../lib/bootstrap/plan.js';
+import { planBootstrap } from '../../lib/bootstrap/plan.js';
+import type { BootstrapOptions, PlannedBootstrap } from '../../lib/bootstrap/bootstrap-options.js';
 import { Section } from '../../lib/layout/blob.js';
 import { externalImage } from '../../lib/image/external-image.js';
 import type { LoadedImage } from '../../lib/image/load-image.js';
@@ -47,7 +45,7 @@ export interface FinalizerOptions extends Omit<BootstrapOptions, 'fsVersion' | '
   /** the blob so far, to put the bootstrap into and to end; default: an empty one */
   file?: BlobFile;
   /** default: 6 */
-  fsVersion?: 5 | 6;
+  fsVersion?: RafsVersion;
   inlineMeta: boolean;
   blobToc: boolean;
   /** besides an inlined bootstrap, write it plain as an artifact of its own */

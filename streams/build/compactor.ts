@@ -8,6 +8,7 @@
  * The rows of the chunk table get their new places as the chunks are read. Their blob indexes are
  * left to the caller, because they say where to read from until all chunks have been read.
  */
+import { RAFS_VERSIONS, type RafsVersion } from '../../lib/model/version.js';
 import { Readable } from 'node:stream';
 import { BlobFile } from '../../lib/blob/blob-file.js';
 import { alignUp } from '../../lib/layout/align.js';
@@ -37,7 +38,7 @@ export interface CompactorOptions {
   read: (row: number) => Promise<StoredBytes>;
   /** properties that the new blob takes from another */
   like: Pick<BlobInfo, 'compressor' | 'digester' | 'chunkSize'>;
-  fsVersion: 5 | 6;
+  fsVersion: RafsVersion;
   /** chunks start at multiples of 4 KiB in the uncompressed blob */
   aligned: boolean;
   /** chunks have checksums in the CI table */
@@ -56,10 +57,11 @@ export const compactor = (options: CompactorOptions): Readable =>
 
 async function* batches(options: CompactorOptions): AsyncIterable<Batch<SectionPart | FinishPart>> {
   const { chunks, rows, read, like, fsVersion, aligned, checksums } = options;
+  const { alignsChunks, hasChunkInfo } = RAFS_VERSIONS[fsVersion];
   const { tarHeaders = false, made } = options;
   const features =
     BlobFeature.CAP_TAR_TOC +
-    (fsVersion === 6 ? BlobFeature.ALIGNED : 0) +
+    (alignsChunks ? BlobFeature.ALIGNED : 0) +
     (checksums ? BlobFeature.CHUNK_INFO_V2 : 0) +
     (tarHeaders ? BlobFeature.HAS_TAR_HEADER : 0) +
     (options.features ?? 0);
@@ -77,7 +79,7 @@ async function* batches(options: CompactorOptions): AsyncIterable<Batch<SectionP
       uncompressedOffset: uncompressedSize,
       compressed,
     });
-    if (fsVersion === 6) ci.add(placed);
+    if (hasChunkInfo) ci.add(placed);
     uncompressedSize += aligned
       ? alignUp(placed.uncompressedSize, CHUNK_ALIGN)
       : placed.uncompressedSize;
@@ -89,7 +91,7 @@ async function* batches(options: CompactorOptions): AsyncIterable<Batch<SectionP
   if (tarHeaders) batch.add(file.appendHeader(Section.BLOB, dataSize));
   const ciOffset = file.position;
   const table =
-    fsVersion === 6 && rows.length > 0
+    hasChunkInfo && rows.length > 0
       ? ci.finish({ compressor: compressorName(like.compressor), features, ciOffset })
       : undefined;
   if (table) {

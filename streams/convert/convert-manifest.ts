@@ -1,4 +1,5 @@
 /** Converts the image of one platform: its layers, bootstrap, config and manifest. */
+import { RAFS_VERSIONS, type RafsVersion } from '../../lib/model/version.js';
 import { createHash } from 'node:crypto';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
@@ -117,7 +118,7 @@ export const assembleImage = async (
     }
   }
   const metas =
-    build.fsVersion === 5 || build.encrypt || mode === 'tarfs'
+    !RAFS_VERSIONS[build.fsVersion].hasToc || build.encrypt || mode === 'tarfs'
       ? []
       : distinct(layers).map(({ blob, meta }) => ({
           id: parseDigest(blob.digest).hex,
@@ -229,7 +230,7 @@ export const putBytes = async (
 const putBootstrap = async (
   tar: Iterable<Buffer>,
   target: ImageTarget,
-  fsVersion: 5 | 6,
+  fsVersion: RafsVersion,
   signal: AbortSignal,
 ): Promise<Descriptor & { diffId: string }> => {
   const hash = createHash('sha256');

@@ -1,4 +1,5 @@
 /** What a conversion makes of a layer, decided once from its options. */
+import { RAFS_VERSIONS, type RafsVersion } from '../../lib/model/version.js';
 import { planBuild, type BuildOptions } from '../../lib/config/build.js';
 import type { BuildValues, Mode } from '../../lib/config/conversions.js';
 import { parsePrefetchPatterns } from '../../lib/layer/prefetch.js';
@@ -9,7 +10,7 @@ export interface ConversionOptions {
   /** default: native */
   mode?: Mode;
   /** default: 6 */
-  fsVersion?: 5 | 6;
+  fsVersion?: RafsVersion;
   /** default: zstd */
   compressor?: 'none' | 'lz4_block' | 'zstd';
   /** a number with or without 0x; default: 0x100000 */
@@ -56,8 +57,8 @@ export const planConversion = (options: ConversionOptions): ConversionSettings =
     compressor: options.compressor ?? 'zstd',
     digester: 'blake3',
     config: undefined,
-    'fs-version': fsVersion === 5 ? '5' : '6',
-    features: inlined && fsVersion === 6 ? 'blob-toc' : undefined,
+    'fs-version': `${fsVersion}`,
+    features: inlined && RAFS_VERSIONS[fsVersion].hasToc ? 'blob-toc' : undefined,
     'chunk-dict': undefined,
     'parent-bootstrap': undefined,
     'aligned-chunk': options.alignedChunk ?? false,

@@ -1,4 +1,5 @@
 /** Builds a layer, or an image of one layer, from a tar, a directory or an unchanged layer. */
+import type { RafsVersion } from '../../lib/model/version.js';
 import { tmpdir } from 'node:os';
 import type { Writable } from 'node:stream';
 import {
@@ -24,7 +25,7 @@ import { SILENT, type RunOptions } from './run-options.js';
 /** What a layer is stored as. */
 export interface LayerFormat {
   /** version of RAFS; default: 6 */
-  fsVersion?: 5 | 6;
+  fsVersion?: RafsVersion;
   /** bytes of a chunk, a power of 2 from 4 KiB to 16 MiB; default: 1 MiB */
   chunkSize?: number;
   /** chunks of small files are stored in batches of fewer bytes than this; default: 0, they are not */
@@ -105,7 +106,7 @@ export interface CreatedImage {
   bytesOut: number;
   /** files, directories and other entries of the source */
   entryCount: number;
-  fsVersion: 5 | 6;
+  fsVersion: RafsVersion;
   /** the one in effect */
   compressor: Compressor;
   chunkSize: number;
@@ -202,7 +203,7 @@ const valuesOf = (options: CreateImageOptions): BuildValues => {
     compressor,
     digester,
     config: undefined,
-    'fs-version': fsVersion === 5 ? '5' : '6',
+    'fs-version': `${fsVersion}`,
     features: options.toc ? 'blob-toc' : undefined,
     'chunk-dict': options.chunkDict,
     'parent-bootstrap': options.parent,

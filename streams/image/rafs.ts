@@ -1,4 +1,5 @@
 /** Layers as streams of bytes, each with its result at the end: what `zlib.createGzip()` is to gzip. */
+import { RAFS_VERSIONS } from '../../lib/model/version.js';
 import { Writable } from 'node:stream';
 import {
   createImage,
@@ -37,7 +38,7 @@ export const rafs = ({ signal, ...options }: RafsOptions = {}): ByteDuplex<Creat
         source: input,
         blob: output,
         inlineBootstrap: true,
-        toc: options.fsVersion !== 5, // v5 has none
+        toc: RAFS_VERSIONS[options.fsVersion ?? 6].hasToc,
         signal: stop,
       }),
     signal,

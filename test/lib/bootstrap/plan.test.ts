@@ -1,7 +1,8 @@
 import t from 'tap';
 import { ChunkTable } from '../../../lib/chunk/chunk-table.js';
 import { prepareDigests } from '../../../lib/crypto/digest.js';
-import { planBootstrap, type BootstrapOptions } from '../../../lib/bootstrap/plan.js';
+import { planBootstrap } from '../../../lib/bootstrap/plan.js';
+import type { BootstrapOptions } from '../../../lib/bootstrap/bootstrap-options.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { Tree } from '../../../lib/tree/tree.js';
 import { entryOf } from '../../support/images/entries.js';
