@@ -12,8 +12,6 @@ import { isMain, npm, root } from './project.mjs';
 const LOCK = path.join(root, 'package-lock.json');
 const STAMP = path.join(root, 'node_modules/.installed-lock');
 
-const QUIET = ['--no-audit', '--no-fund'];
-
 const read = file => {
   try {
     return readFileSync(file, 'utf8');
@@ -51,25 +49,12 @@ const matches = () => {
   });
 };
 
-/**
- * npm ci fails if a registry lacks a build of an optional package, even one for another platform;
- * npm install does without it. The lock stays unchanged.
- */
-const installLoosely = () => {
-  process.stdout.write('npm ci refused; npm install is tried instead.\n');
-  const lock = readFileSync(LOCK);
-  const status = npm(['install', '--no-save', ...QUIET]);
-  writeFileSync(LOCK, lock);
-  return status;
-};
-
 /** Returns the exit status: 0 if everything is installed. */
 export const install = () => {
   if (read(STAMP) === lockDigest()) return 0;
   if (!matches()) {
     process.stdout.write('Installing packages (npm ci); a native one may take a minute.\n');
-    const status =
-      npm(['ci', ...QUIET], { stdio: ['ignore', 'inherit', 'ignore'] }) && installLoosely();
+    const status = npm(['ci', '--no-audit', '--no-fund']);
     if (status !== 0) return status;
   }
   writeFileSync(STAMP, lockDigest());
