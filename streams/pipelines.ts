@@ -2,10 +2,10 @@
  * All pipelines, spelled out. They are composed with `chain` and run with `pipeline`: chain alone
  * would leave the source open after a failure.
  *
- *     native   source → (gunzip | unzstd) → tar-demux → chunker → (digester) → (batcher)
+ *     native   source → (decompress) → tar-demux → chunker → (digester) → (batcher)
  *                     → compressor → blob-writer → bootstrap-finalizer → artifact-writer
  *              dir-walk → chunker → … the same
- *     tarfs    source → (gunzip | unzstd) → tarfs-hasher → tar-demux → tarfs-mapper
+ *     tarfs    source → (decompress) → tarfs-hasher → tar-demux → tarfs-mapper
  *                     → bootstrap-finalizer → artifact-writer
  *              tar-scan → tarfs-mapper → … the same
  *     zran     source → zran-demux → hash-joiner → digester → reference-writer
@@ -19,7 +19,6 @@ import { pipeline } from 'node:stream/promises';
 import chain from 'stream-chain';
 import { BufferPool, BufferFlow } from '../lib/memory/buffer-pool.js';
 import { ChunkDeduper, type ChunkDeduperOptions } from '../lib/image/chunk-deduper.js';
-import type { Compression } from '../lib/compress/sniff.js';
 import { LEAST_SEALED_BATCH } from '../lib/crypto/aes-xts.js';
 import type { Digester } from '../lib/crypto/digest.js';
 import { RafsError } from '../lib/errors.js';
@@ -31,7 +30,7 @@ import { chunker } from './build/chunker.js';
 import { compressor, slabSizeOf } from './build/compressor.js';
 import type { DirWalk } from './layer/dir-walk.js';
 import { digester } from './build/digester.js';
-import { gunzip } from './layer/gunzip.js';
+import { decompress, type Compression } from './layer/decompress.js';
 import { observer, type Witness } from './layer/observer.js';
 import { hashJoiner } from './reference/hash-joiner.js';
 import { referenceWriter, type ReferenceWriterOptions } from './reference/reference-writer.js';
@@ -40,7 +39,6 @@ import { stargzToc, type StargzTocOptions } from './reference/stargz-toc.js';
 import { tarDemux } from './layer/tar-demux.js';
 import { tarfsHasher } from './reference/tarfs-hasher.js';
 import { tarfsMapper } from './reference/tarfs-mapper.js';
-import { unzstd } from './layer/unzstd.js';
 import { zranDemux } from './reference/zran-demux.js';
 
 export type NativeOptions = BlobWriterOptions &
@@ -60,18 +58,6 @@ export type NativeOptions = BlobWriterOptions &
     meter?: Duplex;
   };
 
-interface Pools {
-  reads?: BufferPool | undefined;
-  pieces?: BufferPool | undefined;
-}
-
-/** Stages that decompress a source, by the compression that its first bytes show. */
-const EXPAND: Readonly<Record<Compression, (pools?: Pools) => Duplex[]>> = {
-  none: () => [],
-  gzip: pools => [gunzip(pools)],
-  zstd: pools => [unzstd(pools)],
-};
-
 /** Bytes of a piece of a decompressed source. */
 const PIECE_SIZE = 0x80000;
 
@@ -82,7 +68,7 @@ export const nativeFromTar = async (
   const { compression, input } = options;
   if (!recycles(options)) {
     return compose([
-      ...EXPAND[compression](),
+      ...decompress(compression),
       ...witnessOf(options),
       tarDemux(),
       ...(await native(options)),
@@ -91,7 +77,7 @@ export const nativeFromTar = async (
   const reads = input?.usePool();
   const pieces = compression === 'none' ? reads : new BufferPool(PIECE_SIZE);
   return compose([
-    ...EXPAND[compression]({ reads, pieces }),
+    ...decompress(compression, { reads, pieces }),
     ...witnessOf(options),
     tarDemux(),
     ...(await native(options, pieces && [pieces])),
@@ -170,7 +156,7 @@ const batching = (
 
 /** Shows the bytes of a tar, decompressed, to a witness, and passes them on. */
 export const plainTar = (options: { compression: Compression; witness: Witness }): Duplex =>
-  compose([...EXPAND[options.compression](), observer(options.witness)]);
+  compose([...decompress(options.compression), observer(options.witness)]);
 
 /** The entries of a tar, compressed or not, with the content of its files. */
 export const entriesFromTar = ({
@@ -181,7 +167,7 @@ export const entriesFromTar = ({
   witness?: Witness;
 }): Duplex =>
   compose([
-    ...EXPAND[compression](),
+    ...decompress(compression),
     ...witnessOf(witness ? { witness } : {}),
     tarDemux({ empty: true }),
   ]);
@@ -200,7 +186,7 @@ export type TarfsOptions = FinalizerOptions & {
 /** Turns a tar, compressed or not, into a bootstrap; the decompressed tar is its blob. */
 export const tarfsFromTar = (options: TarfsOptions & { compression: Compression }): Duplex =>
   compose([
-    ...EXPAND[options.compression](),
+    ...decompress(options.compression),
     ...witnessOf(options),
     tarfsHasher({
       hashed: options.blobId === undefined,
@@ -230,24 +216,7 @@ export type ReferenceOptions = Omit<ReferenceWriterOptions, 'zran'> &
 export const referenceFromTar = async (
   options: ReferenceOptions & { compression: Compression },
 ): Promise<Duplex> => {
-  if (options.compression === 'zstd') {
-    throw new RafsError(
-      'UNSUPPORTED',
-      'a layer compressed with zstd cannot be referred to: the format knows where to start in a gzip, and not in zstd',
-    );
-  }
-  const zran = options.compression === 'gzip';
-  const chunks = zran
-    ? [
-        zranDemux({ ...options, kept: options.cache ?? false, reads: options.input?.usePool() }),
-        hashJoiner(),
-      ]
-    : [
-        ...witnessOf(options),
-        tarfsHasher({ hashed: true, kept: false }),
-        tarDemux<LayerPart>(),
-        chunker(options), // if a file lies in the tar in one run, its chunks do
-      ];
+  const { zran, chunks } = referencedChunks(options);
   const file = new BlobFile();
   return compose([
     ...chunks,
@@ -256,6 +225,36 @@ export const referenceFromTar = async (
     await referenceWriter({ ...options, file, zran }),
     bootstrapFinalizer({ ...options, file }),
   ]);
+};
+
+/** Stages that find the chunks of a layer which stays as it is. */
+const referencedChunks = (
+  options: ReferenceOptions & { compression: Compression },
+): { zran: boolean; chunks: Duplex[] } => {
+  const { compression, cache = false, input } = options;
+  switch (compression) {
+    case 'gzip':
+      return {
+        zran: true,
+        chunks: [zranDemux({ ...options, kept: cache, reads: input?.usePool() }), hashJoiner()],
+      };
+    case 'none':
+      return {
+        zran: false,
+        chunks: [
+          ...witnessOf(options),
+          tarfsHasher({ hashed: true, kept: false }),
+          tarDemux<LayerPart>(),
+          chunker(options), // if a file lies in the tar in one run, its chunks do
+        ],
+      };
+    default:
+      throw new RafsError(
+        'UNSUPPORTED',
+        `a layer compressed with ${compression} cannot be referred to: ` +
+          `the format knows where to start in a gzip, and not in ${compression}`,
+      );
+  }
 };
 
 export type StargzPipelineOptions = FinalizerOptions & StargzTocOptions & { meter?: Duplex };

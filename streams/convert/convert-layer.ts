@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import type { Duplex } from 'node:stream';
-import type { Compression } from '../../lib/compress/sniff.js';
 import { newSecret } from '../../lib/crypto/aes-xts.js';
 import { sha256 } from '../../lib/crypto/digest.js';
 import { located, RafsError } from '../../lib/errors.js';
@@ -10,6 +9,7 @@ import type { ChunkDict } from '../../lib/image/chunk-dict.js';
 import { BLOCK_SIZE } from '../../lib/layout/tar.js';
 import { parseDigest, type Descriptor } from '../../lib/oci/descriptor.js';
 import { meter } from '../build/meter.js';
+import type { Compression } from '../layer/decompress.js';
 import { nativeFromTar, referenceFromTar, run, tarfsFromTar } from '../pipelines.js';
 import type { ImageSource } from '../transport/source.js';
 import type { ImageTarget } from '../transport/target.js';

@@ -1,12 +1,12 @@
 /** The bytes of a layer as its source stores them, compared with the digest while they are read. */
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { sniff, SNIFFED_SIZE, type Compression } from '../../lib/compress/sniff.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { account } from '../../lib/memory/allocate.js';
 import type { BytesPart } from '../../lib/model/parts.js';
 import { parseDigest, type Descriptor } from '../../lib/oci/descriptor.js';
 import type { Batch } from '../batch.js';
+import { sniff, SNIFFED_SIZE, type Compression } from '../layer/decompress.js';
 import type { ImageSource } from '../transport/source.js';
 
 export interface LayerSource {
@@ -28,6 +28,7 @@ export const openLayerSource = async (
   const pieces = (stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
   const ahead: Buffer[] = [];
   let aheadSize = 0;
+  let compression: Compression;
   try {
     while (aheadSize < SNIFFED_SIZE) {
       const next = await pieces.next();
@@ -35,7 +36,9 @@ export const openLayerSource = async (
       ahead.push(next.value);
       aheadSize += next.value.length;
     }
+    compression = sniff(Buffer.concat(ahead));
   } catch (error) {
+    stream.destroy();
     throw located(error, at);
   }
   const { algorithm, hex } = parseDigest(layer.digest);
@@ -73,7 +76,7 @@ export const openLayerSource = async (
     }
   }
   return {
-    compression: sniff(Buffer.concat(ahead)),
+    compression,
     stream: Readable.from(batches(), { objectMode: true, highWaterMark: 2 }),
     get bytesRead() {
       return bytesRead;

@@ -13,6 +13,7 @@ import { indexBytes, manifestBytes, type Manifest } from '../../lib/oci/manifest
 import { MediaType } from '../../lib/oci/media-types.js';
 import type { Batch } from '../batch.js';
 import { readImageAt } from '../image/read-image.js';
+import { layerType } from '../layer/decompress.js';
 import { plainTar } from '../pipelines.js';
 import { blobReader } from '../read/blob-reader.js';
 import { chunkVerifier } from '../read/chunk-verifier.js';
@@ -192,18 +193,12 @@ const put = async (
   const blob = await target.put(compressor === 'gzip' ? gzipped(hashed()) : hashed(), { signal });
   return {
     descriptor: {
-      mediaType: compressor === 'gzip' ? MediaType.LAYER_GZIP : MediaType.LAYER,
+      mediaType: layerType(compressor),
       ...blob,
     },
     diffId: `sha256:${hash.digest('hex')}`,
   };
 };
-
-const LAYER_TYPES = {
-  none: MediaType.LAYER,
-  gzip: MediaType.LAYER_GZIP,
-  zstd: MediaType.LAYER_ZSTD,
-} as const;
 
 /** The layer that a data layer refers to, as it is. */
 const originalLayer = async (
@@ -224,7 +219,7 @@ const originalLayer = async (
   await pipeline(input.stream, plainTar({ compression, witness }), drain, { signal });
   await copyBlob(layer, source, target, signal);
   return {
-    descriptor: { mediaType: LAYER_TYPES[compression], digest, size },
+    descriptor: { mediaType: layerType(compression), digest, size },
     diffId: `sha256:${hash.digest('hex')}`,
   };
 };

@@ -5,7 +5,6 @@ import type { Duplex, Writable } from 'node:stream';
 import type { Attributes } from '../../lib/layer/attributes.js';
 import type { BuildOptions, PathKind } from '../../lib/config/build.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
-import { sniff, SNIFFED_SIZE } from '../../lib/compress/sniff.js';
 import { newSecret } from '../../lib/crypto/aes-xts.js';
 import type { ChunkDict } from '../../lib/image/chunk-dict.js';
 import type { LoadedImage } from '../../lib/image/load-image.js';
@@ -22,6 +21,7 @@ import { releaseFifo, releaseSourceFifo } from '../io/fifo.js';
 import { openSource, Source, sourceOf } from '../io/source.js';
 import { spoolDirectory } from '../io/spool.js';
 import { dirWalk, type DirWalk, type DirWalkOptions } from '../layer/dir-walk.js';
+import { isPlain, sniff, SNIFFED_SIZE } from '../layer/decompress.js';
 import { openTarScan, TarScan } from '../layer/tar-scan.js';
 import {
   nativeFromDirectory,
@@ -185,7 +185,7 @@ const openInput = (
 const openScan = (source: string, hashed: boolean): TarScan | undefined => {
   if (isStdin(source) || kindOf(source) !== 'file') return undefined;
   const scan = openTarScan(source, { hashed });
-  if (scan && sniff(scan.peek(SNIFFED_SIZE)) === 'none') return scan;
+  if (scan && isPlain(scan.peek(SNIFFED_SIZE))) return scan;
   scan?.destroy();
   return undefined;
 };

@@ -4,7 +4,6 @@ import { open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { sniff, SNIFFED_SIZE } from '../../lib/compress/sniff.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { alignUp } from '../../lib/layout/align.js';
 import { BLOCK_SIZE, TarType } from '../../lib/layout/tar.js';
@@ -15,8 +14,7 @@ import type { Batch } from '../batch.js';
 import { openReaderAt, type ReaderAt } from '../io/reader-at.js';
 import { openSource } from '../io/source.js';
 import { temporaryName } from '../io/temporary-name.js';
-import { gunzip } from '../layer/gunzip.js';
-import { unzstd } from '../layer/unzstd.js';
+import { decompress, isPlain, sniff, SNIFFED_SIZE } from '../layer/decompress.js';
 import { streamOf, within, type FileStore } from './file-store.js';
 
 interface Member {
@@ -96,7 +94,7 @@ const plainFile = async (file: string): Promise<ReaderAt | undefined> => {
     if (!stat.isFile()) return undefined;
     const head = Buffer.alloc(SNIFFED_SIZE);
     const { bytesRead } = await handle.read(head, 0, SNIFFED_SIZE, 0);
-    if (sniff(head.subarray(0, bytesRead)) !== 'none') return undefined;
+    if (!isPlain(head.subarray(0, bytesRead))) return undefined;
   } finally {
     await handle.close();
   }
@@ -129,8 +127,8 @@ const spooled = async (
   try {
     const compression = sniff(await source.peek(SNIFFED_SIZE));
     const given = signal ? { signal } : {};
-    if (compression === 'gzip') await pipeline(source, gunzip(), flat, each(store), given);
-    else if (compression === 'zstd') await pipeline(source, unzstd(), flat, each(store), given);
+    const [stage] = decompress(compression);
+    if (stage) await pipeline(source, stage, flat, each(store), given);
     else await pipeline(source, flat, each(store), given);
   } catch (error) {
     source.destroy();

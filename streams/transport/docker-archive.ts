@@ -3,24 +3,18 @@
  * without digests; those of plain tars are the diff ids of the config, others are computed.
  */
 import { createHash } from 'node:crypto';
-import { sniff, SNIFFED_SIZE, type Compression } from '../../lib/compress/sniff.js';
 import { RafsError } from '../../lib/errors.js';
 import { parseConfig } from '../../lib/oci/config.js';
 import type { Descriptor, RawManifest } from '../../lib/oci/descriptor.js';
 import { isObject, type JsonObject } from '../../lib/oci/json.js';
 import { manifestBytes } from '../../lib/oci/manifest.js';
 import { MediaType } from '../../lib/oci/media-types.js';
+import { layerType, sniff, SNIFFED_SIZE } from '../layer/decompress.js';
 import { openArchive, type ArchiveOptions } from './archive-store.js';
 import { readDocument, readWhole, type FileStore } from './file-store.js';
 import type { ImageSource } from './source.js';
 
 const LIST = 'manifest.json';
-
-const LAYER_TYPES: Readonly<Record<Compression, string>> = {
-  none: MediaType.LAYER,
-  gzip: MediaType.LAYER_GZIP,
-  zstd: MediaType.LAYER_ZSTD,
-};
 
 export const openDockerArchive = async (
   file: string,
@@ -73,10 +67,10 @@ const manifestOf = async (
       SNIFFED_SIZE,
       file,
     );
-    const compression = sniff(head);
+    const compression = sniff(head, { file });
     const digest = compression === 'none' ? diffIds[i]! : await digestOf(store, file);
     files.set(digest, file);
-    layers.push({ mediaType: LAYER_TYPES[compression], digest, size });
+    layers.push({ mediaType: layerType(compression), digest, size });
   }
   const bytes = manifestBytes({
     config: { mediaType: MediaType.CONFIG, digest: configDigest, size: configBytes.length },
