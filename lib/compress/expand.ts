@@ -47,4 +47,4 @@ const FREE_SIZE = 0x4000000;
 const MOST_RATIO = 100;
 
 /** Most bytes of a section when unpacked. */
-export const MAX_SECTION = 2 ** 31 - 1;
+const MAX_SECTION = 2 ** 31 - 1;

@@ -1,9 +1,6 @@
 /** What a source is compressed with, and the headers of gzip members (RFC 1952). */
-import { createRequire } from 'node:module';
 import { RafsError } from '../errors.js';
 import { crc32 } from './crc32.js';
-
-export const require = createRequire(import.meta.url);
 
 const MAGIC = [0x1f, 0x8b] as const;
 export const DEFLATE = 8;

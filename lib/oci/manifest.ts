@@ -160,7 +160,7 @@ const written = (
 };
 
 /** A descriptor with its fields in the usual order, and no empty ones. */
-export const writtenDescriptor = (of: Descriptor): JsonObject => ({
+const writtenDescriptor = (of: Descriptor): JsonObject => ({
   mediaType: of.mediaType,
   digest: of.digest,
   size: of.size,

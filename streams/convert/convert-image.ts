@@ -24,7 +24,7 @@ import { selectImages, type Platforms, type SelectedImage } from './select-image
 import { planConversion, type ConversionOptions, type ConversionSettings } from './settings.js';
 
 /** Bytes of memory for the process unless told otherwise. */
-export const DEFAULT_MEMORY = 0x1000_0000;
+const DEFAULT_MEMORY = 0x1000_0000;
 
 /** A layer on its way; the fields change while it is converted. */
 export interface LayerProgress {

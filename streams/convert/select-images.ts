@@ -26,11 +26,11 @@ export interface Selection {
 /** How old images say that they are Nydus ones; no longer written. */
 const OS_FEATURE = 'nydus.remoteimage.v1';
 
-export const isNydusDescriptor = ({ artifactType, platform }: Descriptor): boolean =>
+const isNydusDescriptor = ({ artifactType, platform }: Descriptor): boolean =>
   artifactType === MediaType.NYDUS_MANIFEST ||
   platform?.['os.features']?.includes(OS_FEATURE) === true;
 
-export const isAttestation = ({ annotations }: Descriptor): boolean =>
+const isAttestation = ({ annotations }: Descriptor): boolean =>
   annotations?.[Annotation.DOCKER_REFERENCE_TYPE] !== undefined;
 
 export interface SelectOptions {

@@ -30,7 +30,7 @@ export interface RunOptions {
 export const SILENT: Messages = { info() {}, warn() {} };
 
 /** The given options of a call to Node that takes a signal. */
-export const withSignal = (signal: AbortSignal | undefined): { signal?: AbortSignal } =>
+const withSignal = (signal: AbortSignal | undefined): { signal?: AbortSignal } =>
   signal ? { signal } : {};
 
 const INTERVAL = 100; // milliseconds

@@ -28,7 +28,7 @@ export const abandonAll = (): void => {
 };
 
 /** Files that still have a random name. */
-export const live = new Set<string>();
+const live = new Set<string>();
 
 export const statOf = (target: string): Promise<fs.Stats | undefined> =>
   promisify(fs.stat)(target).catch((error: unknown) => {

@@ -105,7 +105,7 @@ async function* batches(options: BlobReaderOptions): AsyncIterable<Batch<ImagePa
 }
 
 /** The entry for a name; `target` is the first name of the inode, if this is a further one. */
-export const entryOf = (
+const entryOf = (
   bootstrap: Bootstrap,
   { inode, path }: Visit,
   target: string | undefined,

@@ -65,7 +65,7 @@ export interface RegistryRequest {
 }
 
 const HTTP: HttpSettings = { skipVerify: false, caCertFiles: [], timeout: 30, connectTimeout: 20 };
-export const REGISTRY_PAUSES: readonly number[] = [200, 800, 2400, 4800];
+const REGISTRY_PAUSES: readonly number[] = [200, 800, 2400, 4800];
 const MOST_REDIRECTS = 10;
 /** Requests for one answer: without a token, with an old one, with a new one. */
 const MOST_REFUSALS = 2;

@@ -66,30 +66,6 @@ export const findManifest = async (
   }
 };
 
-/** Digest and size of a manifest, without its bytes; undefined if there is none. */
-export const headManifest = async (
-  { registry, name }: Repository,
-  reference: string,
-  signal: AbortSignal,
-): Promise<{ digest: string | undefined; size: number; mediaType: string } | undefined> => {
-  const answer = await registry.ask({
-    method: 'HEAD',
-    repository: name,
-    path: `manifests/${reference}`,
-    scopes: [pullScope(name)],
-    headers: { accept: ACCEPTED },
-    limit: 0,
-    accept: [404],
-    signal,
-  });
-  if (answer.status === 404) return undefined;
-  return {
-    digest: headerOf(answer, 'docker-content-digest'),
-    size: Number(headerOf(answer, 'content-length') ?? 0),
-    mediaType: plainType(headerOf(answer, 'content-type')),
-  };
-};
-
 /** Stores a manifest under a tag or its digest; whether the registry noted its subject. */
 export const putManifest = async (
   { registry, name }: Repository,

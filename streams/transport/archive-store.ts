@@ -36,7 +36,7 @@ export interface ArchiveOptions {
 }
 
 /** What a pipe or a compressed archive may take on disk unless told otherwise. */
-export const SPOOL_LIMIT = 0x10_0000_0000;
+const SPOOL_LIMIT = 0x10_0000_0000;
 
 /**
  * Opens an archive; '-' is standard input. Writers put the list of contents last, so one that
