@@ -29,10 +29,6 @@ export interface RunOptions {
 
 export const SILENT: Messages = { info() {}, warn() {} };
 
-/** The given options of a call to Node that takes a signal. */
-const withSignal = (signal: AbortSignal | undefined): { signal?: AbortSignal } =>
-  signal ? { signal } : {};
-
 const INTERVAL = 100; // milliseconds
 
 /** Does the work, and meanwhile reports what the counters say. */
