@@ -10,8 +10,19 @@ const ROOMS = {
     ...['engines.ts', 'memory.ts', 'signals.ts', 'v8-flags.ts', 'version.ts'],
   ],
   streams: [
-    ...['index.ts', 'stages.ts', 'convert', 'transport', 'registry', 'nbd', 'image', 'storage'],
-    ...['http', 'pipelines.ts', 'device', 'reference', 'build', 'layer', 'read', 'threads', 'io'],
+    ...['index.ts', 'stages.ts', 'convert', 'transport', 'registry', 'nbd', 'rewrite', 'image'],
+    ...[
+      'storage',
+      'http',
+      'pipelines.ts',
+      'device',
+      'reference',
+      'build',
+      'layer',
+      'read',
+      'threads',
+      'io',
+    ],
     ...['stage.ts', 'batch.ts'],
   ],
   lib: [

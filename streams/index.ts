@@ -15,8 +15,42 @@ export {
   type TarfsOptions,
   type ZranOptions,
 } from './image/rafs.js';
+export { checkImage, type CheckedImage, type CheckImageOptions } from './image/check-image.js';
+export {
+  mergeImages,
+  type MergedImage,
+  type MergeImagesOptions,
+  type MergeLayer,
+} from './image/merge-images.js';
+export {
+  imageTar,
+  unpackImage,
+  type ImageTarOptions,
+  type UnpackedImage,
+  type UnpackImageOptions,
+} from './image/unpack-image.js';
+export {
+  exportImage,
+  imageDisk,
+  type DiskVerity,
+  type ExportedImage,
+  type ExportImageOptions,
+  type ImageDiskOptions,
+} from './image/export-image.js';
+export {
+  openImage,
+  type ImageBlob,
+  type ImageEntry,
+  type OpenedImage,
+  type OpenImageOptions,
+} from './image/open-image.js';
+export type { BlobLocation, BlobsInput } from './image/blob-location.js';
+export type { Image, ImageInput } from './image/read-image.js';
+export { compactImage, type CompactImageOptions } from './rewrite/compact-image.js';
+export { optimizeImage, type OptimizeImageOptions } from './rewrite/optimize-image.js';
+export type { RewrittenImage } from './rewrite/rewritten-image.js';
 export type { Messages, Progress, RunOptions } from './image/run-options.js';
-export type { ByteDuplex, Resulting } from './io/byte-stream.js';
+export type { ByteDuplex, ByteReadable, Resulting } from './io/byte-stream.js';
 export {
   convertImage,
   type ConvertedImage,

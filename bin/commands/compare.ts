@@ -7,7 +7,7 @@ import { openImageSource } from '../../streams/transport/open-transport.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
 import { platformsOf, transportOptions } from '../cli/image-names.js';
-import { shown } from '../console/image-text.js';
+import { shown } from '../../lib/model/names.js';
 
 /** Prints every difference; fails with MISMATCH if there is one. */
 export const compare = async (

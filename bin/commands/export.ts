@@ -1,36 +1,18 @@
 /** Makes a disk image from a bootstrap and its blobs, with a dm-verity tree if requested. */
-import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { flagNames } from '../../lib/bootstrap/super-flags.js';
 import { parseCacheEntry } from '../../lib/config/backends.js';
-import { blockMap } from '../../lib/device/block-map.js';
-import type { BufferPool } from '../../lib/memory/buffer-pool.js';
-import { located, contextOf, RafsError } from '../../lib/errors.js';
-import { flagNames } from '../console/image-text.js';
-import { BlobFeature } from '../../lib/layout/blob.js';
+import { HASH_BLOCK } from '../../lib/device/verity.js';
 import type { PackingName } from '../../lib/erofs/pclusters.js';
-import { planVerity, verityOptions, HASH_BLOCK, type VerityPlan } from '../../lib/device/verity.js';
-import { blockImage, piecePool } from '../../streams/device/block-image.js';
+import { contextOf, located, RafsError } from '../../lib/errors.js';
 import {
-  compressedImage,
-  type CompressedImageOptions,
-} from '../../streams/device/compressed-image.js';
-import { releaseFifo } from '../../streams/io/fifo.js';
-import { ImageWriter } from '../../streams/device/image-writer.js';
-import { openOutput } from '../../streams/io/open-output.js';
-import type { ReaderAt } from '../../streams/io/reader-at.js';
-import { spoolDirectory } from '../../streams/io/spool.js';
-import { verityHasher } from '../../streams/device/verity-hasher.js';
-import {
-  openBlob,
-  openTables,
-  storagePlace,
   readDocument,
+  storagePlace,
   type BlobLocation,
 } from '../../streams/image/blob-location.js';
+import { exportImage, type ExportedImage } from '../../streams/image/export-image.js';
+import { releaseFifo } from '../../streams/io/fifo.js';
 import type { CommandContext } from '../cli/context.js';
-import { readImage, type Image } from '../../streams/image/read-image.js';
 import { writeOutputJson } from '../console/output-json.js';
 import { versionId } from '../version.js';
 
@@ -50,15 +32,6 @@ export interface ExportOptions {
   outputJson?: string;
 }
 
-interface Exported {
-  size: number;
-  blockSize: number;
-  blocks: number;
-  verity?: { plan: VerityPlan; root: string };
-}
-
-const MOST_THREADS = 32;
-
 export const exportBlock = async (
   options: ExportOptions,
   context: CommandContext,
@@ -71,14 +44,23 @@ export const exportBlock = async (
       throw new RafsError('USAGE', message);
     }
     opened = true;
-    const exported = await write(bootstrap, place, output, options, context).catch(
-      (cause: unknown) => {
-        const message = 'failed to export RAFS filesystem as raw block device image';
-        throw located(new Error(message, { cause }), contextOf(cause));
+    const { verity, threads, compressor } = options;
+    const { log, signal } = context;
+    const exported = await exportImage(bootstrap, {
+      output,
+      verity,
+      threads,
+      compressor,
+      blobs(image) {
+        log.info(`RAFS features: ${flagNames(image.bootstrap.flags)}`);
+        return place;
       },
-    );
-    const { verity } = exported;
-    if (verity) await context.stdout(`${verityOptions(verity.plan, verity.root)}\n`);
+      signal,
+    }).catch((cause: unknown) => {
+      const message = 'failed to export RAFS filesystem as raw block device image';
+      throw located(new Error(message, { cause }), contextOf(cause));
+    });
+    if (exported.verity) await context.stdout(`${exported.verity.options}\n`);
     if (options.outputJson !== undefined) {
       writeOutputJson(options.outputJson, exportJson(output, exported));
     }
@@ -88,97 +70,6 @@ export const exportBlock = async (
 };
 
 const isStdout = (target: string): boolean => target === '-' || target === '/dev/stdout';
-
-/** Copies bootstrap and blobs to the output, which gets its name only when complete. */
-const write = async (
-  bootstrapPath: string,
-  place: BlobLocation,
-  target: string,
-  { verity, threads, compressor }: ExportOptions,
-  { log, signal }: CommandContext,
-): Promise<Exported> => {
-  const output = await openOutput(target, { signal });
-  let disk: Disk | undefined;
-  try {
-    const image = await readImage(bootstrapPath);
-    log.info(`RAFS features: ${flagNames(image.bootstrap.flags)}`);
-    const directory = spoolDirectory(target);
-    const width = Math.min(threads, MOST_THREADS, availableParallelism());
-    disk = await (compressor === 'none'
-      ? plainDisk(image, place)
-      : compressedDisk(image, place, {
-          packing: compressor,
-          workers: width - 1, // this thread works, too
-          directory,
-          signal,
-        }));
-    const { size, blockSize, parts, pool } = disk;
-    const writer = new ImageWriter(output);
-    writer.written = pool;
-    const plan = planVerity(size, blockSize);
-    if (verity) {
-      const hasher = verityHasher({ plan, threads: width, directory });
-      await pipeline(parts, hasher, writer, { signal });
-    } else {
-      await pipeline(parts, writer, { signal });
-    }
-    await output.finish();
-    const result = { size: verity ? plan.size : size, blockSize, blocks: size / blockSize };
-    return verity ? { ...result, verity: { plan, root: writer.root! } } : result; // set by now
-  } catch (error) {
-    await output.abandon();
-    throw error;
-  } finally {
-    await disk?.close();
-  }
-};
-
-/** The image to write. */
-interface Disk {
-  size: number;
-  blockSize: number;
-  parts: Readable;
-  /** pool that parts may have their bytes from */
-  pool?: BufferPool;
-  close(): Promise<void>;
-}
-
-const plainDisk = async (from: Image, place: BlobLocation): Promise<Disk> => {
-  const { bootstrap, image } = from;
-  const map = blockMap(bootstrap, image.length);
-  const { size, blockSize } = map;
-  const pool = piecePool();
-  const parts = blockImage({
-    bootstrap,
-    image,
-    map,
-    open: index => openBlob(bootstrap.blobs[index]!, place),
-    openTables: index => openTables(bootstrap.blobs[index]!, place, from),
-    pool,
-  });
-  return { size, blockSize, parts, pool, close: async () => undefined };
-};
-
-const compressedDisk = async (
-  image: Image,
-  place: BlobLocation,
-  options: Pick<CompressedImageOptions, 'packing' | 'workers' | 'directory' | 'signal'>,
-): Promise<Disk> => {
-  const { bootstrap } = image;
-  const blobs = new Map<number, ReaderAt>();
-  const tables = new Map<number, ReaderAt>();
-  try {
-    for (const blob of bootstrap.blobs) {
-      blobs.set(blob.index, await openBlob(blob, place));
-      // chunks of a gzip layer cannot be found without their tables
-      if (!(blob.features & BlobFeature.ZRAN)) continue;
-      tables.set(blob.index, await openTables(blob, place, image));
-    }
-    return await compressedImage({ bootstrap, blobs, tables, ...options });
-  } finally {
-    for (const source of [...blobs.values(), ...tables.values()]) await source.close();
-  }
-};
 
 /** Where the image is read from and written to. */
 const targetsOf = async ({
@@ -214,7 +105,7 @@ const readCacheEntry = async (
   }
 };
 
-const exportJson = (image: string, { size, blockSize, blocks, verity }: Exported): string =>
+const exportJson = (image: string, { size, blockSize, blocks, verity }: ExportedImage): string =>
   JSON.stringify(
     {
       version: versionId(),
@@ -233,7 +124,7 @@ const exportJson = (image: string, { size, blockSize, blocks, verity }: Exported
               data_blocks: verity.plan.blockCount,
               hash_offset: verity.plan.hashOffset,
               root_hash: verity.root,
-              options: verityOptions(verity.plan, verity.root),
+              options: verity.options,
             },
           }
         : {}),

@@ -11,10 +11,10 @@ import {
   chunkListText,
   chunkText,
   quoted,
-  shown,
   statsText,
   statText,
 } from '../console/image-text.js';
+import { shown } from '../../lib/model/names.js';
 import { TextBuffer, type CommandIo } from '../console/text-buffer.js';
 import { readImage } from '../../streams/image/read-image.js';
 

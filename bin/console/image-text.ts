@@ -1,18 +1,14 @@
 /** The blocks of text that `check` and `inspect` print, in the format of nydus-image. */
-import { hasFlag } from '../../lib/layout/struct.js';
-import { RAFS_VERSIONS } from '../../lib/model/version.js';
 import { isUtf8 } from 'node:buffer';
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
+import { flagNames } from '../../lib/bootstrap/super-flags.js';
 import type { Visit } from '../../lib/bootstrap/walk.js';
 import type { BlobRecord, Inode, StoredChunk } from '../../lib/model/stored.js';
 import { compressedDataSize } from '../../lib/blob/chunk-info-table.js';
 import { compressorName } from '../../lib/compress/compressors.js';
 import { digesterName } from '../../lib/crypto/digest.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
-import { SUPER_FLAGS } from '../../lib/layout/rafs.js';
-
-/** Text of bytes held as a latin1 string; what is not UTF-8 is replaced. */
-export const shown = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
+import { shown } from '../../lib/model/names.js';
 
 /** Bytes in double quotes, with escapes for what is not UTF-8 or cannot be printed. */
 export const quoted = (latin1: string): string => {
@@ -167,19 +163,7 @@ export const chunkText = (
   );
 };
 
-/** Names of the flags in their order, as log records and `stats` have them. */
-export const flagNames = (flags: number): string =>
-  Object.entries(SUPER_FLAGS)
-    .sort(([, a], [, b]) => a - b)
-    .filter(([, bit]) => hasFlag(flags, bit))
-    .map(([name]) => (name === 'ENCRYPTION_AES_128_XTS' ? 'ENCRYPTION_ASE_128_XTS' : name))
-    .join(' | '); // a client expects the misspelled name
-
 const hex = (value: number): string => `0x${value.toString(16)}`;
-
-/** What is logged about an image when it is loaded. */
-export const loadedText = ({ flags, version }: Bootstrap): string =>
-  `${RAFS_VERSIONS[version].featuresTitle}: ${flagNames(flags)}`;
 
 export const statsText = (bootstrap: Bootstrap): string => {
   const { blob, prefetch, chunk } = bootstrap.tables;

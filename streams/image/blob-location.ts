@@ -4,11 +4,11 @@ import { parseBackend, parseStorageConfig, type Backend } from '../../lib/config
 import type { BlobRecord } from '../../lib/model/stored.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
-import { openReaderAt, type ReaderAt } from '../io/reader-at.js';
+import { openReaderAt, readerOf, type ReaderAt } from '../io/reader-at.js';
 import { readSmallFile } from '../io/small-file.js';
 import type { Storage } from '../storage/storage.js';
 import { openStorage } from '../storage/open-storage.js';
-import type { Image } from './read-image.js';
+import { openImageFile, type Image } from './read-image.js';
 
 /** At most one of these is set. */
 export interface BlobLocation {
@@ -16,14 +16,17 @@ export interface BlobLocation {
   blobDir?: string;
   /** one file, whatever the id */
   blobFile?: string;
+  /** the bytes of one, whatever the id */
+  blobBytes?: Buffer;
   storage?: Storage;
 }
 
 /** Opens a blob. Fails with the system's error if there is no file, or as the storage does. */
 export const openBlob = async (
   blob: BlobRecord,
-  { blobDir, blobFile, storage }: BlobLocation,
+  { blobDir, blobFile, blobBytes, storage }: BlobLocation,
 ): Promise<ReaderAt> => {
+  if (blobBytes) return readerOf(blobBytes, blob.id);
   if (blobFile !== undefined) return openReaderAt(blobFile);
   // an id comes from the image: it must not lead out of the directory
   if (/^\.{0,2}$|[/\0]/.test(blob.id)) {
@@ -40,9 +43,9 @@ export const openBlob = async (
 export const openTables = async (
   blob: BlobRecord,
   { blobDir, blobFile, storage }: BlobLocation,
-  { inlined, path }: Pick<Image, 'inlined' | 'path'>,
+  image: Pick<Image, 'inlined' | 'path' | 'bytes'>,
 ): Promise<ReaderAt> => {
-  if (inlined && blob.features & BlobFeature.INLINED_FS_META) return openReaderAt(path);
+  if (image.inlined && blob.features & BlobFeature.INLINED_FS_META) return openImageFile(image);
   const digest = blob.metaDigest.some(byte => byte !== 0) && blob.metaDigest.toString('hex');
   const name = digest || blob.metaFile;
   if (name === undefined) {
@@ -53,6 +56,46 @@ export const openTables = async (
   if (storage) return storage.open(name);
   return openReaderAt(join(blobDir ?? dirname(blobFile ?? ''), name));
 };
+
+/**
+ * What a function is told about blobs: a directory where they are named by their ids, another place,
+ * or what finds the place when the image is known.
+ */
+export type BlobsInput = string | BlobLocation | ((image: Image) => BlobPlace | Promise<BlobPlace>);
+
+type BlobPlace = string | BlobLocation | undefined;
+
+/** Where the blobs of an image are: as given, or in its own file, or unknown. */
+export const placeOf = async (
+  blobs: BlobsInput | undefined,
+  image: Image,
+): Promise<BlobLocation | undefined> => {
+  if (blobs === undefined) return image.inlined ? ownPlace(image) : undefined;
+  const place = typeof blobs === 'function' ? await blobs(image) : blobs;
+  return typeof place === 'string' ? { blobDir: place } : place;
+};
+
+/** The same for work that is nothing without the blobs. */
+export const requirePlace = async (
+  blobs: BlobsInput | undefined,
+  image: Image,
+): Promise<BlobLocation> => {
+  const place = await placeOf(blobs, image);
+  if (place) return place;
+  throw new RafsError('USAGE', 'the option blobs must say where the blobs of the image are', {
+    file: image.path,
+  });
+};
+
+/** The file of an image as the place of its blob. */
+const ownPlace = ({ bytes, path }: Image): BlobLocation =>
+  bytes ? { blobBytes: bytes } : { blobFile: path };
+
+/** Whether the place is nothing but the file of the image. */
+export const isOwnPlace = (
+  { blobFile, blobBytes }: BlobLocation,
+  { bytes, path }: Image,
+): boolean => (blobBytes ? blobBytes === bytes : blobFile === path);
 
 /** The place that a storage configuration describes. Opens nothing yet. */
 export const storagePlace = async (backend: Backend): Promise<BlobLocation> => {

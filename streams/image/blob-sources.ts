@@ -8,7 +8,7 @@ import type { BlobInfo } from '../../lib/model/blob.js';
 import { BlobBlocks } from '../read/blob-blocks.js';
 import { ChunkReader } from '../read/chunk-reader.js';
 import type { StoredBytes } from '../build/compactor.js';
-import type { ReaderAt } from '../io/reader-at.js';
+import { countingReader, type ReaderAt } from '../io/reader-at.js';
 import { openBlob, openTables, type BlobLocation } from './blob-location.js';
 import type { Image } from './read-image.js';
 
@@ -21,8 +21,17 @@ export class BlobSources {
   readonly #open = new Map<string, Promise<ReaderAt>>();
   readonly #readers = new Map<number, Promise<ChunkReader>>();
   readonly #blocks = new BlobBlocks();
+  readonly #counters: { bytesIn: number };
 
-  constructor(image: LoadedImage, blobs: readonly BlobInfo[], place: BlobLocation, from: Image) {
+  /** @param counters are told what is read */
+  constructor(
+    image: LoadedImage,
+    blobs: readonly BlobInfo[],
+    place: BlobLocation,
+    from: Image,
+    counters = { bytesIn: 0 },
+  ) {
+    this.#counters = counters;
     this.#image = image;
     this.#blobs = blobs;
     this.#place = place;
@@ -119,7 +128,7 @@ export class BlobSources {
   #once(key: string, open: () => Promise<ReaderAt>): Promise<ReaderAt> {
     let opening = this.#open.get(key);
     if (!opening) {
-      opening = open();
+      opening = open().then(source => countingReader(source, this.#counters));
       this.#open.set(key, opening);
     }
     return opening;

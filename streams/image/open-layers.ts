@@ -4,11 +4,13 @@ import { chunkDictPath, loadChunkDict, type ChunkDict } from '../../lib/image/ch
 import { inconsistency, type Settings } from '../../lib/bootstrap/settings.js';
 import { RafsError } from '../../lib/errors.js';
 import { loadImage, type LoadedImage } from '../../lib/image/load-image.js';
-import { readImage, type Image } from './read-image.js';
+import { imageOf, type Image, type ImageInput } from './read-image.js';
 
-/** The image at a path; any failure becomes the cause of an error with `message` and the path. */
-export const openLayer = async (path: string, message: string): Promise<Image> =>
-  failingWith(`${message} ${JSON.stringify(path)}`, () => readImage(path));
+/** Reads an image; any failure becomes the cause of an error with `message` and the path. */
+export const openLayer = async (input: ImageInput, message: string): Promise<Image> => {
+  const quoted = typeof input === 'string' ? ` ${JSON.stringify(input)}` : '';
+  return failingWith(`${message}${quoted}`, () => imageOf(input));
+};
 
 /** The parent of a build with these settings. Fails with UNSUPPORTED if it has others. */
 export const openParent = async (path: string, due: Settings): Promise<LoadedImage> => {

@@ -2,17 +2,21 @@
 import { basename } from 'node:path';
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
+import { sha256 } from '../../lib/crypto/digest.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature, Section } from '../../lib/layout/blob.js';
 import { isBootstrap, parseBootstrap } from '../../lib/bootstrap/parse.js';
 import { sectionsOfTail, tailSize, unpackSection } from '../../lib/blob/toc.js';
-import { openReaderAt, type ReaderAt } from '../io/reader-at.js';
+import { openReaderAt, readerOf, type ReaderAt } from '../io/reader-at.js';
 
 export interface Image {
   bootstrap: Bootstrap;
   /** the bytes of the bootstrap */
   image: Buffer;
+  /** of the file; of an image that was given as bytes, their sha256 */
   path: string;
+  /** the whole file, if it was given as bytes */
+  bytes?: Buffer;
   /** the file is a blob, and the bootstrap was found in it */
   inlined: boolean;
 }
@@ -33,6 +37,29 @@ export const readImage = async (path: string): Promise<Image> => {
     await source.close();
   }
 };
+
+/** What an image is given as: a path, bytes, or one that has been read. */
+export type ImageInput = string | Uint8Array | Image;
+
+/** Reads an image unless that has been done. */
+export const imageOf = async (input: ImageInput): Promise<Image> => {
+  if (typeof input === 'string') return readImage(input);
+  if (input instanceof Uint8Array) {
+    const bytes = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
+    const name = sha256(bytes).toString('hex');
+    return { ...(await readImageAt(readerOf(bytes, name), name)), bytes };
+  }
+  // programs without types may give anything
+  if (typeof input === 'object' && 'bootstrap' in input) return input;
+  throw new RafsError('USAGE', 'an image is given as a path, as bytes, or as it was read');
+};
+
+/** Reads the file of an image anew. */
+export const openImageFile = async ({
+  bytes,
+  path,
+}: Pick<Image, 'bytes' | 'path'>): Promise<ReaderAt> =>
+  bytes ? readerOf(bytes, path) : openReaderAt(path);
 
 /** The same for a file that is open. */
 export const readImageAt = async (source: ReaderAt, path: string): Promise<Image> => {

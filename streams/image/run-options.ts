@@ -29,6 +29,18 @@ export interface RunOptions {
 
 export const SILENT: Messages = { info() {}, warn() {} };
 
+/** Counters for what does not know beforehand how much there is to read. */
+export const newCounters = () => ({
+  bytesIn: 0,
+  bytesOut: 0,
+  files: 0,
+  bytesExpected: undefined,
+});
+
+/** The given options of a call to Node that takes a signal. */
+export const withSignal = (signal: AbortSignal | undefined): { signal?: AbortSignal } =>
+  signal ? { signal } : {};
+
 const INTERVAL = 100; // milliseconds
 
 /** Does the work, and meanwhile reports what the counters say. */

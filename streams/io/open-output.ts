@@ -5,10 +5,11 @@
  * when it is complete; until then, it has a random one in the same directory.
  */
 import fs from 'node:fs';
+import type { Writable } from 'node:stream';
 import { promisify } from 'node:util';
-import { openFifoForWriting } from './fifo.js';
+import { openFifoForWriting, releaseFifo } from './fifo.js';
 import { type OutputOptions, type Output, sizeOf } from './output.js';
-import { stdoutOutput, socketOutput } from './stream-output.js';
+import { stdoutOutput, socketOutput, streamOutput } from './stream-output.js';
 import {
   inPlaceOutput,
   linkEnd,
@@ -39,6 +40,23 @@ export const openOutput = async (
   if (!stat && /[^/]$/.test(target)) return temporaryOutput(await linkEnd(target), mode ?? 0o666);
   // devices; directories fail here
   return inPlaceOutput(await open(target, fs.constants.O_WRONLY), target);
+};
+
+/**
+ * Opens an output by path, or takes somebody else's stream for one. If that fails, no reader of a
+ * FIFO is left waiting.
+ */
+export const openOutputTo = async (
+  target: string | Writable,
+  options: OutputOptions = {},
+): Promise<Output> => {
+  if (typeof target !== 'string') return streamOutput(target);
+  try {
+    return await openOutput(target, options);
+  } catch (error) {
+    await releaseFifo(target);
+    throw error;
+  }
 };
 
 /**

@@ -50,6 +50,18 @@ export const readerOf = (bytes: Buffer, path: string): ReaderAt => ({
   async close() {},
 });
 
+/** The same bytes; counts those that are read. */
+export const countingReader = (source: ReaderAt, counters: { bytesIn: number }): ReaderAt => ({
+  size: source.size,
+  ...(source.readsAhead ? { readsAhead: true } : {}),
+  async read(offset, size, into) {
+    const bytes = await source.read(offset, size, into);
+    counters.bytesIn += bytes.length;
+    return bytes;
+  },
+  close: () => source.close(),
+});
+
 const within = (offset: number, size: number, end: number, file: string): void => {
   if (offset >= 0 && size >= 0 && offset + size <= end) return;
   throw new RafsError('CORRUPT', `${size} bytes at ${offset} of ${end}`, { file });

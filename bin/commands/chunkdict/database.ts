@@ -11,7 +11,7 @@ import type { DictBlob } from '../../../lib/chunkdict/image.js';
 import { compressorName } from '../../../lib/compress/compressors.js';
 import { COMPRESSORS, type Compressor } from '../../../lib/layout/compressors.js';
 import { RafsError } from '../../../lib/errors.js';
-import { shown } from '../../console/image-text.js';
+import { shown } from '../../../lib/model/names.js';
 import { BlobEntry } from '../../../lib/layout/rafs-v6.js';
 import { ChunkFlag } from '../../../lib/layout/rafs.js';
 import type { BlobInfo } from '../../../lib/model/blob.js';

@@ -12,7 +12,7 @@ import { selectChunks } from '../../../lib/chunkdict/select.js';
 import { settingsOf } from '../../../lib/bootstrap/settings.js';
 import { prepareDigests, NO_DIGEST } from '../../../lib/crypto/digest.js';
 import { RafsError } from '../../../lib/errors.js';
-import { shown } from '../../console/image-text.js';
+import { shown } from '../../../lib/model/names.js';
 import { openArtifacts, type ArtifactPart } from '../../../streams/build/artifact-writer.js';
 import { separateBootstrap } from '../../../streams/build/bootstrap-finalizer.js';
 import { releaseFifo } from '../../../streams/io/fifo.js';

@@ -1,6 +1,8 @@
 import t from 'tap';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
-import { flagNames, quoted, shown } from '../../../bin/console/image-text.js';
+import { quoted } from '../../../bin/console/image-text.js';
+import { flagNames } from '../../../lib/bootstrap/super-flags.js';
+import { shown } from '../../../lib/model/names.js';
 import { golden } from '../../support/images/golden.js';
 
 const bytes = (text: string): string => Buffer.from(text).toString('latin1');

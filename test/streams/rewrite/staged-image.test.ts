@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import t from 'tap';
-import { stageImage } from '../../../bin/commands/staged-image.js';
+import { stageImage } from '../../../streams/rewrite/staged-image.js';
 import { temporaryDirectory } from '../../support/process/fs.js';
 
 const context = () => ({
@@ -10,7 +10,7 @@ const context = () => ({
 
 t.test('work is done in a folder of its own, and nothing of it is left', async t => {
   const directory = temporaryDirectory(t);
-  const result = await stageImage(directory, context() as never, async () => {
+  const result = await stageImage(directory, context(), async () => {
     t.equal(fs.readdirSync(directory).length, 1);
     return 5;
   });
@@ -20,7 +20,7 @@ t.test('work is done in a folder of its own, and nothing of it is left', async t
 
 t.test('also if the work fails', async t => {
   const directory = temporaryDirectory(t);
-  const failing = stageImage(directory, context() as never, () => Promise.reject(new Error('no')));
+  const failing = stageImage(directory, context(), () => Promise.reject(new Error('no')));
   await t.rejects(failing, { message: 'no' });
   t.same(fs.readdirSync(directory), []);
 });

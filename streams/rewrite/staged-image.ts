@@ -10,13 +10,13 @@ import { pipeline } from 'node:stream/promises';
 import type { PlannedBootstrap } from '../../lib/bootstrap/bootstrap-options.js';
 import { RafsError } from '../../lib/errors.js';
 import type { BlobInfo } from '../../lib/model/blob.js';
-import { openArtifacts, type ArtifactPart } from '../../streams/build/artifact-writer.js';
-import { separateBootstrap } from '../../streams/build/bootstrap-finalizer.js';
-import { temporaryName } from '../../streams/io/temporary-name.js';
-import type { Output } from '../../streams/io/output.js';
-import type { BlobLocation } from '../../streams/image/blob-location.js';
-import { check } from './check.js';
-import type { CommandContext } from '../cli/context.js';
+import { openArtifacts, type ArtifactPart } from '../build/artifact-writer.js';
+import { separateBootstrap } from '../build/bootstrap-finalizer.js';
+import { temporaryName } from '../io/temporary-name.js';
+import type { Output } from '../io/output.js';
+import type { BlobLocation } from '../image/blob-location.js';
+import { checkImage } from '../image/check-image.js';
+import { withSignal, type RunOptions } from '../image/run-options.js';
 
 export interface StagedImage {
   /** writes a blob whose last part is the finish that names it */
@@ -24,7 +24,7 @@ export interface StagedImage {
   writeBootstrap(planned: PlannedBootstrap): Promise<void>;
   /**
    * Reads everything back: the tree, the tables, and every chunk of the available blobs, including
-   * those that stay in files at `place`. Fails as `check` does.
+   * those that stay in files at `place`. Fails as `checkImage` does.
    */
   verify(blobs: readonly BlobInfo[], place: BlobLocation): Promise<void>;
   /** Gives the blobs their names, then the bootstrap; leaves nothing new behind if that fails. */
@@ -34,7 +34,7 @@ export interface StagedImage {
 /** Makes an image whose new blobs go to a directory. Nothing else is left there. */
 export const stageImage = async <T>(
   directory: string,
-  { log, signal }: Pick<CommandContext, 'log' | 'signal'>,
+  { log, signal }: Pick<RunOptions, 'log' | 'signal'>,
   work: (staged: StagedImage) => Promise<T>,
 ): Promise<T> => {
   const folder = temporaryName(directory);
@@ -48,11 +48,11 @@ export const stageImage = async <T>(
     return await work({
       async addBlob(parts) {
         const writer = await openArtifacts({ blob: { directory: blobDir } }, signal);
-        await pipeline(parts, writer, { signal });
+        await pipeline(parts, writer, withSignal(signal));
       },
       async writeBootstrap({ pieces }) {
         const writer = await openArtifacts({ bootstrap: { path: bootstrapPath } }, signal);
-        await pipeline(Readable.from(bootstrapParts(pieces)), writer, { signal });
+        await pipeline(Readable.from(bootstrapParts(pieces)), writer, withSignal(signal));
       },
       async verify(blobs, place) {
         for (const { id, metaDigest } of blobs) {
@@ -63,9 +63,8 @@ export const stageImage = async <T>(
             if (!isHere && existsSync(source)) await symlink(source, join(blobDir, name));
           }
         }
-        const quiet = { log, stdout: () => undefined };
-        await check({ bootstrap: bootstrapPath, blobDir }, quiet);
-        signal.throwIfAborted();
+        await checkImage(bootstrapPath, { blobs: blobDir, log, signal });
+        signal?.throwIfAborted();
       },
       async publish(made, bootstrap) {
         const named: string[] = [];

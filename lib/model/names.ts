@@ -1,0 +1,7 @@
+/** Names and ids as text for people and for JSON; inside, they are bytes held as latin1 strings. */
+
+/** Text of bytes held as a latin1 string; what is not UTF-8 is replaced. */
+export const shown = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
+
+/** The latin1 string that holds the UTF-8 bytes of a text, or bytes as they are. */
+export const held = (text: string | Uint8Array): string => Buffer.from(text).toString('latin1');
