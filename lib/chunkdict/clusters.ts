@@ -1,6 +1,6 @@
 /**
  * Clusters of images that have much in common, and the chunks that nearly all images of a cluster
- * share: half of the choice that lib/chunkdict-select.ts makes.
+ * share: half of the choice that lib/chunkdict/select.ts makes.
  */
 import type { ChunkRows } from './rows.js';
 

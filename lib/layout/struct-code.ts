@@ -159,6 +159,6 @@ export interface Field<T> {
   readonly size: number;
   read(buf: Buffer, at: number): T;
   write(buf: Buffer, at: number, value: T): void;
-  /** lets compiled records (lib/struct-code.ts) do inline what the two methods above do */
+  /** lets compiled records (lib/layout/struct-code.ts) do inline what the two methods above do */
   readonly form?: FieldForm;
 }

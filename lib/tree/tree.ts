@@ -5,7 +5,7 @@
  * path, a directory keeps its children when it is described again, missing parents are made.
  *
  * The columns may hold several trees: every layer of an image has a root of its own until it is
- * laid over those below, which moves rows and copies none (lib/overlay.ts).
+ * laid over those below, which moves rows and copies none (lib/tree/overlay.ts).
  */
 import { ByteArena, Column } from '../memory/columns.js';
 import { RafsError } from '../errors.js';

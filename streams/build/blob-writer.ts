@@ -65,7 +65,7 @@ export interface BlobWriterOptions {
   fsVersion?: RafsVersion;
   /** chunks start at multiples of 4 KiB of the uncompressed blob; default: true */
   alignedChunk?: boolean;
-  /** patterns (lib/prefetch.ts) of files that come first, to be read ahead; v5 only */
+  /** patterns (lib/layer/prefetch.ts) of files that come first, to be read ahead; v5 only */
   readahead?: readonly string[];
 }
 

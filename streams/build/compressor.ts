@@ -4,7 +4,7 @@
  * takes chunk (named, unless it is to be named here) and batch, makes chunk (packed) and batch,
  *   passes everything else
  * holds a few runs of parts, each with up to one slab of chunk bytes; if it names chunks, also what
- *   lib/chunk-names.ts holds, and 256 KiB for a filter, or up to 16 bytes per chunk known before
+ *   lib/image/chunk-deduper.ts holds, and 256 KiB for a filter, or up to 16 bytes per chunk known before
  *
  * Chunks are copied into slabs of shared memory, many small ones into one; a worker thread
  * compresses a slab at a time. There is a fixed number of slabs, which bounds memory and provides

@@ -2,7 +2,7 @@
  * digester: names every chunk by its digest and marks those seen before.
  *
  * takes chunk (which it hashes unless it is hashed), makes chunk (named), passes everything else
- * holds what lib/chunk-names.ts holds
+ * holds what lib/image/chunk-deduper.ts holds
  */
 import { ChunkDeduper, type ChunkDeduperOptions } from '../../lib/image/chunk-deduper.js';
 import { crc32c, digest, prepareDigests } from '../../lib/crypto/digest.js';

@@ -1,4 +1,5 @@
 /** What a conversion makes of a layer, decided once from its options. */
+import type { WrittenCompressor } from '../../lib/layout/compressors.js';
 import { RAFS_VERSIONS, type RafsVersion } from '../../lib/model/version.js';
 import { planBuild, type BuildOptions } from '../../lib/config/build.js';
 import type { BuildValues, Mode } from '../../lib/config/conversions.js';
@@ -12,7 +13,7 @@ export interface ConversionOptions {
   /** default: 6 */
   fsVersion?: RafsVersion;
   /** default: zstd */
-  compressor?: 'none' | 'lz4_block' | 'zstd';
+  compressor?: WrittenCompressor;
   /** a number with or without 0x; default: 0x100000 */
   chunkSize?: string;
   /** default: 0, no batches */

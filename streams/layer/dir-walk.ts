@@ -27,7 +27,7 @@ export interface DirWalkOptions {
   dropWhiteouts?: WhiteoutSpec;
   /** pass on whiteouts of this kind as bare entries, with nothing of their content */
   bareWhiteouts?: WhiteoutSpec;
-  /** patterns (lib/prefetch.ts): what they match comes first, pattern by pattern */
+  /** patterns (lib/layer/prefetch.ts): what they match comes first, pattern by pattern */
   prefetch?: readonly string[];
   /** which files are external: their content is not read */
   attributes?: Attributes | undefined;

@@ -6,7 +6,7 @@ import type { BytesPart } from '../../lib/model/parts.js';
 import { Stage } from '../stage.js';
 
 /**
- * Decodes consecutive gzip members from bytes that come in pieces of any size; lib/gzip-steps.ts
+ * Decodes consecutive gzip members from bytes that come in pieces of any size; lib/compress/gzip-inflater.ts
  * says what is CORRUPT, and what may follow the last member.
  */
 export class GzipDecoder {
