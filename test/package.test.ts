@@ -204,6 +204,47 @@ console.log(JSON.stringify({ pair, sizes }));
     t.equal(stdout.trim(), '{"pair":{"first":1,"second":2},"sizes":[2,2,1]}', stderr);
   });
 
+  for (const [module, moduleResolution] of [
+    ['Node16', 'node16'],
+    ['NodeNext', 'nodenext'],
+    ['ESNext', 'bundler'],
+  ] as const) {
+    t.test(`a program compiles with moduleResolution ${moduleResolution}`, async t => {
+      const config = path.join(project, `tsconfig.${moduleResolution}.json`);
+      fs.writeFileSync(
+        config,
+        JSON.stringify({
+          compilerOptions: {
+            target: 'ES2023',
+            module,
+            moduleResolution,
+            strict: true,
+            noEmit: true,
+            types: ['node'],
+            typeRoots: [path.join(root, 'node_modules/@types')],
+          },
+          files: ['use.ts'],
+        }),
+      );
+      const compiled = spawnSync(process.execPath, [tsc, '-p', config], { encoding: 'utf8' });
+      t.equal(compiled.stdout, '');
+      t.equal(compiled.status, 0);
+    });
+  }
+
+  const installed = path.join(project, 'node_modules', manifest.name);
+  for (const [tool, argv] of [
+    ['publint', ['run', installed, '--pack', 'false', '--strict']],
+    ['attw', [file, '--profile', 'esm-only', '--no-emoji', '--no-color']],
+  ] as const) {
+    const program = path.join(root, 'node_modules/.bin', tool);
+    const missing = spawnSync(program, ['--help']).status !== 0 && `${tool} does not run here`;
+    t.test(`${tool} finds nothing wrong`, { skip: missing }, async t => {
+      const { status, stdout, stderr } = spawnSync(program, argv, { encoding: 'utf8' });
+      t.equal(status, 0, `${stdout}${stderr}`);
+    });
+  }
+
   t.test('the example of the README runs', async t => {
     const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8');
     const example = /<!-- run by test\/package.test.ts -->\n```js\n(.*?)```/s.exec(readme)?.[1];

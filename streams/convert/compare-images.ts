@@ -23,7 +23,19 @@ export interface Comparison {
 /** Most differences that are listed. */
 const MOST_LISTED = 10_000;
 
-/** Both may be ordinary or Nydus images; of an index of both kinds, the target's Nydus ones. */
+/**
+ * Compares two images file by file, as a container would see them. Both may be ordinary or Nydus
+ * images; of an index of both kinds, the target's Nydus ones.
+ *
+ * @example
+ * ```js
+ * import { compareImages, openImageSource } from 'rafs-stream';
+ *
+ * const [source, target] = [await openImageSource('oci:image:t'), await openImageSource('oci:image:t')];
+ * const { fileCount, differences } = await compareImages({ source, target });
+ * console.log(fileCount, differences.length);
+ * ```
+ */
 export const compareImages = async ({
   source,
   target,

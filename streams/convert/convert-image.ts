@@ -72,6 +72,20 @@ export interface ConvertedImage extends Descriptor {
   layers: readonly LayerProgress[];
 }
 
+/**
+ * Converts an image to Nydus, every layer while it is read. The result exists when it is complete.
+ *
+ * @example
+ * ```js
+ * import { convertImage, openImageSource, openImageTarget } from 'rafs-stream';
+ *
+ * const source = await openImageSource('oci:image:t');
+ * const target = await openImageTarget('oci:nydus:t');
+ * const { digest } = await convertImage({ source, target });
+ * await Promise.all([source.close(), target.close()]);
+ * console.log(digest);
+ * ```
+ */
 export const convertImage = async (options: ConvertImageOptions): Promise<ConvertedImage> => {
   const { source, target, platforms = 'host', onNotice = () => undefined } = options;
   const settings = planConversion(options);

@@ -20,6 +20,19 @@ export interface CopyImageOptions {
   onNotice?: (text: string) => void;
 }
 
+/**
+ * Copies an image with all that it needs, also layers that it only refers to.
+ *
+ * @example
+ * ```js
+ * import { copyImage, openImageSource, openImageTarget } from 'rafs-stream';
+ *
+ * const source = await openImageSource('oci:image:t');
+ * const target = await openImageTarget('oci-archive:image.tar:t');
+ * console.log((await copyImage({ source, target })).digest);
+ * await Promise.all([source.close(), target.close()]);
+ * ```
+ */
 export const copyImage = async (options: CopyImageOptions): Promise<Descriptor> => {
   const { source, target, platforms = 'all', onNotice = () => undefined } = options;
   if (platforms === 'all') return copyAll(await source.manifest(), options, {});

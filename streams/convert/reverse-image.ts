@@ -49,6 +49,23 @@ interface Restored {
   diffId: string;
 }
 
+/**
+ * Makes an ordinary image of a Nydus image, whatever its mode.
+ *
+ * @example
+ * ```js
+ * import { convertImage, openImageSource, openImageTarget, reverseImage } from 'rafs-stream';
+ *
+ * const ordinary = await openImageSource('oci:image:t');
+ * const target = await openImageTarget('oci:there:t');
+ * await convertImage({ source: ordinary, target });
+ * await target.close();
+ * const source = await openImageSource('oci:there:t');
+ * const back = await openImageTarget('oci:back:t');
+ * console.log((await reverseImage({ source, target: back })).digest);
+ * await back.close();
+ * ```
+ */
 export const reverseImage = async (options: ReverseImageOptions): Promise<Descriptor> => {
   const { source, target, platforms = 'host', onNotice = () => undefined } = options;
   const signal = options.signal ?? new AbortController().signal;

@@ -28,7 +28,7 @@ import { newCounters, reporting, SILENT, type RunOptions } from './run-options.j
 /** A layer, and what its caller knows about its blob better than the layer's bootstrap does. */
 export interface MergeLayer {
   image: ImageInput;
-  /** default: the name of the image's file, or what the bootstrap says if it was given as bytes */
+  /** default: what the bootstrap says */
   blobId?: string | undefined;
   /** sha256 of the blob in hex; of a blob that only refers to a layer, that of the file beside it */
   digest?: string | undefined;
@@ -147,9 +147,9 @@ const layerOf = (layer: ImageInput | MergeLayer): KnownLayer => {
     : layer;
   return {
     image,
-    own: ({ bytes, path }) => ({
+    own: ({ path }) => ({
       id: blobId === undefined ? fileIdOf(path) : held(blobId),
-      keepsId: blobId === undefined && bytes !== undefined,
+      keepsId: blobId === undefined,
       ...(digest === undefined ? {} : { digest: digestOf(digest) }),
       ...(size === undefined ? {} : { size }),
       ...(tocDigest === undefined ? {} : { tocDigest: digestOf(tocDigest) }),

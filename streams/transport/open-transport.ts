@@ -48,6 +48,20 @@ export interface TransportOptions extends ArchiveOptions {
   insecure?: boolean;
 }
 
+/**
+ * Opens what an image is read from: `docker://HOST/NAME:TAG`, `oci:DIRECTORY:TAG`,
+ * `oci-archive:FILE:TAG` or `docker-archive:FILE:TAG`.
+ *
+ * @example
+ * ```js
+ * import { openImageSource } from 'rafs-stream';
+ *
+ * const source = await openImageSource('oci:image:t');
+ * const { bytes } = await source.manifest();
+ * console.log(JSON.parse(bytes.toString()).layers.length);
+ * await source.close();
+ * ```
+ */
 export const openImageSource = async (
   text: string,
   options: TransportOptions = {},
@@ -73,6 +87,19 @@ export const openImageSource = async (
   }
 };
 
+/**
+ * Opens what an image is written to, by the same names except `docker-archive`.
+ *
+ * @example
+ * ```js
+ * import { openImageTarget } from 'rafs-stream';
+ *
+ * const target = await openImageTarget('oci:written:t');
+ * const { digest } = await target.put([Buffer.from('{}')], {});
+ * console.log(await target.has({ digest }));
+ * await target.close();
+ * ```
+ */
 export const openImageTarget = async (
   text: string,
   options: TransportOptions = {},

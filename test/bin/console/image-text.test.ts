@@ -1,9 +1,5 @@
 import t from 'tap';
-import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { quoted } from '../../../bin/console/image-text.js';
-import { flagNames } from '../../../lib/bootstrap/super-flags.js';
-import { shown } from '../../../lib/model/names.js';
-import { golden } from '../../support/images/golden.js';
 
 const bytes = (text: string): string => Buffer.from(text).toString('latin1');
 
@@ -30,20 +26,5 @@ t.test('quoted names of a megabyte that is not UTF-8, once quadratic', t => {
   t.equal(quoted('\xff'.repeat(0x100000)), `"${'\\xFF'.repeat(0x100000)}"`);
   const mixed = `${bytes('grün€')}\xe2\x82`.repeat(0x8000);
   t.equal(quoted(mixed), `"${'grün€\\xE2\\x82'.repeat(0x8000)}"`);
-  t.end();
-});
-
-t.test('shown names', t => {
-  t.equal(shown(bytes('grün')), 'grün');
-  t.equal(shown('\xff'), '\ufffd');
-  t.end();
-});
-
-t.test('flags have their names in the order of their bits', t => {
-  t.equal(
-    flagNames(parseBootstrap(golden('tar-rafs.kinds.zstd.v6')).flags),
-    'HASH_BLAKE3 | EXPLICIT_UID_GID | HAS_XATTR | COMPRESSION_ZSTD | ENCRYPTION_NONE',
-  );
-  t.equal(flagNames(0x0200_0000), 'ENCRYPTION_ASE_128_XTS');
   t.end();
 });
