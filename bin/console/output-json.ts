@@ -1,7 +1,17 @@
 /** What `--output-json` writes: the result of a command that made or loaded a bootstrap. */
 import type { RafsVersion } from '../../lib/model/version.js';
-import { writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 import type { Compressor } from '../../lib/layout/compressors.js';
+import { temporaryName } from '../../streams/io/temporary-name.js';
 import { versionId } from '../version.js';
 
 export interface Output {
@@ -39,14 +49,30 @@ export const outputJson = (output: Output, { pretty }: { pretty: boolean }): str
 };
 
 /**
- * Writes `text` to a new or truncated file; the last thing a command does.
+ * Writes `text` to a file, which is either whole or as it was before; the last thing a command
+ * does. FIFOs, devices and what a dangling symlink leads to are written in place.
  *
  * @throws Error with the system's error as its cause
  */
 export const writeOutputJson = (path: string, text: string): void => {
   try {
-    writeFileSync(path, text);
+    const there = statSync(path, { throwIfNoEntry: false });
+    const isDangling = !there && lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+    if (isDangling || (there && !there.isFile())) writeFileSync(path, text);
+    else replaceFile(there ? realpathSync(path) : path, text, there?.mode);
   } catch (cause) {
     throw new Error(`can not open output file ${path}`, { cause });
+  }
+};
+
+const replaceFile = (path: string, text: string, mode: number | undefined): void => {
+  const temporary = temporaryName(dirname(path));
+  try {
+    writeFileSync(temporary, text, { flag: 'wx', flush: true });
+    if (mode !== undefined) chmodSync(temporary, mode & 0o7777);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
   }
 };

@@ -1,4 +1,14 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { outputJson, writeOutputJson, type Output } from '../../../bin/console/output-json.js';
@@ -54,6 +64,26 @@ t.test('the file is truncated', async t => {
   const text = outputJson(OUTPUT, { pretty: true });
   writeOutputJson(path, text);
   t.equal(readFileSync(path, 'utf8'), text);
+});
+
+t.test('a file is replaced, not written over: its reader sees it whole', async t => {
+  const dir = t.testdir({ 'out.json': 'before', link: t.fixture('symlink', 'out.json') });
+  const path = join(dir, 'out.json');
+  chmodSync(path, 0o640);
+  const reader = openSync(path, 'r');
+  writeOutputJson(join(dir, 'link'), '{}');
+  t.equal(readFileSync(reader, 'utf8'), 'before');
+  closeSync(reader);
+  t.equal(readFileSync(path, 'utf8'), '{}');
+  t.equal(statSync(path).mode & 0o777, 0o640);
+  t.ok(lstatSync(join(dir, 'link')).isSymbolicLink());
+  t.same(readdirSync(dir).sort(), ['link', 'out.json'], 'no temporary file is left');
+});
+
+t.test('a symlink to nothing makes the file that it leads to', async t => {
+  const dir = t.testdir({ link: t.fixture('symlink', 'later.json') });
+  writeOutputJson(join(dir, 'link'), '{}');
+  t.equal(readFileSync(join(dir, 'later.json'), 'utf8'), '{}');
 });
 
 t.test('a file that cannot be opened', async t => {
