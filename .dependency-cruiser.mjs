@@ -10,7 +10,17 @@ const ROOMS = {
     ...['engines.ts', 'memory.ts', 'signals.ts', 'v8-flags.ts', 'version.ts'],
   ],
   streams: [
-    ...['index.ts', 'stages.ts', 'convert', 'transport', 'registry', 'nbd', 'rewrite', 'image'],
+    ...[
+      'index.ts',
+      'stages.ts',
+      'nydus',
+      'convert',
+      'transport',
+      'registry',
+      'nbd',
+      'rewrite',
+      'image',
+    ],
     ...[
       'storage',
       'http',

@@ -57,9 +57,9 @@ export {
   type ConvertImageOptions,
   type LayerProgress,
 } from './convert/convert-image.js';
-export { reverseImage, type ReverseImageOptions } from './convert/reverse-image.js';
-export { copyImage, type CopyImageOptions } from './convert/copy-image.js';
-export { compareImages, type CompareOptions, type Comparison } from './convert/compare-images.js';
+export { reverseImage, type ReverseImageOptions } from './nydus/reverse-image.js';
+export { copyImage, type CopyImageOptions } from './nydus/copy-image.js';
+export { compareImages, type CompareOptions, type Comparison } from './nydus/compare-images.js';
 export {
   openImageSource,
   openImageTarget,

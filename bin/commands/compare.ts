@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { RafsError } from '../../lib/errors.js';
 import type { Difference } from '../../lib/oci/image-tree.js';
-import { compareImages } from '../../streams/convert/compare-images.js';
+import { compareImages } from '../../streams/nydus/compare-images.js';
 import { openImageSource } from '../../streams/transport/open-transport.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';

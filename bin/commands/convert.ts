@@ -13,7 +13,7 @@ import {
   saveLayerCache,
 } from '../../streams/convert/layer-cache.js';
 import { planConversion, type ConversionOptions } from '../../streams/convert/settings.js';
-import { reverseImage } from '../../streams/convert/reverse-image.js';
+import { reverseImage } from '../../streams/nydus/reverse-image.js';
 import {
   openImageSource,
   openImageTarget,

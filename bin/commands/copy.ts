@@ -1,5 +1,5 @@
 /** copy: an image with all that it needs, from one place to another. */
-import { copyImage } from '../../streams/convert/copy-image.js';
+import { copyImage } from '../../streams/nydus/copy-image.js';
 import { openImageSource, openImageTarget } from '../../streams/transport/open-transport.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';

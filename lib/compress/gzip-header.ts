@@ -3,7 +3,7 @@ import { RafsError } from '../errors.js';
 import { crc32 } from './crc32.js';
 
 const MAGIC = [0x1f, 0x8b] as const;
-export const DEFLATE = 8;
+const DEFLATE = 8;
 /** Magic, method, flags, time, extra flags, system. */
 const FIXED_SIZE = 10;
 

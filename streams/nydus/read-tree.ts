@@ -11,9 +11,9 @@ import { entriesFromTar } from '../pipelines.js';
 import { blobReader } from '../read/blob-reader.js';
 import { chunkVerifier } from '../read/chunk-verifier.js';
 import type { ImageSource } from '../transport/source.js';
-import { openLayerSource } from './layer-source.js';
+import { openLayerSource } from '../convert/layer-source.js';
 import { isNydus, openBlobs, readBootstrapLayer } from './nydus-image.js';
-import type { SelectedImage } from './select-images.js';
+import type { SelectedImage } from '../convert/select-images.js';
 
 /** Every byte is read and compared with its digest. */
 export const readTree = (

@@ -6,8 +6,8 @@ import { indexBytes, parseManifest } from '../../lib/oci/manifest.js';
 import { MediaType } from '../../lib/oci/media-types.js';
 import type { ImageSource } from '../transport/source.js';
 import type { ImageTarget } from '../transport/target.js';
-import { copyBlob } from './convert-manifest.js';
-import { selectImages, type Platforms } from './select-images.js';
+import { copyBlob } from '../convert/convert-manifest.js';
+import { selectImages, type Platforms } from '../convert/select-images.js';
 
 export interface CopyImageOptions {
   source: ImageSource;

@@ -13,8 +13,8 @@ import type { Batch } from '../batch.js';
 import type { ReaderAt } from '../io/reader-at.js';
 import { entriesFromTar } from '../pipelines.js';
 import type { ImageSource } from '../transport/source.js';
-import { openLayerSource } from './layer-source.js';
-import { sourceReader } from './source-reader.js';
+import { openLayerSource } from '../convert/layer-source.js';
+import { sourceReader } from '../convert/source-reader.js';
 
 export const isNydus = ({ layers }: Manifest): boolean =>
   layers.at(-1)?.annotations?.[Annotation.BOOTSTRAP] !== undefined;

@@ -3,7 +3,7 @@ import { differences, type Difference } from '../../lib/oci/image-tree.js';
 import { platformText } from '../../lib/oci/platform.js';
 import type { ImageSource } from '../transport/source.js';
 import { readTree } from './read-tree.js';
-import { selectImages, type Platforms } from './select-images.js';
+import { selectImages, type Platforms } from '../convert/select-images.js';
 
 export interface CompareOptions {
   source: ImageSource;

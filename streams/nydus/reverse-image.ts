@@ -26,11 +26,11 @@ import {
   putBytes,
   readSourceImage,
   type SourceImage,
-} from './convert-manifest.js';
-import { openLayerSource } from './layer-source.js';
+} from '../convert/convert-manifest.js';
+import { openLayerSource } from '../convert/layer-source.js';
 import { isNydus, openBlobs, readBootstrapLayer } from './nydus-image.js';
-import { selectImages, type Platforms, type SelectedImage } from './select-images.js';
-import { sourceReader } from './source-reader.js';
+import { selectImages, type Platforms, type SelectedImage } from '../convert/select-images.js';
+import { sourceReader } from '../convert/source-reader.js';
 
 export interface ReverseImageOptions {
   source: ImageSource;
