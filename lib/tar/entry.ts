@@ -8,8 +8,8 @@ import type { HeaderFields } from './header.js';
 import { type PaxAttributes, xattrsOf } from './pax.js';
 
 /** Entry types by the type byte of a header. GNU tar also reads contiguous files as files. */
-export const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
-  [TarType.OLD_FILE]: 'file', // even with a trailing slash: no directory to nydus-image
+const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
+  [TarType.OLD_FILE]: 'file', // or a directory, see typeOf
   [TarType.FILE]: 'file',
   [TarType.HARDLINK]: 'hardlink',
   [TarType.SYMLINK]: 'symlink',
@@ -20,6 +20,13 @@ export const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
   [TarType.CONTIGUOUS]: 'file',
   [TarType.GNU_SPARSE]: 'file',
 };
+
+/**
+ * The type of an entry called `name`. v7 tars have no type for directories: they are files whose
+ * names end with a slash.
+ */
+export const typeOf = (code: string, name: string): EntryType | undefined =>
+  code === TarType.OLD_FILE && name.endsWith('/') ? 'directory' : ENTRY_TYPES[code];
 
 /** Files of an eStargz layer that describe the layer and are not part of its content. */
 const IGNORED: ReadonlySet<string> = new Set([

@@ -19,7 +19,7 @@ import {
 import { type PaxRecord, readPax, applyPax } from './pax.js';
 import { normalPath } from './path.js';
 import { type HeaderFields, readHeader, readLinkName, readDevice, checkHeader } from './header.js';
-import { NO_ATTRIBUTES, textOf, ENTRY_TYPES, entryOf, targetOf, isIgnored } from './entry.js';
+import { NO_ATTRIBUTES, textOf, typeOf, entryOf, targetOf, isIgnored } from './entry.js';
 
 type Push<Part> = (part: Part) => void;
 
@@ -159,8 +159,9 @@ export const tarReader = ({
     let type: EntryType | undefined;
     try {
       if (records) pax = applyPax(globals, records);
-      path = normalPath(longName ?? pax.sparse?.name ?? pax.path ?? path);
-      type = ENTRY_TYPES[header.type];
+      const name = longName ?? pax.sparse?.name ?? pax.path ?? path;
+      path = normalPath(name);
+      type = typeOf(header.type, name);
       if (type === undefined) {
         const code = JSON.stringify(header.type);
         throw new RafsError('UNSUPPORTED', `tar entries of type ${code} are not known`);
@@ -181,7 +182,13 @@ export const tarReader = ({
       }
       // Only files have content. The size of other types is ignored, as in Go's archive/tar and for
       // hardlinks in GNU tar: old writers gave links the size of their target.
-      if (type !== 'file') return isIgnored(path) ? undefined : entry;
+      if (type !== 'file') {
+        // v7 knows directories as files, and GNU tar skips what bytes they have
+        const skipped = header.type === TarType.OLD_FILE ? size : 0;
+        if (isIgnored(path)) return skip(skipped);
+        padding = alignUp(skipped, BLOCK_SIZE);
+        return entry;
+      }
       if (header.type === TarType.GNU_SPARSE) {
         if (header.flavour !== 'gnu')
           throw new RafsError('UNSUPPORTED', 'a sparse file of another form than GNU tar has');

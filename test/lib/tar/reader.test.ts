@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import t from 'tap';
 import type { BytesPart } from '../../../lib/model/parts.js';
@@ -70,4 +71,27 @@ t.test('what is no header is CORRUPT, with its place', async t => {
   const bytes = Buffer.concat([TAR.subarray(0, 512), Buffer.alloc(512, 'x')]);
   t.throws(() => read(cutAt(bytes, [])), { code: 'CORRUPT', at: { offset: 512 } });
   t.throws(() => read(cutAt(TAR.subarray(0, 1500), [])), { code: 'CORRUPT' });
+});
+
+t.test('directories of v7 tars, which are files whose names end with a slash', async t => {
+  const long = `${'x'.repeat(300)}/`;
+  const tar = tarOf([
+    { name: 'd/', type: '\0', magic: 'v7' },
+    { name: 'd/f', type: '\0', magic: 'v7', content: Buffer.from('content') },
+    longName(long),
+    { name: 'x', type: '\0', magic: 'gnu' },
+  ]);
+  const due = ['directory d', '', 'file d/f', 'content', `directory ${long.slice(0, -1)}`, ''];
+  t.same(read(cutAt(tar, [])), due);
+  const { stdout, error } = spawnSync('tar', ['-tvf', '-'], { input: tar, encoding: 'latin1' });
+  if (error) {
+    t.pass('no tar to compare with', { skip: true });
+    return;
+  }
+  const listed = stdout.trim().split('\n');
+  t.same(
+    listed.map(line => `${line[0]} ${line.split(' ').at(-1)}`),
+    ['d d/', '- d/f', `d ${long}`],
+    'GNU tar sees the same',
+  );
 });

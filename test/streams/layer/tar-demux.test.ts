@@ -248,7 +248,7 @@ t.test('only files have content, whatever size a header has', async t => {
   t.ok(members.slice(0, 6).every(m => m.size === 0 && m.dataOffset === undefined));
 });
 
-t.test('old and contiguous files are files; a slash makes no directory of one', async t => {
+t.test('old and contiguous files are files; a slash makes a directory of an old one', async t => {
   const members = await demux(
     tarOf([
       { name: 'old', type: '\0', magic: 'v7', content: 'a' },
@@ -260,7 +260,7 @@ t.test('old and contiguous files are files; a slash makes no directory of one', 
     members.map(m => [m.path, m.type, m.content.toString()]),
     [
       ['old', 'file', 'a'],
-      ['slash', 'file', 'b'],
+      ['slash', 'directory', ''],
       ['cont', 'file', 'c'],
     ],
   );
