@@ -22,7 +22,7 @@ const parse = (argv: readonly string[], prog: string): Invocation | Printout => 
   if (asks || prog === 'nydus-image') return parseCommandLine(argv, prog);
   if (tty.isatty(0)) return parseCommandLine(argv.length === 0 ? ['--help'] : argv, prog);
   if (tty.isatty(1)) {
-    throw new RafsError('USAGE', 'a blob is not for a terminal: redirect standard output');
+    throw new RafsError('USAGE', 'cannot write a blob to a terminal: redirect standard output');
   }
   return parseCommandLine([...PIPE_ARGV, ...argv], prog);
 };

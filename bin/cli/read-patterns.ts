@@ -15,7 +15,7 @@ const readStdin = async (): Promise<Buffer> => {
   for await (const piece of process.stdin as AsyncIterable<Buffer>) {
     size += piece.length;
     if (size > MAX_SMALL_FILE) {
-      throw new RafsError('LIMIT', `over ${MAX_SMALL_FILE} bytes of prefetch patterns`);
+      throw new RafsError('LIMIT', `the prefetch patterns exceed ${MAX_SMALL_FILE} bytes`);
     }
     pieces.push(piece);
   }

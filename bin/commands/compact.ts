@@ -52,7 +52,10 @@ const settle = async (
 ): Promise<{ rules: CompactOptions; blobs: BlobLocation | undefined }> => {
   const directory = values['blob-dir'];
   if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new RafsError('UNSUPPORTED', `--blob-dir ${JSON.stringify(directory)} is no directory`);
+    throw new RafsError(
+      'UNSUPPORTED',
+      `--blob-dir ${JSON.stringify(directory)} is not a directory`,
+    );
   }
   const rules = {
     minUsedRatio: wholeNumber(values['min-used-ratio'], 0xffn),

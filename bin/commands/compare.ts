@@ -17,7 +17,7 @@ export const compare = async (
   const { log, signal } = context;
   const name = positionals[0];
   if (name === undefined || values.source === undefined) {
-    throw new RafsError('USAGE', 'check --source SOURCE compares it with an image: name that, too');
+    throw new RafsError('USAGE', 'check --source SOURCE needs the image to compare with');
   }
   const reach = transportOptions(values, signal);
   const source = await openImageSource(values.source, reach.source);

@@ -95,10 +95,10 @@ export const parseChunkInfoHeader = (
   ];
   for (const [name, got, wanted] of due) {
     const open = name === 'chunks' && blob.features & BlobFeature.IS_CHUNKDICT_GENERATED;
-    if (got !== wanted && !open) throw corrupt(`${name} ${got}, not ${wanted}`, at);
+    if (got !== wanted && !open) throw corrupt(`expected ${name} ${wanted}, got ${got}`, at);
   }
   if (header.chunkCount === 0 || header.chunkCount > 2 ** 24) {
-    throw corrupt(`${header.chunkCount} chunks`, at);
+    throw corrupt(`invalid chunk count ${header.chunkCount}`, at);
   }
   return header;
 };
@@ -144,7 +144,7 @@ class Table implements ChunkInfoTable {
     this.count = header.chunkCount;
     const tableSize = this.count * (this.#v2 ? ChunkInfoV2.size : ChunkInfoV1.size);
     if (tableSize > plain.length) {
-      throw corrupt(`${plain.length} bytes for ${this.count} chunks`, at);
+      throw corrupt(`the table has ${plain.length} bytes, too few for ${this.count} chunks`, at);
     }
     const special = (blob.features & (BlobFeature.BATCH | BlobFeature.ZRAN)) !== 0;
     this.contextCount = special ? header.contextCount : 0;
@@ -159,7 +159,7 @@ class Table implements ChunkInfoTable {
         this.contextCount * CONTEXT_SIZE > contextSize)
     ) {
       throw corrupt(
-        `${this.contextCount} contexts in ${contextSize} bytes at ${contextOffset} of ${plain.length}`,
+        `${this.contextCount} contexts do not fit in ${contextSize} bytes at ${contextOffset} of ${plain.length}`,
         at,
       );
     }
@@ -168,16 +168,24 @@ class Table implements ChunkInfoTable {
 
   chunk(index: number): ChunkInfo {
     const at = { blob: this.#blob.id, chunk: index };
-    if (!(index >= 0 && index < this.count)) throw corrupt(`not one of ${this.count} chunks`, at);
+    if (!(index >= 0 && index < this.count))
+      throw corrupt(`the chunk is not one of ${this.count}`, at);
     const info = this.#v2 ? this.#second(index, at) : this.#first(index);
     const end = info.compressedOffset + info.compressedSize;
-    if (end > this.#dataEnd) throw corrupt(`ends at ${end} of ${this.#dataEnd} bytes`, at);
+    if (end > this.#dataEnd)
+      throw corrupt(`the chunk ends at ${end}, past the data, which end at ${this.#dataEnd}`, at);
     const plainEnd = info.uncompressedOffset + info.uncompressedSize;
     if (plainEnd > alignUp(this.#blob.uncompressedSize, 4096)) {
-      throw corrupt(`ends at ${plainEnd} of ${this.#blob.uncompressedSize} plain bytes`, at);
+      throw corrupt(
+        `the chunk ends at ${plainEnd} of ${this.#blob.uncompressedSize} uncompressed bytes`,
+        at,
+      );
     }
     if (info.uncompressedSize > this.#blob.chunkSize) {
-      throw corrupt(`${info.uncompressedSize} bytes, over ${this.#blob.chunkSize}`, at);
+      throw corrupt(
+        `the chunk has ${info.uncompressedSize} bytes, more than the chunk size ${this.#blob.chunkSize}`,
+        at,
+      );
     }
     return info;
   }
@@ -185,12 +193,15 @@ class Table implements ChunkInfoTable {
   batch(context: number): BatchUnit {
     const at = { blob: this.#blob.id, context };
     if (!(context >= 0 && context < this.contextCount)) {
-      throw corrupt(`not one of ${this.contextCount} batches`, at);
+      throw corrupt(`the batch is not one of ${this.contextCount}`, at);
     }
     const unit = BatchContext.decode(this.#plain, this.#contexts + context * CONTEXT_SIZE);
     const { compressedSize, uncompressedBatchSize: uncompressedSize } = unit;
     if (compressedSize > uncompressedSize || uncompressedSize > this.#blob.chunkSize) {
-      throw corrupt(`a batch of ${compressedSize}, uncompressed ${uncompressedSize} bytes`, at);
+      throw corrupt(
+        `invalid batch of ${compressedSize} bytes, ${uncompressedSize} uncompressed`,
+        at,
+      );
     }
     return { compressedSize, uncompressedSize };
   }
@@ -198,21 +209,24 @@ class Table implements ChunkInfoTable {
   zran(context: number): ZranStart {
     const at = { blob: this.#blob.id, context };
     if (!(context >= 0 && context < this.contextCount)) {
-      throw corrupt(`not one of ${this.contextCount} contexts`, at);
+      throw corrupt(`the context is not one of ${this.contextCount}`, at);
     }
     const record = ZranContext.decode(this.#plain, this.#contexts + context * CONTEXT_SIZE);
     const { dictOffset, dictSize, ...facts } = record;
     const inEnd = facts.inOffset + facts.inSize;
     if (inEnd > this.#dataEnd) {
-      throw corrupt(`ends at ${inEnd} of ${this.#dataEnd} bytes`, at);
+      throw corrupt(
+        `the context ends at ${inEnd}, past the data, which end at ${this.#dataEnd}`,
+        at,
+      );
     }
     if (facts.bits > 7 || (facts.bits > 0 && facts.inOffset === 0)) {
-      throw corrupt(`${facts.bits} bits before ${facts.inOffset}`, at);
+      throw corrupt(`the context cannot begin ${facts.bits} bits before ${facts.inOffset}`, at);
     }
     const dictionaries = this.#contexts + this.contextCount * CONTEXT_SIZE;
     const start = dictionaries + dictOffset;
     if (dictSize > WINDOW_SIZE || start + dictSize > this.#contextEnd) {
-      throw corrupt(`a dictionary of ${dictSize} bytes at ${dictOffset}`, at);
+      throw corrupt(`invalid dictionary of ${dictSize} bytes at ${dictOffset}`, at);
     }
     return { ...facts, dictionary: this.#plain.subarray(start, start + dictSize) };
   }
@@ -245,12 +259,15 @@ class Table implements ChunkInfoTable {
       encrypted: has(ChunkInfoFlag.ENCRYPTED),
     };
     const place = { context: entry.data.index, offset: entry.data.offset };
-    const wrong = `flags 0x${flags.toString(16)} in a blob with features 0x${features.toString(16)}`;
+    const wrong = `unexpected flags 0x${flags.toString(16)} in a blob with features 0x${features.toString(16)}`;
     if (has(ChunkInfoFlag.ZRAN)) {
       if (!(features & BlobFeature.ZRAN)) throw corrupt(wrong, at);
       const { outSize } = this.zran(place.context);
       if (place.offset + info.uncompressedSize > outSize) {
-        throw corrupt(`${place.offset} + ${info.uncompressedSize} in a context of ${outSize}`, at);
+        throw corrupt(
+          `${info.uncompressedSize} bytes at ${place.offset} do not fit in a context of ${outSize}`,
+          at,
+        );
       }
       return { ...info, zran: place };
     }
@@ -259,21 +276,24 @@ class Table implements ChunkInfoTable {
       const unit = this.batch(place.context);
       if (place.offset + info.uncompressedSize > unit.uncompressedSize) {
         throw corrupt(
-          `${place.offset} + ${info.uncompressedSize} in a batch of ${unit.uncompressedSize}`,
+          `${info.uncompressedSize} bytes at ${place.offset} do not fit in a batch of ${unit.uncompressedSize}`,
           at,
         );
       }
       return { ...info, batch: place };
     }
     if (info.compressedSize === 0 && !(features & BlobFeature.SEPARATE)) {
-      throw corrupt('stored in no bytes', at);
+      throw corrupt('the chunk has a stored size of 0', at);
     }
     const plain = !info.compressed && !info.encrypted;
     if (plain && info.compressedSize !== info.uncompressedSize) {
-      throw corrupt(`${info.compressedSize} bytes, not ${info.uncompressedSize}`, at);
+      throw corrupt(
+        `the chunk is not compressed: expected ${info.uncompressedSize} bytes, got ${info.compressedSize}`,
+        at,
+      );
     }
     if (!has(ChunkInfoFlag.HAS_CRC32)) return info;
-    if (entry.data.offset === 0) throw corrupt('a checksum of 0', at);
+    if (entry.data.offset === 0) throw corrupt('the chunk has a checksum of 0', at);
     return { ...info, crc32: entry.data.offset };
   }
 }

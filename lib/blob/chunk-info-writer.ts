@@ -51,7 +51,7 @@ export class ChunkInfoWriter {
   /** @param extra for format 2; by default, that of a chunk stored alone or in a batch */
   add(chunk: PlacedChunk, extra: ChunkInfoExtra = extraOf(chunk)): void {
     if (chunk.index > V6.MAX_CHUNK_INDEX) {
-      throw new RafsError('LIMIT', `more than ${chunk.index} chunks in one blob`);
+      throw new RafsError('LIMIT', `a blob cannot have more than ${chunk.index} chunks`);
     }
     if (this.#format === 1) this.#encodeV1(chunk);
     else this.#encodeV2(chunk, extra);

@@ -52,11 +52,11 @@ export const sectionsOfTail = (tail: Buffer, blobSize: number): BlobSection[] | 
   if (!header) return undefined;
   const end = blobSize - BLOCK_SIZE;
   if (header.name === Section.TOC) {
-    if (header.size > headerAt) throw corrupt(`a TOC of ${header.size} bytes before ${end}`);
+    if (header.size > headerAt) throw corrupt(`a TOC of ${header.size} bytes cannot end at ${end}`);
     return parseToc(tail.subarray(headerAt - header.size, headerAt), end - header.size);
   }
   if (header.name !== Section.BOOT) return undefined;
-  if (header.size > end) throw corrupt(`a bootstrap of ${header.size} bytes before ${end}`);
+  if (header.size > end) throw corrupt(`a bootstrap of ${header.size} bytes cannot end at ${end}`);
   return [
     {
       name: header.name,
@@ -75,7 +75,7 @@ export const sectionsOfTail = (tail: Buffer, blobSize: number): BlobSection[] | 
  */
 export const parseToc = (bytes: Buffer, tocOffset: number): BlobSection[] => {
   if (bytes.length === 0 || bytes.length % TocEntry.size !== 0) {
-    throw corrupt(`a TOC of ${bytes.length} bytes`);
+    throw corrupt(`invalid TOC size ${bytes.length}`);
   }
   const sections: BlobSection[] = [];
   for (let at = 0; at < bytes.length; at += TocEntry.size) {
@@ -89,26 +89,32 @@ export const parseToc = (bytes: Buffer, tocOffset: number): BlobSection[] => {
       digest: entry.uncompressedDigest,
     };
     if (!(section.offset + section.size <= tocOffset)) {
-      throw corrupt(`ends at ${section.offset + section.size} of ${tocOffset}`, {
-        section: entry.name,
-      });
+      throw corrupt(
+        `the section ends at ${section.offset + section.size}, past the TOC at ${tocOffset}`,
+        {
+          section: entry.name,
+        },
+      );
     }
     if (sections.some(other => other.name === section.name)) {
-      throw corrupt('comes twice in the TOC', { section: entry.name });
+      throw corrupt('the section is in the TOC twice', { section: entry.name });
     }
     // image.blob says how large its chunks are when unpacked, though it is not packed as a whole
     const plain = section.compressor === 'none' && section.name !== Section.BLOB;
     if (plain && section.size !== section.uncompressedSize) {
-      throw corrupt(`${section.size} bytes, unpacked ${section.uncompressedSize}`, {
-        section: entry.name,
-      });
+      throw corrupt(
+        `the section is not compressed: expected ${section.uncompressedSize} bytes, got ${section.size}`,
+        {
+          section: entry.name,
+        },
+      );
     }
     sections.push(section);
   }
   const meta = sections.find(({ name }) => name === Section.META);
   const header = sections.find(({ name }) => name === Section.META_HEADER);
   if (meta && header && header.offset !== meta.offset + meta.size) {
-    throw corrupt(`lies at ${header.offset}, not at ${meta.offset + meta.size}`, {
+    throw corrupt(`expected the section at ${meta.offset + meta.size}, got ${header.offset}`, {
       section: Section.META_HEADER,
     });
   }
@@ -124,7 +130,11 @@ export const unpackSection = (section: BlobSection, stored: Buffer): Buffer => {
   const at = { section: section.name };
   const plain = expand(section.compressor, stored, section.uncompressedSize, at);
   if (section.digest && !sha256(plain).equals(section.digest)) {
-    throw new RafsError('MISMATCH', `sha256 is not ${section.digest.toString('hex')}`, at);
+    throw new RafsError(
+      'MISMATCH',
+      `the section does not have the sha256 ${section.digest.toString('hex')}`,
+      at,
+    );
   }
   return plain;
 };
@@ -132,5 +142,5 @@ export const unpackSection = (section: BlobSection, stored: Buffer): Buffer => {
 const compressorOf = (flags: number, section: string): Compressor => {
   const found = compressorWith(TOC_COMPRESSION_FLAGS, flags);
   if (found) return found;
-  throw corrupt(`flags 0x${flags.toString(16)}`, { section });
+  throw corrupt(`invalid section flags 0x${flags.toString(16)}`, { section });
 };

@@ -39,7 +39,7 @@ export class ZranCutter {
     if (this.#context && !isFull(this.#context, at, boundary, this.#chunkSize)) return undefined;
     const complete = this.last();
     if (this.#count++ > MOST_CONTEXTS) {
-      throw new RafsError('LIMIT', `over ${MOST_CONTEXTS} contexts in a layer`);
+      throw new RafsError('LIMIT', `a layer cannot have more than ${MOST_CONTEXTS} contexts`);
     }
     const { inOffset, outOffset, bits, byte, window } = boundary;
     this.#context = { inOffset, outOffset, inSize: 0, outSize: 0, bits, byte };

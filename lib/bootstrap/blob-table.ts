@@ -73,7 +73,8 @@ export class BlobTable {
 
   #add(blob: BlobInfo | undefined): number {
     const index = this.#blobs.length;
-    if (index > MAX_INDEX) throw new RafsError('LIMIT', `more than ${MAX_INDEX + 1} blobs`);
+    if (index > MAX_INDEX)
+      throw new RafsError('LIMIT', `an image cannot have more than ${MAX_INDEX + 1} blobs`);
     this.#blobs.push(blob);
     return index;
   }

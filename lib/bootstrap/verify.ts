@@ -32,10 +32,19 @@ const verifyChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
   const at = { blob: blob.id, chunk: chunk.index };
   const most = blob.uncounted ? Infinity : blob.compressedSize;
   const end = chunk.compressedOffset + chunk.compressedSize;
-  if (end > most) throw new RafsError('CORRUPT', `ends at ${end} of ${most} bytes`, at);
+  if (end > most)
+    throw new RafsError(
+      'CORRUPT',
+      `the chunk ends at ${end}, past the end of the blob at ${most}`,
+      at,
+    );
   const plainEnd = chunk.uncompressedOffset + chunk.uncompressedSize;
   if (plainEnd > blob.uncompressedSize && !blob.uncounted) {
-    throw new RafsError('CORRUPT', `ends at ${plainEnd} of ${blob.uncompressedSize} bytes`, at);
+    throw new RafsError(
+      'CORRUPT',
+      `the chunk ends at ${plainEnd} of ${blob.uncompressedSize} uncompressed bytes`,
+      at,
+    );
   }
   // a chunk of a gzip layer that is only referenced may have consumed any number of bytes
   const whole = !(blob.features & BlobFeature.ZRAN) && !chunk.compressed && !chunk.encrypted;
@@ -43,7 +52,7 @@ const verifyChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
   if (whole && !batched && chunk.compressedSize !== chunk.uncompressedSize) {
     throw new RafsError(
       'CORRUPT',
-      `${chunk.compressedSize} bytes for ${chunk.uncompressedSize}`,
+      `the chunk is not compressed: expected ${chunk.uncompressedSize} bytes, got ${chunk.compressedSize}`,
       at,
     );
   }

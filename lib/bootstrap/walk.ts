@@ -66,22 +66,26 @@ export function* walk(bootstrap: Bootstrap): Iterable<Visit> {
     const { name, id } = next.value;
     const path = prefix + name;
     if (path.length > MAX_PATH) {
-      throw new RafsError('LIMIT', `a path of ${path.length} bytes is over ${MAX_PATH}`, {
-        path: `/${path.slice(0, 64)}`,
-      });
+      throw new RafsError(
+        'LIMIT',
+        `a path of ${path.length} bytes exceeds the limit of ${MAX_PATH}`,
+        {
+          path: `/${path.slice(0, 64)}`,
+        },
+      );
     }
     const inode = atPath(path, () => bootstrap.inode(id));
     const repeated = !seen.add(inode.id);
     if (repeated && inode.nlink === 1) {
-      throw new RafsError('CORRUPT', `inode ${id} has two names and one link`, {
+      throw new RafsError('CORRUPT', `inode ${id} has two names, but a link count of 1`, {
         path: `/${path}`,
       });
     }
     names += 1;
     if (!repeated && inode.type === 'file') chunks += inode.chunkCount;
     if (names > limits.names || chunks > limits.chunks) {
-      const most = `${limits.names} names and ${limits.chunks} chunks fit`;
-      throw new RafsError('CORRUPT', `${names} names and ${chunks} chunks, where ${most}`, {
+      const most = `at most ${limits.names} names and ${limits.chunks} chunks fit in the image`;
+      throw new RafsError('CORRUPT', `${most}, got ${names} and ${chunks}`, {
         path: `/${path}`,
       });
     }

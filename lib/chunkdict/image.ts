@@ -167,16 +167,24 @@ const addChunks = (
   own.forEach((row, n) => {
     const index = rows.index.get(row) === 0 ? n : rows.index.get(row) - 1;
     if (used.has(index) || index >= info.chunkCount || index > V6.MAX_CHUNK_INDEX) {
-      throw new RafsError('CORRUPT', `a chunk ${index} of ${info.chunkCount}`, { blob: id });
+      throw new RafsError(
+        'CORRUPT',
+        `chunk index ${index} is out of range or used twice: the blob has ${info.chunkCount} chunks`,
+        { blob: id },
+      );
     }
     used.add(index);
     const uncompressedOffset = rows.uncompressedOffset.get(row);
     if (info.features & BlobFeature.ALIGNED && uncompressedOffset % BLOCK_SIZE !== 0) {
-      throw new RafsError('CORRUPT', `chunk ${index} at ${uncompressedOffset}`, { blob: id });
+      throw new RafsError('CORRUPT', `chunk ${index} at ${uncompressedOffset} is not aligned`, {
+        blob: id,
+      });
     }
     const uncompressedSize = rows.uncompressedSize.get(row);
     if (uncompressedSize === 0 || uncompressedSize > info.chunkSize) {
-      throw new RafsError('CORRUPT', `chunk ${index} of ${uncompressedSize} bytes`, { blob: id });
+      throw new RafsError('CORRUPT', `chunk ${index} has invalid size ${uncompressedSize}`, {
+        blob: id,
+      });
     }
     const compressedSize = rows.compressedSize.get(row);
     const flags =

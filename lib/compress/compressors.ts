@@ -134,7 +134,7 @@ export const decompress = (
 ): Buffer => {
   const codec = CODECS[compressor];
   if (!codec.decompress) {
-    throw new RafsError('UNSUPPORTED', `chunks compressed with ${compressor}`);
+    throw new RafsError('UNSUPPORTED', `chunks compressed with ${compressor} are not supported`);
   }
   let plain: Buffer;
   try {
@@ -144,7 +144,7 @@ export const decompress = (
     throw new RafsError('CORRUPT', `${compressor}: ${(error as Error).message}`);
   }
   if (plain.length !== size) {
-    throw new RafsError('CORRUPT', `${compressor}: ${plain.length} bytes, not ${size}`);
+    throw new RafsError('CORRUPT', `${compressor}: expected ${size} bytes, got ${plain.length}`);
   }
   return plain;
 };

@@ -22,10 +22,14 @@ export const expand = (
       stored.copy(plain);
       return plain;
     }
-    throw corrupt(`${stored.length} bytes, not ${size}`, at);
+    throw corrupt(`expected ${size} bytes, got ${stored.length}`, at);
   }
   if (size > MAX_SECTION || (size > FREE_SIZE && size > stored.length * MOST_RATIO)) {
-    throw new RafsError('LIMIT', `${stored.length} bytes that unpack to ${size}`, at);
+    throw new RafsError(
+      'LIMIT',
+      `${stored.length} bytes cannot be unpacked to ${size}, which is too many`,
+      at,
+    );
   }
   if (size > stored.length * mostOutput(compressor)) {
     throw corrupt(`${stored.length} bytes of ${compressor} cannot hold ${size}`, at);

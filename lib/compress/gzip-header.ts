@@ -79,9 +79,12 @@ export class GzipHeader {
   #readFixed(byte: number): void {
     const at = this.#size;
     if (at < 2 && byte !== MAGIC[at]) {
-      throw this.#corrupt(`gzip header: 0x${byte.toString(16)}, not 0x${MAGIC[at]!.toString(16)}`);
+      throw this.#corrupt(
+        `gzip header: expected 0x${MAGIC[at]!.toString(16)}, got 0x${byte.toString(16)}`,
+      );
     }
-    if (at === 2 && byte !== DEFLATE) throw this.#corrupt(`gzip header: method ${byte}, not 8`);
+    if (at === 2 && byte !== DEFLATE)
+      throw this.#corrupt(`gzip header: expected method 8, got ${byte}`);
     if (at === 3) {
       if (byte & Flag.RESERVED) {
         throw this.#corrupt(`gzip header: reserved flags in 0x${byte.toString(16)}`);
@@ -97,7 +100,7 @@ export class GzipHeader {
     if (!this.#isOver(step, byte)) return;
     if (step === 'crc' && this.#wantedCrc !== (this.#crc & 0xffff)) {
       throw this.#corrupt(
-        `gzip header: checksum 0x${this.#wantedCrc.toString(16)}, not 0x${(this.#crc & 0xffff).toString(16)}`,
+        `gzip header: expected checksum 0x${(this.#crc & 0xffff).toString(16)}, got 0x${this.#wantedCrc.toString(16)}`,
       );
     }
     let next = STEPS.indexOf(step);

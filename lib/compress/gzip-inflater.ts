@@ -122,7 +122,7 @@ export class GzipInflater {
   /** To be called after the last bytes: CORRUPT if a member is not complete. */
   end(): void {
     if (this.#place === 'between' || this.#place === 'padding') return;
-    throw new RafsError('CORRUPT', `gzip: ends in the ${this.#place} of a member`, {
+    throw new RafsError('CORRUPT', `gzip: unexpected end in the ${this.#place} of a member`, {
       offset: this.#fed,
     });
   }
@@ -231,14 +231,16 @@ export class GzipInflater {
     const size = u32.read(bytes, 4);
     const made = (this.#inflater.outputOffset - this.#memberStart) % 2 ** 32;
     if (made !== size) {
-      throw new RafsError('CORRUPT', `gzip: ${made} bytes, not ${size}`, { offset: offset + 4 });
+      throw new RafsError('CORRUPT', `gzip: expected ${size} bytes, got ${made}`, {
+        offset: offset + 4,
+      });
     }
   }
 
   #checkPadding(bytes: Buffer): void {
     const at = bytes.findIndex(byte => byte !== 0);
     if (at < 0) return;
-    throw new RafsError('CORRUPT', 'gzip: other bytes than zeros after the last member', {
+    throw new RafsError('CORRUPT', 'gzip: unexpected bytes after the last member', {
       offset: this.#inflater.inputOffset + at,
     });
   }

@@ -39,7 +39,10 @@ const withCoder = <T>(
   work: (coder: Coder, output: number, memory: Buffer) => T,
 ): T => {
   if (input.length > MAX_SIZE || outputSize > MAX_SIZE) {
-    throw new RafsError('LIMIT', `lz4_block: ${Math.max(input.length, outputSize)} bytes at once`);
+    throw new RafsError(
+      'LIMIT',
+      `lz4_block: a block of ${Math.max(input.length, outputSize)} bytes is too large`,
+    );
   }
   loaded ??= load();
   const { coder, memory, inputAt } = loaded;
@@ -48,7 +51,7 @@ const withCoder = <T>(
   try {
     if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
   } catch {
-    throw new RafsError('LIMIT', `lz4_block: no memory for ${input.length} bytes`);
+    throw new RafsError('LIMIT', `lz4_block: not enough memory for ${input.length} bytes`);
   }
   const view = Buffer.from(memory.buffer);
   copyShared(view, inputAt, input);
@@ -95,7 +98,10 @@ export const lz4Decompress = (
   }
   return withCoder(bytes, size, (coder, output, memory) => {
     if (coder.decompress(bytes.length, output, size) !== 0) {
-      throw new RafsError('CORRUPT', `lz4_block: ${bytes.length} bytes are no block of ${size}`);
+      throw new RafsError(
+        'CORRUPT',
+        `lz4_block: ${bytes.length} bytes do not decompress to ${size}`,
+      );
     }
     const plain = room(size);
     memory.copy(plain, 0, output, output + size);

@@ -110,7 +110,7 @@ const frameContentSize = (frame: Buffer): number | undefined => {
   const at = 5 + (singleSegment ? 0 : 1) + [0, 1, 2, 4][descriptor & 3]!;
   const field = [singleSegment ? u8 : undefined, u16, u32, u64][descriptor >> 6];
   if (frame.length < at + (field?.size ?? 0) || u32.read(frame, 0) !== MAGIC) {
-    throw new RafsError('CORRUPT', `zstd: ${frame.length} bytes that are no frame`);
+    throw new RafsError('CORRUPT', `zstd: ${frame.length} bytes are not a valid frame`);
   }
   return field && field.read(frame, at) + (field === u16 ? 256 : 0);
 };
@@ -131,9 +131,11 @@ const wasmZstd = async (): Promise<Encoder & Decoder> => {
         const left = out.length - done;
         // the package allocates as much as the frame states
         const stated = frameContentSize(frame) ?? left;
-        if (stated > left) throw new RafsError('CORRUPT', `zstd: over ${out.length} bytes`);
+        if (stated > left)
+          throw new RafsError('CORRUPT', `zstd: the frame has more than ${out.length} bytes`);
         const part = wasm.decompress(frame, { defaultHeapSize: stated });
-        if (part.length > left) throw new RafsError('CORRUPT', `zstd: over ${out.length} bytes`);
+        if (part.length > left)
+          throw new RafsError('CORRUPT', `zstd: the frame has more than ${out.length} bytes`);
         out.set(part, done);
         done += part.length;
       }

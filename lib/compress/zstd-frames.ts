@@ -78,7 +78,7 @@ export class ZstdFrames {
   end(): void {
     const between = this.#field === 'magic' && this.#have === 0 && this.#skip === 0;
     if (between && this.#frames > 0) return;
-    throw new RafsError('CORRUPT', 'zstd: ends in a frame', { offset: this.#size });
+    throw new RafsError('CORRUPT', 'zstd: unexpected end in a frame', { offset: this.#size });
   }
 
   #read(field: Field, offset: number): void {
@@ -89,7 +89,7 @@ export class ZstdFrames {
         this.#frames++;
         this.#skippable = magic - (magic % 16) === SKIPPABLE;
         if (!this.#skippable && magic !== MAGIC) {
-          throw new RafsError('CORRUPT', `zstd: 0x${magic.toString(16)} begins no frame`, {
+          throw new RafsError('CORRUPT', `zstd: invalid frame magic 0x${magic.toString(16)}`, {
             offset,
           });
         }

@@ -118,7 +118,8 @@ export interface CacheEntry {
 
 /** Parses an entry of a daemon's blob cache, which describes one image; of either generation. */
 export const parseCacheEntry = (entry: unknown): CacheEntry => {
-  if (textAt(entry, 'type') !== 'bootstrap') throw unusable("its type is not 'bootstrap'");
+  if (textAt(entry, 'type') !== 'bootstrap')
+    throw unusable("expected a cache entry of type 'bootstrap'");
   const config = valueAt(entry, 'config_v2');
   if (config !== undefined) {
     const backend = parseWrapped(valueAt(config, 'backend'), true);
@@ -152,7 +153,7 @@ export const TYPES: readonly string[] = [
 /** Parses the bare settings object of one storage. */
 export const parseBackend = (type: string, config: unknown): Backend => {
   if (TYPES.includes(type) && !isObject(config)) {
-    throw unusable(`the configuration of backend '${type}' is no object`);
+    throw unusable(`invalid configuration: backend '${type}' must be an object`);
   }
   switch (type) {
     case 'localfs': {

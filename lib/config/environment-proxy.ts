@@ -19,7 +19,10 @@ export const environmentProxy = (url: URL, environment: Environment): URL | unde
   }
   const proxy = new URL(text);
   if (proxy.protocol !== 'http:' && proxy.protocol !== 'https:') {
-    throw new RafsError('UNSUPPORTED', `${name} names a proxy of type '${proxy.protocol}//'`);
+    throw new RafsError(
+      'UNSUPPORTED',
+      `unsupported proxy protocol '${proxy.protocol}//' in ${name}`,
+    );
   }
   return proxy;
 };

@@ -58,7 +58,7 @@ export const isMistakable = (bytes: Buffer): boolean =>
 /** As many bytes, or 18 if there are fewer than 16. LIMIT for more than one data unit holds. */
 export const encrypt = ({ key, iv }: Secret, plain: Buffer): Buffer => {
   if (plain.length > MAX_UNIT) {
-    throw new RafsError('LIMIT', `${plain.length} bytes to encrypt, over ${MAX_UNIT}`);
+    throw new RafsError('LIMIT', `cannot encrypt ${plain.length} bytes, more than ${MAX_UNIT}`);
   }
   const cipher = createCipheriv(ALGORITHM, key, iv);
   return cipher.update(plain.length < AES_BLOCK ? pad(plain) : plain); // one data unit, one call
@@ -80,13 +80,13 @@ const pad = (plain: Buffer): Buffer => {
  */
 export const decrypt = ({ key, iv }: Secret, stored: Buffer, size?: number): Buffer => {
   if (stored.length < AES_BLOCK || stored.length > MAX_UNIT) {
-    throw new RafsError('CORRUPT', `${stored.length} encrypted bytes`);
+    throw new RafsError('CORRUPT', `invalid encrypted size ${stored.length}`);
   }
   const plain = createDecipheriv(ALGORITHM, key, iv).update(stored);
   const bytes = size !== plain.length && isMistakable(plain) ? unpad(plain) : plain;
   if (size !== undefined && bytes.length !== size) {
     const what = `${stored.length} bytes do not decrypt to ${size}`;
-    throw new RafsError('MISMATCH', `${what}: they are altered, or the key is another`);
+    throw new RafsError('MISMATCH', `${what}: they were altered, or the key is wrong`);
   }
   return bytes;
 };

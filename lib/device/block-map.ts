@@ -37,12 +37,19 @@ export const blockMap = (bootstrap: Bootstrap, bootstrapSize: number): BlockMap 
     throw new RafsError('UNSUPPORTED', 'only RAFS v6 images can be a block device');
   }
   if (bootstrapSize % blockSize !== 0) {
-    throw new RafsError('CORRUPT', `${bootstrapSize} bytes are no whole blocks of ${blockSize}`);
+    throw new RafsError(
+      'CORRUPT',
+      `a bootstrap of ${bootstrapSize} bytes does not consist of blocks of ${blockSize}`,
+    );
   }
   const blobs = bootstrap.blobs
     .map(blob => {
       if (((blob.features & BlobFeature.TARFS) !== 0) !== tarfs) {
-        throw new RafsError('CORRUPT', 'only one of image and blob is Tarfs', { blob: blob.id });
+        throw new RafsError(
+          'CORRUPT',
+          'the image and its blob must both be in Tarfs mode, or neither',
+          { blob: blob.id },
+        );
       }
       return {
         blob,
@@ -55,9 +62,9 @@ export const blockMap = (bootstrap: Bootstrap, bootstrapSize: number): BlockMap 
   for (const { blob, offset, size } of blobs) {
     const at = { blob: blob.id, offset };
     if (offset < end)
-      throw new RafsError('CORRUPT', `a blob is mapped inside the ${end} bytes before it`, at);
+      throw new RafsError('CORRUPT', `the blob is mapped over the ${end} bytes before it`, at);
     if (offset - end > GAP_LIMIT) {
-      throw new RafsError('LIMIT', `a gap of ${offset - end} bytes before a blob`, at);
+      throw new RafsError('LIMIT', `there is a gap of ${offset - end} bytes before the blob`, at);
     }
     end = offset + size;
   }
@@ -69,7 +76,7 @@ const MOST_UNUSED = 0x1000000;
 
 /** CORRUPT for more bytes without a chunk than a blob can need. */
 export const requireGap = (size: number): void => {
-  if (size > MOST_UNUSED) throw new RafsError('CORRUPT', `${size} bytes without a chunk`);
+  if (size > MOST_UNUSED) throw new RafsError('CORRUPT', `${size} bytes belong to no chunk`);
 };
 
 /**

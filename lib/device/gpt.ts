@@ -24,10 +24,10 @@ export const parseGptHeader = (bytes: Buffer): ValueOf<typeof GptHeader> => {
   const header = GptHeader.decode(bytes, 0);
   const { headerSize, entryCount, entrySize, entriesSector } = header;
   if (headerSize < GptHeader.size || headerSize > SECTOR_SIZE) {
-    throw new RafsError('CORRUPT', `a partition table's header of ${headerSize} bytes`);
+    throw new RafsError('CORRUPT', `invalid partition table header size ${headerSize}`);
   }
   if (entriesSector > MOST_SECTORS) {
-    throw new RafsError('CORRUPT', `a partition table in sector ${entriesSector}`);
+    throw new RafsError('CORRUPT', `invalid partition table sector ${entriesSector}`);
   }
   const whole = Buffer.from(bytes.subarray(0, headerSize));
   const { offset, size } = CHECKSUM;
@@ -41,7 +41,10 @@ export const parseGptHeader = (bytes: Buffer): ValueOf<typeof GptHeader> => {
     entrySize > MOST_ENTRY_SIZE ||
     entrySize % GptEntry.size !== 0
   ) {
-    throw new RafsError('CORRUPT', `${entryCount} partitions of ${entrySize} bytes each`);
+    throw new RafsError(
+      'CORRUPT',
+      `invalid partition table of ${entryCount} entries of ${entrySize} bytes`,
+    );
   }
   return header;
 };
@@ -66,13 +69,13 @@ export const parsePartitions = (
     const end = (lastSector + 1) * SECTOR_SIZE;
     if (firstSector > lastSector || lastSector > MOST_SECTORS || end > diskSize) {
       const sectors = `sectors ${firstSector} to ${lastSector}`;
-      throw new RafsError('CORRUPT', `${sectors} of a disk of ${diskSize} bytes`, place);
+      throw new RafsError('CORRUPT', `${sectors} exceed a disk of ${diskSize} bytes`, place);
     }
     const shortened = guidText(entry.type) === BASIC_DATA;
     const name = entry.name.toString('utf16le').replace(/\0.*$/s, '');
     const id = shortened ? name : name + guidText(entry.guid);
-    if (id === '') throw new RafsError('CORRUPT', 'a partition without a name', place);
-    if (found.has(id)) throw new RafsError('CORRUPT', `partition '${id}' is there twice`, place);
+    if (id === '') throw new RafsError('CORRUPT', 'a partition has no name', place);
+    if (found.has(id)) throw new RafsError('CORRUPT', `partition '${id}' exists twice`, place);
     const offset = firstSector * SECTOR_SIZE;
     found.set(id, { id, shortened, offset, size: end - offset });
   }

@@ -46,7 +46,8 @@ export const requestedName = (data: Buffer): string => {
   const { nameSize } = InfoRequest.decode(data);
   const { count } = InfoCount.decode(data, InfoRequest.size + nameSize);
   const due = InfoRequest.size + nameSize + InfoCount.size + count * INFO_KIND_SIZE;
-  if (due !== data.length) throw new RafsError('CORRUPT', `${data.length} bytes, not ${due}`);
+  if (due !== data.length)
+    throw new RafsError('CORRUPT', `expected ${due} bytes, got ${data.length}`);
   return data.toString('utf8', InfoRequest.size, InfoRequest.size + nameSize);
 };
 

@@ -88,7 +88,7 @@ export class PclusterMap {
     const blocks = packed ? packedBlocks : inline ? plainBlocks - 1 : plainBlocks;
     const tailSize = inline ? rest : 0;
     if (this.blocks + blocks > 0xffff_ffff) {
-      throw new RafsError('LIMIT', `${this.blocks + blocks} blocks`);
+      throw new RafsError('LIMIT', `an image of ${this.blocks + blocks} blocks is too large`);
     }
     if (this.#fileBlocks[source] === 0) this.#first[source] = this.#blkaddr.length;
     this.#tailSize[source] = tailSize;

@@ -133,7 +133,8 @@ export const planCompressed = (
   }
   const metaSize = alignUp(space.cursor, BLOCK_SIZE);
   const size = metaSize + pieces.blocks * BLOCK_SIZE;
-  if (size / BLOCK_SIZE > 0xffff_ffff) throw new RafsError('LIMIT', `${size} bytes of blocks`);
+  if (size / BLOCK_SIZE > 0xffff_ffff)
+    throw new RafsError('LIMIT', `an image of ${size} bytes is too large`);
   return {
     tree,
     pieces,

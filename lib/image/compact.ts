@@ -244,7 +244,7 @@ export const renumberBlobs = (
   for (const item of compaction) {
     const blob = typeof item === 'number' ? before[item]! : made[next++]!;
     const index = table.indexOf(blob);
-    if (blobs[index]) throw new RafsError('UNSUPPORTED', `two blobs of the id '${blob.id}'`);
+    if (blobs[index]) throw new RafsError('UNSUPPORTED', `two blobs have the id '${blob.id}'`);
     blobs[index] = blob;
     for (const old of typeof item === 'number' ? [item] : item.from) indexes[old] = index;
   }

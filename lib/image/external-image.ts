@@ -195,10 +195,13 @@ const blobTable = (
     const { blobId: id, blobSize } = blob.place;
     const next = blobs.length;
     if (index < next) {
-      throw new RafsError('CORRUPT', `external blob ${index} is one of the ${next} of the parent`);
+      throw new RafsError(
+        'CORRUPT',
+        `external blob ${index} belongs to the parent, which has ${next} blobs`,
+      );
     }
     if (index > next)
-      throw new RafsError('CORRUPT', `external blob ${next} has no file, but ${index}`);
+      throw new RafsError('CORRUPT', `external blob ${next} has no file, but blob ${index} has`);
     if (blobs.some(other => other.id === id)) {
       throw new RafsError('CORRUPT', `two blobs have the id ${id}`);
     }

@@ -117,7 +117,7 @@ class DistinctChunks {
         chunks.uncompressedOffset.get(row) === chunk.uncompressedOffset &&
         chunks.uncompressedSize.get(row) === chunk.uncompressedSize;
       if (same) return row;
-      throw new RafsError('CORRUPT', `chunk ${chunk.index} lies at two places`, {
+      throw new RafsError('CORRUPT', `chunk ${chunk.index} has two locations`, {
         blob: this.#bootstrap.blobs[chunk.blobIndex]!.id,
       });
     }
@@ -141,13 +141,17 @@ export const checkChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
   const { index, uncompressedOffset } = chunk;
   const blob = bootstrap.blobs[chunk.blobIndex]!.id;
   if (index > V6.MAX_CHUNK_INDEX)
-    throw new RafsError('CORRUPT', `a chunk index ${index}`, { blob });
+    throw new RafsError('CORRUPT', `invalid chunk index ${index}`, { blob });
   if (
     RAFS_VERSIONS[bootstrap.version].alignsChunks &&
     uncompressedOffset % bootstrap.blockSize !== 0
   ) {
-    throw new RafsError('CORRUPT', `chunk ${index} lies at ${uncompressedOffset}, in no block`, {
-      blob,
-    });
+    throw new RafsError(
+      'CORRUPT',
+      `chunk ${index} at ${uncompressedOffset} is not aligned to a block`,
+      {
+        blob,
+      },
+    );
   }
 };

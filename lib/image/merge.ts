@@ -20,6 +20,7 @@ import { applyLayer } from '../tree/overlay.js';
 import type { BlobInfo } from '../model/blob.js';
 import { inOrder } from '../tree/sorted-children.js';
 import { Tree } from '../tree/tree.js';
+import { hasFlag } from '../layout/struct.js';
 
 /** What the caller knows about a layer's own blob better than the layer's bootstrap does. */
 export interface OwnBlob {
@@ -89,7 +90,7 @@ export class Merger {
     loadTree(bootstrap, { tree: this.#tree, root, chunks: this.#chunks, blobIndexes });
     if (!lowest) applyLayer(this.#tree, 0, root, 'oci');
     this.#last = bootstrap;
-    const encrypted = Math.floor(bootstrap.flags / SuperFlag.ENCRYPTION_AES_128_XTS) % 2 === 1;
+    const encrypted = hasFlag(bootstrap.flags, SuperFlag.ENCRYPTION_AES_128_XTS);
     this.#encrypted ||= encrypted;
   }
 
@@ -97,7 +98,7 @@ export class Merger {
   finish({ prefetch }: { prefetch: readonly string[] }): Merged {
     const last = this.#last;
     const chunks = this.#chunks;
-    if (!last || !chunks) throw new RafsError('USAGE', 'no layers to merge');
+    if (!last || !chunks) throw new RafsError('USAGE', 'there are no layers to merge');
     const blobs = this.#usedBlobs(chunks, last.tarfs);
     const bootstrap = planBootstrap(this.#tree, chunks, blobs, {
       fsVersion: last.version,
@@ -176,7 +177,8 @@ export class Merger {
 
   #addBlob(id: string, blob: BlobInfo): number {
     const index = this.#blobs.length;
-    if (index > MAX_BLOBS) throw new RafsError('LIMIT', `layers with more than ${MAX_BLOBS} blobs`);
+    if (index > MAX_BLOBS)
+      throw new RafsError('LIMIT', `layers with more than ${MAX_BLOBS} blobs cannot be merged`);
     this.#chunkSize ??= blob.chunkSize;
     this.#blobs.push(blob);
     this.#indexes.set(id, index);
@@ -240,6 +242,6 @@ const refuseIfOther = (a: BlobInfo, b: BlobInfo): void => {
   if (facts(a) === facts(b)) return;
   throw new RafsError(
     'UNSUPPORTED',
-    `two layers have blobs of the id '${a.id}': give each its own with --original-blob-ids`,
+    `two layers have a blob with the id '${a.id}': give each its own with --original-blob-ids`,
   );
 };

@@ -9,6 +9,7 @@ import { BlobFeature } from '../layout/blob.js';
 import { ChunkFlag } from '../layout/rafs.js';
 import type { LoadedImage } from './load-image.js';
 import type { BlobInfo } from '../model/blob.js';
+import { shown } from '../model/names.js';
 
 /** A file to read ahead: all of it, or the parts of it that touch these ranges. */
 export interface PrefetchFile {
@@ -38,21 +39,21 @@ export const parsePrefetchFiles = (
     throw refuse((error as Error).message); // of the parser
   }
   const { version, files } = fieldsOf(list) ?? {};
-  if (typeof version !== 'string') throw refuse('no version');
+  if (typeof version !== 'string') throw refuse('missing version');
   if (version !== VERSION) {
     throw new RafsError('UNSUPPORTED', `unsupported prefetch file version: ${version}`);
   }
-  if (!Array.isArray(files)) throw refuse('no list of files');
+  if (!Array.isArray(files)) throw refuse('files must be a list');
   return files.flatMap((item: unknown): PrefetchFile[] => {
     const { path, ranges } = fieldsOf(item) ?? {};
-    if (typeof path !== 'string') throw refuse('a file without a path');
+    if (typeof path !== 'string') throw refuse('a file has no path');
     if (!path.startsWith('/')) {
       warn(`prefetch file ${path} does not begin with '/', skip it`);
       return [];
     }
     const known = { path: Buffer.from(path).toString('latin1') };
     if (ranges === undefined || ranges === null) return [known];
-    if (!Array.isArray(ranges)) throw refuse(`ranges of ${path} are no list`);
+    if (!Array.isArray(ranges)) throw refuse(`the ranges of ${path} must be a list`);
     return [{ ...known, ranges: ranges.map((range: unknown) => rangeOf(range, path, refuse)) }];
   });
 };
@@ -70,7 +71,7 @@ const rangeOf = (
   const numbers: unknown[] = Array.isArray(value) ? value : [];
   const [offset, size] = numbers;
   if (numbers.length === 2 && isCount(offset) && isCount(size)) return [offset, size];
-  throw refuse(`a range of ${path} is no offset and size`);
+  throw refuse(`a range of ${path} must be an offset and a size`);
 };
 
 const isCount = (value: unknown): value is number =>
@@ -88,7 +89,10 @@ export const redirectChunks = (
   warn: (message: string) => void,
 ): Uint32Array => {
   if (bootstrap.tarfs) {
-    throw new RafsError('UNSUPPORTED', 'an image in Tarfs mode, whose blobs are its layers');
+    throw new RafsError(
+      'UNSUPPORTED',
+      'an image in Tarfs mode cannot be optimized: its blobs are its layers',
+    );
   }
   const first = chunks.count;
   const copies = new Map<string, number>(); // by digest and size
@@ -96,7 +100,7 @@ export const redirectChunks = (
   for (const { path, ranges } of files) {
     const row = tree.find(path.split('/').filter(Boolean).join('/'));
     if (row < 0) {
-      warn(`prefetch file ${Buffer.from(path, 'latin1').toString()} is bad, skip it`);
+      warn(`prefetch file ${shown(path)} is bad, skip it`);
       continue;
     }
     let start = 0;

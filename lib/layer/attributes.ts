@@ -9,6 +9,7 @@
  * To nydus-image, a file without `crcs` is an error; here its chunks just have none.
  */
 import { RafsError } from '../errors.js';
+import { isFileName } from '../model/names.js';
 import type { ExternalExtent } from '../model/entry.js';
 
 interface Item {
@@ -66,25 +67,31 @@ export class Attributes {
   place(path: string, size: number): ExternalExtent {
     const item = this.#items.get(path);
     // a directory that leads to external files has become a file in the meantime
-    if (!item) throw new RafsError('CORRUPT', 'an external file that is not listed');
+    if (!item) throw new RafsError('CORRUPT', 'the external file is not listed');
     const blobIndex = count(item, 'blob_index');
     const blobId = text(item, 'blob_id');
     const chunkSize = sizeOf(item, 'chunk_size');
     const offset = count(item, 'chunk_0_compressed_offset');
     const blobSize = count(item, 'compressed_size');
     const { line } = item;
-    if (blobIndex >= MOST_BLOBS) throw malformed(line, `blob_index ${blobIndex}`);
-    if (blobId.length !== BLOB_ID_SIZE || /[/\0]/.test(blobId)) {
+    if (blobIndex >= MOST_BLOBS) throw malformed(line, `invalid blob_index ${blobIndex}`);
+    if (blobId.length !== BLOB_ID_SIZE || !isFileName(blobId)) {
       const length = blobId.length;
-      throw malformed(line, `a blob_id of ${length} characters, or with '/', not ${BLOB_ID_SIZE}`);
+      throw malformed(
+        line,
+        `a blob_id has ${BLOB_ID_SIZE} characters and no '/', got ${length} characters`,
+      );
     }
     if (offset + size > blobSize) {
-      throw malformed(line, `the file ends at ${offset + size} of a blob of ${blobSize} bytes`);
+      throw malformed(
+        line,
+        `the file ends at ${offset + size}, past the end of its blob at ${blobSize}`,
+      );
     }
     const crcs = checksums(item);
     const chunkCount = Math.ceil(size / chunkSize);
     if (crcs.length > 0 && crcs.length < chunkCount) {
-      throw malformed(line, `${crcs.length} crcs for ${chunkCount} chunks`);
+      throw malformed(line, `expected ${chunkCount} crcs, one for each chunk, got ${crcs.length}`);
     }
     return { blobIndex, blobId, blobSize, chunkSize, offset, crcs };
   }
@@ -99,7 +106,7 @@ export class Attributes {
 
 const text = ({ line, values }: Item, name: string): string => {
   const value = values.get(name);
-  if (value === undefined || value === '') throw malformed(line, `no ${name}`);
+  if (value === undefined || value === '') throw malformed(line, `missing ${name}`);
   return value;
 };
 
@@ -128,7 +135,7 @@ const checksums = ({ line, values }: Item): number[] => {
   if (value === '') return []; // nydusify writes this if it knows none
   return value.split(',').map(digits => {
     if (/^(0x)?[0-9a-f]{1,8}$/i.test(digits)) return Number.parseInt(digits, 16);
-    throw malformed(line, `crcs with '${digits}', which is not hexadecimal of 32 bits`);
+    throw malformed(line, `'${digits}' in crcs is not a 32-bit hexadecimal number`);
   });
 };
 
@@ -146,7 +153,10 @@ export const parseAttributes = (bytes: Buffer): Attributes => {
     const [pattern, rest] = content.startsWith('"') ? unquote(content, line) : cut(content);
     if (pattern.startsWith('[attr]')) return; // defines a macro
     if (pattern.startsWith('!')) {
-      throw malformed(line, `'!' begins no path: a file whose name begins with it is '\\!…'`);
+      throw malformed(
+        line,
+        `a path cannot begin with '!': write '\\!…' for a file whose name does`,
+      );
     }
     const path = pattern.replace(/^\\(?=[!#])/, '').split('/');
     const values = parseValues(rest, line);
@@ -170,7 +180,8 @@ const parseValues = (rest: string, line: number): Map<string, string> => {
     const said = equals < 0 ? field : field.slice(0, equals);
     const unset = /^[-!]/.test(said);
     const name = unset ? said.slice(1) : said;
-    if (!NAME.test(name) || name.startsWith('-')) throw malformed(line, `attribute '${said}'`);
+    if (!NAME.test(name) || name.startsWith('-'))
+      throw malformed(line, `invalid attribute '${said}'`);
     values.set(name, unset || equals < 0 ? '' : field.slice(equals + 1));
   }
   return values;
@@ -185,10 +196,10 @@ const ESCAPES: Readonly<Record<string, string>> = {
 const unquote = (content: string, line: number): [pattern: string, rest: string] => {
   const [quoted, body] = /^"((?:[^"\\]|\\.)*)"/s.exec(content) ?? [];
   if (quoted === undefined || body === undefined)
-    throw malformed(line, 'a path without its last "');
+    throw malformed(line, 'missing closing quote of a path');
   const path = body.replace(/\\([0-3][0-7]{2}|.)/gs, (_, escape: string) => {
     const char = escape.length === 3 ? String.fromCharCode(parseInt(escape, 8)) : ESCAPES[escape];
-    if (char === undefined) throw malformed(line, `'\\${escape}' in a path`);
+    if (char === undefined) throw malformed(line, `invalid escape '\\${escape}' in a path`);
     return char;
   });
   return [path, content.slice(quoted.length)];

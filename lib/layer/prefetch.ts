@@ -3,6 +3,7 @@
  *
  * A pattern is a path as in an Entry: components joined by '/', '' for the root.
  */
+import { shown } from '../model/names.js';
 
 export interface PrefetchPatterns {
   /** in the order given, without those that an earlier one covers */
@@ -77,5 +78,3 @@ const trim = (line: string): string => {
 };
 
 const BLANKS = ' \t\v\f\r';
-
-const shown = (line: string): string => Buffer.from(line, 'latin1').toString('utf8');

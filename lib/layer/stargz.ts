@@ -57,14 +57,14 @@ class Fields {
   readonly #fields: Readonly<Record<string, unknown>>;
 
   constructor(value: unknown) {
-    if (typeof value !== 'object' || value === null) throw corrupt('an entry is no object');
+    if (typeof value !== 'object' || value === null) throw corrupt('expected an object');
     this.#fields = value as Readonly<Record<string, unknown>>; // any key may be asked for
   }
 
   /** The UTF-8 bytes of a string, as latin1; '' if there is none. */
   text(name: string): string {
     const value = this.#fields[name] ?? '';
-    if (typeof value !== 'string') throw corrupt(`'${name}' is no text`);
+    if (typeof value !== 'string') throw corrupt(`'${name}' is not a string`);
     return Buffer.from(value).toString('latin1');
   }
 
@@ -74,12 +74,12 @@ class Fields {
     if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) {
       return value;
     }
-    throw corrupt(`'${name}' is no whole number up to ${most}`);
+    throw corrupt(`'${name}' is not a whole number up to ${most}`);
   }
 
   xattrs(): Map<string, Buffer> {
     const value = this.#fields.xattrs ?? {};
-    if (typeof value !== 'object') throw corrupt("'xattrs' is no object");
+    if (typeof value !== 'object') throw corrupt("'xattrs' is not an object");
     const pairs = Object.entries(value as Record<string, unknown>); // null became {}
     return new Map(
       pairs.map(([name, text]) => {
@@ -118,13 +118,16 @@ const entriesOf = (json: Buffer): unknown[] => {
   try {
     toc = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
   } catch (error) {
-    throw corrupt(`no eStargz TOC: ${(error as Error).message.replaceAll(/\s+/g, ' ')}`);
+    throw corrupt(`not an eStargz TOC: ${(error as Error).message.replaceAll(/\s+/g, ' ')}`);
   }
   const { version, entries } = (toc ?? {}) as { version?: unknown; entries?: unknown };
   if (version !== 1) {
-    throw new RafsError('UNSUPPORTED', `an eStargz TOC of version ${JSON.stringify(version)}`);
+    throw new RafsError(
+      'UNSUPPORTED',
+      `unsupported eStargz TOC version ${JSON.stringify(version)}`,
+    );
   }
-  if (!Array.isArray(entries) || entries.length === 0) throw corrupt('an eStargz TOC of nothing');
+  if (!Array.isArray(entries) || entries.length === 0) throw corrupt('empty eStargz TOC');
   return entries;
 };
 
@@ -141,7 +144,7 @@ class TocReader {
 
   add(fields: Fields): void {
     const name = fields.text('name');
-    if (name === '') throw corrupt('an entry without a name');
+    if (name === '') throw corrupt('missing name');
     const path = normalPath(name);
     try {
       this.#add(path, fields.text('type'), fields);
@@ -156,10 +159,10 @@ class TocReader {
       return;
     }
     if (type !== 'chunk' && !Object.hasOwn(TYPES, type))
-      throw corrupt(`an entry of type '${type}'`);
+      throw corrupt(`unknown entry type '${type}'`);
     const hasContent = type === 'reg' || type === 'chunk';
     if (hasContent && (fields.text('digest') === '' || fields.text('chunkDigest') === '')) {
-      throw corrupt('a file without digest or chunkDigest');
+      throw corrupt('missing digest or chunkDigest');
     }
     if (IGNORED.has(path)) return;
     let file = this.#byPath.get(path);
@@ -169,7 +172,7 @@ class TocReader {
       this.#byPath.set(path, file);
     }
     if (!hasContent) return;
-    if (file?.entry.type !== 'file') throw corrupt('a chunk of no file');
+    if (file?.entry.type !== 'file') throw corrupt('the chunk belongs to no file');
     const size = this.#sizeOf(file.entry, type === 'chunk', fields);
     if (size > 0) this.#addChunk(file, size, fields);
   }
@@ -178,7 +181,8 @@ class TocReader {
     const { explicitUidGid } = this.#options;
     const uid = fields.number('uid', ID_LIMIT);
     const gid = fields.number('gid', ID_LIMIT);
-    if (path === '' && type !== 'directory') throw corrupt(`the root is a ${type}`);
+    if (path === '' && type !== 'directory')
+      throw corrupt(`the root is a ${type}, not a directory`);
     const entry: Entry = {
       path,
       type,
@@ -193,9 +197,12 @@ class TocReader {
     if (type === 'symlink' || type === 'hardlink') {
       const target = fields.text('linkName');
       entry.target = type === 'symlink' ? target : normalPath(target);
-      if (entry.target === '') throw corrupt(`a ${type} without a target`);
+      if (entry.target === '') throw corrupt(`a ${type} has no target`);
       if (target.length > TARGET_LIMIT) {
-        throw new RafsError('LIMIT', `a target of ${target.length} bytes is over ${TARGET_LIMIT}`);
+        throw new RafsError(
+          'LIMIT',
+          `a target of ${target.length} bytes exceeds the limit of ${TARGET_LIMIT}`,
+        );
       }
     }
     const xattrs = fields.xattrs();
@@ -208,30 +215,33 @@ class TocReader {
     const { chunkSize: due } = this.#options;
     const chunkOffset = fields.number('chunkOffset');
     const chunkSize = fields.number('chunkSize');
-    if (isLater && chunkOffset === 0) throw corrupt('a later chunk at the start of its file');
+    if (isLater && chunkOffset === 0) throw corrupt('a later chunk cannot begin at 0');
     if (chunkOffset % due !== 0) {
-      throw new RafsError('UNSUPPORTED', `a chunk at ${chunkOffset}, no multiple of ${due}`);
+      throw new RafsError('UNSUPPORTED', `chunk offset ${chunkOffset} is not a multiple of ${due}`);
     }
     const whole = chunkSize === 0 && (isLater || chunkOffset === 0);
     if (!whole && chunkSize !== due) {
-      throw new RafsError('UNSUPPORTED', `a chunk size of ${chunkSize}, not ${due}`);
+      throw new RafsError('UNSUPPORTED', `expected chunk size ${due}, got ${chunkSize}`);
     }
     const left = size - chunkOffset;
     const bytes = whole ? left : chunkSize;
     if (bytes > left || (isLater && bytes === 0)) {
-      throw corrupt(`a chunk at ${chunkOffset} of ${size} bytes`);
+      throw corrupt(`a chunk at ${chunkOffset} does not fit in a file of ${size} bytes`);
     }
     if (bytes > due) {
-      throw new RafsError('UNSUPPORTED', `a chunk of ${bytes} bytes, over ${due}`);
+      throw new RafsError('UNSUPPORTED', `a chunk of ${bytes} bytes exceeds the chunk size ${due}`);
     }
     return bytes;
   }
 
   #addChunk(file: { entry: Entry; chunks: StargzChunk[] }, size: number, fields: Fields): void {
     const digest = fields.text('chunkDigest');
-    if (!DIGEST.test(digest)) throw corrupt(`a chunk digest '${digest}'`);
+    if (!DIGEST.test(digest)) throw corrupt(`invalid chunk digest '${digest}'`);
     if (fields.number('innerOffset') !== 0) {
-      throw new RafsError('UNSUPPORTED', 'a gzip member that holds more than one chunk');
+      throw new RafsError(
+        'UNSUPPORTED',
+        'gzip members that hold more than one chunk are not supported',
+      );
     }
     const chunk: StargzChunk = {
       fileOffset: fields.number('chunkOffset'),
@@ -251,13 +261,13 @@ class TocReader {
       let end = 0;
       for (const { fileOffset, uncompressedSize } of chunks) {
         if (fileOffset !== end) {
-          const message = `a chunk at ${fileOffset} where one at ${end} is due`;
+          const message = `expected a chunk at ${end}, got ${fileOffset}`;
           throw located(corrupt(message), { path: entry.path });
         }
         end += uncompressedSize;
       }
       if (end !== entry.size) {
-        const message = `chunks of ${end} bytes for ${entry.size}`;
+        const message = `expected chunks of ${entry.size} bytes, got ${end}`;
         throw located(corrupt(message), { path: entry.path });
       }
     }
@@ -274,9 +284,10 @@ class TocReader {
     this.#chunks.forEach(({ chunk, path }, i) => {
       const { compressedOffset: start, uncompressedSize } = chunk;
       const next = this.#chunks[i + 1]?.chunk.compressedOffset ?? this.#options.blobSize;
-      if (start >= next) throw located(corrupt(`a member at ${start}, before ${next}`), { path });
+      if (start >= next)
+        throw located(corrupt(`a gzip member at ${start} cannot end at ${next}`), { path });
       if (next - start > MOST_COMPRESSED) {
-        throw located(corrupt(`a member of ${next - start} bytes`), { path });
+        throw located(corrupt(`a gzip member of ${next - start} bytes is too large`), { path });
       }
       chunk.compressedSize = Math.min(memberBound(uncompressedSize), next - start);
       const key = `${chunk.digest.toString('latin1')} ${uncompressedSize}`;

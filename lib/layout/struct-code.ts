@@ -35,14 +35,15 @@ export const unfit = (value: number, bits: number): RafsError =>
 export const joined = (low: number, high: number): number => {
   const value = high * 2 ** 32 + low;
   if (value > Number.MAX_SAFE_INTEGER) {
-    throw new RafsError('CORRUPT', `${value} is over 2^53 - 1`);
+    throw new RafsError('CORRUPT', `${value} exceeds 2^53 - 1`);
   }
   return value;
 };
 
 /** Refuses bytes whose size is not the field's. */
 export const checkSize = (value: Uint8Array, size: number): void => {
-  if (value.length !== size) throw new RafsError('LIMIT', `${value.length} bytes, not ${size}`);
+  if (value.length !== size)
+    throw new RafsError('LIMIT', `expected ${size} bytes, got ${value.length}`);
 };
 
 const byteAt = (offset: number): string => `buf[at + ${offset}]`;

@@ -136,7 +136,7 @@ export const fixed = <T>(field: Field<T>, constant: T): Silent => ({
   isSilent: true,
   read(buf, at) {
     const value = field.read(buf, at);
-    if (value !== constant) throw corrupt(`is ${hex(value)}, not ${hex(constant)}`);
+    if (value !== constant) throw corrupt(`expected ${hex(constant)}, got ${hex(value)}`);
     return undefined;
   },
   write: (buf, at) => field.write(buf, at, constant),
@@ -310,10 +310,14 @@ export const struct = <const F extends Fields>(
     },
     decode(buf, at = 0) {
       if (!(at >= 0 && at + size <= buf.length)) {
-        throw new RafsError('CORRUPT', `needs ${size} bytes, got ${Math.max(0, buf.length - at)}`, {
-          record: name,
-          offset: at,
-        });
+        throw new RafsError(
+          'CORRUPT',
+          `expected ${size} bytes, got ${Math.max(0, buf.length - at)}`,
+          {
+            record: name,
+            offset: at,
+          },
+        );
       }
       return decode(buf, at) as Values<F>; // the fields determine it
     },

@@ -51,7 +51,7 @@ export class GrowingMemory {
     if (missing <= 0) return;
     const pages = this.#bytes.length / PAGE_SIZE;
     if (pages + missing > MOST_PAGES) {
-      throw new RafsError('LIMIT', `over ${MOST_PAGES * PAGE_SIZE} bytes to hold at once`);
+      throw new RafsError('LIMIT', `cannot hold more than ${MOST_PAGES * PAGE_SIZE} bytes at once`);
     }
     this.#memory.grow(Math.min(Math.max(missing, STEP), MOST_PAGES - pages));
     this.#bytes = Buffer.from(this.#memory.buffer);

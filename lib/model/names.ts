@@ -1,5 +1,8 @@
 /** Names and ids as text for people and for JSON; inside, they are bytes held as latin1 strings. */
 
+/** Whether a name, or an id that becomes one, can be that of a file and leads to no other folder. */
+export const isFileName = (name: string): boolean => !/^\.{0,2}$|[/\0]/.test(name);
+
 /** Text of bytes held as a latin1 string; what is not UTF-8 is replaced. */
 export const shown = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
 

@@ -56,7 +56,7 @@ export const textOf = (bytes: Buffer): string => {
 const idOf = (id: number): number => {
   if (Number.isNaN(id)) return 0;
   if (id >= 0 && id <= ID_LIMIT) return id;
-  throw new RafsError('LIMIT', `an owner of id ${id} is not from 0 to ${ID_LIMIT}`);
+  throw new RafsError('LIMIT', `owner id ${id} is not between 0 and ${ID_LIMIT}`);
 };
 
 export const entryOf = (
@@ -66,7 +66,7 @@ export const entryOf = (
   pax: PaxAttributes,
 ): Entry => {
   const { mode, mtime } = header;
-  if (Number.isNaN(mode)) throw new RafsError('CORRUPT', 'a mode is not an octal number');
+  if (Number.isNaN(mode)) throw new RafsError('CORRUPT', 'the mode is not an octal number');
   const entry: Entry = {
     path,
     type,
@@ -90,9 +90,12 @@ export const targetOf = (type: 'symlink' | 'hardlink', name: string): string => 
   if (name === '') throw new RafsError('CORRUPT', `a ${type} has no target`);
   if (type === 'symlink') {
     if (name.length <= TARGET_LIMIT) return name;
-    throw new RafsError('LIMIT', `a target of ${name.length} bytes is over ${TARGET_LIMIT}`);
+    throw new RafsError(
+      'LIMIT',
+      `a target of ${name.length} bytes exceeds the limit of ${TARGET_LIMIT}`,
+    );
   }
   const target = normalPath(name);
   if (target !== '') return target;
-  throw new RafsError('CORRUPT', `a hardlink's target '${name}' is the root`);
+  throw new RafsError('CORRUPT', `a hardlink cannot point to the root: '${name}'`);
 };

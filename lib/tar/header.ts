@@ -45,7 +45,7 @@ export const sectionHeader = (name: string, size: number): Buffer =>
 /** Name and size of the section that a header follows; CORRUPT if it is no such header. */
 export const readSectionHeader = (buf: Buffer, at = 0): { name: string; size: number } => {
   const { name, size } = SectionHeader.decode(buf, at);
-  if (!checkHeader(buf, at)) throw new RafsError('CORRUPT', 'a blank header', { offset: at });
+  if (!checkHeader(buf, at)) throw new RafsError('CORRUPT', 'blank tar header', { offset: at });
   return { name, size };
 };
 
@@ -80,7 +80,7 @@ export const checkHeader = (buf: Buffer, at: number): boolean => {
   }
   if (found === signed) return true;
   const shown = Number.isNaN(found) ? 'no number' : String(found);
-  throw new RafsError('CORRUPT', `the checksum of a tar header is ${shown}, not ${due}`);
+  throw new RafsError('CORRUPT', `invalid tar header checksum: expected ${due}, got ${shown}`);
 };
 
 /** Text up to the first NUL, at most `size` bytes. */

@@ -15,7 +15,8 @@ export const normalPath = (name: string): string => {
   const to = name.charCodeAt(name.length - 1) === 0x2f ? name.length - 1 : name.length;
   const plain = name.slice(from, to);
   if (!UNPLAIN.test(plain)) {
-    if (plain.includes('\0')) throw new RafsError('CORRUPT', 'a path has a NUL', { path: name });
+    if (plain.includes('\0'))
+      throw new RafsError('CORRUPT', 'a path contains a NUL', { path: name });
     return plain;
   }
   const parts = name.split('/').filter(part => part !== '' && part !== '.');
@@ -23,6 +24,6 @@ export const normalPath = (name: string): string => {
     throw new RafsError('CORRUPT', `'${name}' leads out of the layer`, { path: name });
   }
   const path = parts.join('/');
-  if (path.includes('\0')) throw new RafsError('CORRUPT', 'a path has a NUL', { path });
+  if (path.includes('\0')) throw new RafsError('CORRUPT', 'a path contains a NUL', { path });
   return path;
 };

@@ -58,7 +58,9 @@ export const readPax = (body: Buffer): PaxRecord[] => {
     }
     const end = at + length;
     if (cursor === at || body[cursor] !== BLANK || end > body.length || end <= cursor + 1) {
-      throw new RafsError('CORRUPT', 'a PAX record has a wrong length', { record: records.length });
+      throw new RafsError('CORRUPT', 'a PAX record has an invalid length', {
+        record: records.length,
+      });
     }
     const equals = body.indexOf(EQUALS, cursor + 1);
     if (equals < 0 || equals >= end - 1 || equals === cursor + 1 || body[end - 1] !== NEWLINE) {
@@ -89,11 +91,11 @@ const decimal = ({ key, value }: PaxRecord): number => {
   const text = value.toString('latin1');
   const number = Number(text);
   if (/^[0-9]+$/.test(text) && Number.isSafeInteger(number)) return number;
-  throw new RafsError('CORRUPT', `PAX record ${key} is ${JSON.stringify(text)}, not a number`);
+  throw new RafsError('CORRUPT', `PAX record ${key} is not a number: ${JSON.stringify(text)}`);
 };
 
 const nameIn = ({ key, value }: PaxRecord): string => {
-  if (value.includes(0)) throw new RafsError('CORRUPT', `PAX record ${key} has a NUL`);
+  if (value.includes(0)) throw new RafsError('CORRUPT', `PAX record ${key} contains a NUL`);
   return value.toString('latin1');
 };
 
@@ -175,7 +177,7 @@ const applySparse = (sparse: PaxSparse, record: PaxRecord): PaxSparse => {
   return sparse;
 };
 
-const unpaired = () => new RafsError('CORRUPT', 'offsets and sizes of a sparse map do not pair');
+const unpaired = () => new RafsError('CORRUPT', 'offsets and sizes of a sparse map do not match');
 
 const decimals = ({ key, value }: PaxRecord): number[] =>
   value.length === 0
@@ -216,17 +218,20 @@ export const xattrsOf = ({
   }
   for (const [key, value] of all) {
     if (!hasKnownPrefix(key)) {
-      throw new RafsError('UNSUPPORTED', `xattr ${JSON.stringify(key)} is of no known namespace`);
+      throw new RafsError('UNSUPPORTED', `xattr ${JSON.stringify(key)} is in an unknown namespace`);
     }
-    if (key.includes('\0')) throw new RafsError('CORRUPT', 'the name of an xattr has a NUL');
+    if (key.includes('\0')) throw new RafsError('CORRUPT', 'the name of an xattr contains a NUL');
     if (key.length > KEY_LIMIT) {
       throw new RafsError(
         'LIMIT',
-        `the name of an xattr has ${key.length} bytes, over ${KEY_LIMIT}`,
+        `an xattr name of ${key.length} bytes exceeds the limit of ${KEY_LIMIT}`,
       );
     }
     if (value.length > VALUE_LIMIT) {
-      throw new RafsError('LIMIT', `xattr '${key}' has ${value.length} bytes, over ${VALUE_LIMIT}`);
+      throw new RafsError(
+        'LIMIT',
+        `xattr '${key}' of ${value.length} bytes exceeds the limit of ${VALUE_LIMIT}`,
+      );
     }
   }
   return all.size > 0 ? all : undefined;

@@ -105,7 +105,7 @@ export const tarReader = ({
     const size = pax ?? header.size;
     if (size >= 0 && Number.isSafeInteger(size)) return size;
     const shown = Number.isNaN(size) ? 'no number' : String(size);
-    throw new RafsError('CORRUPT', `the size in a tar header is ${shown}`, { path, offset });
+    throw new RafsError('CORRUPT', `invalid size in a tar header: ${shown}`, { path, offset });
   };
 
   /** Handles headers that are not for an entry of their own. False if this is not one. */
@@ -134,7 +134,7 @@ export const tarReader = ({
         return read(bytes => {
           globalSize += bytes.length;
           if (globalSize > META_LIMIT) {
-            throw new RafsError('LIMIT', `global PAX records of over ${META_LIMIT} bytes`);
+            throw new RafsError('LIMIT', `global PAX records exceed ${META_LIMIT} bytes`);
           }
           const global = readPax(bytes).filter(({ key }) => !key.startsWith('GNU.sparse.'));
           globals = applyPax(globals, global);
@@ -164,15 +164,14 @@ export const tarReader = ({
       type = typeOf(header.type, name);
       if (type === undefined) {
         const code = JSON.stringify(header.type);
-        throw new RafsError('UNSUPPORTED', `tar entries of type ${code} are not known`);
+        throw new RafsError('UNSUPPORTED', `unknown tar entry type ${code}`);
       }
       const entry = entryOf(header, type, path, pax);
       if (type === 'symlink' || type === 'hardlink') {
         entry.target = targetOf(type, longLink ?? pax.linkPath ?? readLinkName(block, at));
       } else if (type === 'char' || type === 'block' || type === 'fifo') {
         entry.rdev = readDevice(block, at, header.flavour);
-        if (Number.isNaN(entry.rdev))
-          throw new RafsError('CORRUPT', 'a device number is no number');
+        if (Number.isNaN(entry.rdev)) throw new RafsError('CORRUPT', 'invalid device number');
       }
       const size = sizeIn(header, offset, path, pax.size);
       longName = longLink = records = undefined;
@@ -191,7 +190,7 @@ export const tarReader = ({
       }
       if (header.type === TarType.GNU_SPARSE) {
         if (header.flavour !== 'gnu')
-          throw new RafsError('UNSUPPORTED', 'a sparse file of another form than GNU tar has');
+          throw new RafsError('UNSUPPORTED', 'unknown sparse file format');
         return sparse(entry, size, offset, gnuSparseMap(block, at));
       }
       if (pax.sparse) return sparse(entry, size, offset, paxSparseMap(pax.sparse));
@@ -221,7 +220,7 @@ export const tarReader = ({
   ): Entry | undefined => {
     if (!map.complete) {
       if (map.size > 0 && map.size >= size) {
-        throw new RafsError('CORRUPT', `a sparse map goes on behind its file's end at ${size}`);
+        throw new RafsError('CORRUPT', `a sparse map extends past the end of its file at ${size}`);
       }
       return readMeta(BLOCK_SIZE, { path: entry.path, offset }, block => {
         map.push(block);
@@ -230,7 +229,10 @@ export const tarReader = ({
     }
     checkSparseMap(map.extents, map.realSize, size - map.size);
     if (map.realSize > sparseLimit) {
-      throw new RafsError('LIMIT', `a sparse file of ${map.realSize} bytes, over ${sparseLimit}`);
+      throw new RafsError(
+        'LIMIT',
+        `a sparse file of ${map.realSize} bytes exceeds the limit of ${sparseLimit}`,
+      );
     }
     entry.size = map.realSize;
     expander = new SparseExpander(map.extents, map.realSize);
@@ -353,17 +355,28 @@ export const tarReader = ({
       const at = { offset: position };
       if (body !== 'header') {
         const place = body === 'meta' ? metaPlace : { path: lastPath };
-        throw new RafsError('CORRUPT', `the tar ends ${left} bytes too early`, { ...place, ...at });
+        throw new RafsError('CORRUPT', `unexpected end of the tar: ${left} bytes are missing`, {
+          ...place,
+          ...at,
+        });
       }
       if (!started && have === 0) {
         if (empty) return;
         throw new RafsError('CORRUPT', 'the tar is empty', at);
       }
       if (!started || head.subarray(0, have).some(byte => byte !== 0)) {
-        throw new RafsError('CORRUPT', `the tar ends inside a header, with ${have} bytes`, at);
+        throw new RafsError(
+          'CORRUPT',
+          `unexpected end of the tar inside a header, after ${have} bytes of it`,
+          at,
+        );
       }
       if (longName !== undefined || longLink !== undefined || records) {
-        throw new RafsError('CORRUPT', 'the tar ends before the entry that it tells of', at);
+        throw new RafsError(
+          'CORRUPT',
+          'unexpected end of the tar: the entry after its extended header is missing',
+          at,
+        );
       }
     },
   };

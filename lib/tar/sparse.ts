@@ -28,15 +28,16 @@ export const checkSparseMap = (
     const offset = extents[i]!;
     const size = extents[i + 1]!;
     if (!(offset >= end && size >= 0)) {
-      throw corrupt(`a sparse extent at ${offset} begins before ${end}`);
+      throw corrupt(`a sparse extent at ${offset} overlaps the one that ends at ${end}`);
     }
     end = offset + size;
     if (!(end <= realSize)) {
-      throw corrupt(`a sparse extent ends at ${end}, behind the file's end at ${realSize}`);
+      throw corrupt(`a sparse extent ends at ${end}, past the end of the file at ${realSize}`);
     }
     sum += size;
   }
-  if (sum !== storedSize) throw corrupt(`sparse extents make ${sum} bytes of ${storedSize}`);
+  if (sum !== storedSize)
+    throw corrupt(`expected sparse extents of ${storedSize} bytes, got ${sum}`);
 };
 
 /** Adds the extents of a GNU header or extension: `bytes` is its list, up to a blank extent. */
@@ -60,7 +61,7 @@ export interface SparseMap {
   push(block: Buffer): void;
 }
 
-const tooLong = () => new RafsError('LIMIT', `a sparse map has over ${SPARSE_MAP_LIMIT} bytes`);
+const tooLong = () => new RafsError('LIMIT', `a sparse map exceeds ${SPARSE_MAP_LIMIT} bytes`);
 
 /** The map of a GNU header of type S. Its extension blocks do not count in the stored size. */
 export const gnuSparseMap = (header: Buffer, at: number): SparseMap => {
@@ -94,13 +95,15 @@ export const paxSparseMap = ({
   extents = [],
   extentCount,
 }: PaxSparse): SparseMap => {
-  if (realSize === undefined) throw corrupt('a sparse file without its size');
+  if (realSize === undefined) throw corrupt('a sparse file has no size');
   if (major === 1 && minor === 0) return new SparseMapText(realSize);
   if (major !== 0 || minor > 1) {
-    throw new RafsError('UNSUPPORTED', `sparse files of version ${major}.${minor}`);
+    throw new RafsError('UNSUPPORTED', `unsupported sparse file version ${major}.${minor}`);
   }
   if (extentCount !== undefined && extents.length !== 2 * extentCount) {
-    throw corrupt(`a sparse map of ${extentCount} extents has ${extents.length} numbers`);
+    throw corrupt(
+      `a sparse map of ${extentCount} extents needs ${2 * extentCount} numbers, got ${extents.length}`,
+    );
   }
   return { extents, realSize, size: 0, complete: true, push: () => undefined };
 };
@@ -139,7 +142,7 @@ class SparseMapText implements SparseMap {
 
   #number(): void {
     if (!/^[0-9]+$/.test(this.#digits) || this.#digits.length > DIGITS_LIMIT) {
-      throw corrupt('a sparse map has a line that is no number');
+      throw corrupt('a line of a sparse map is not a number');
     }
     const value = Number(this.#digits);
     this.#digits = '';

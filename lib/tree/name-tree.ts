@@ -107,9 +107,13 @@ export class NameTree {
   /** Adds a child that is not there yet; returns its row. LIMIT for a name over 255 bytes. */
   protected addName(parent: number, name: string): number {
     if (name.length > MAX_NAME) {
-      throw new RafsError('LIMIT', `a name of ${name.length} bytes is over ${MAX_NAME}`, {
-        path: name,
-      });
+      throw new RafsError(
+        'LIMIT',
+        `a name of ${name.length} bytes exceeds the limit of ${MAX_NAME}`,
+        {
+          path: name,
+        },
+      );
     }
     const row = this.count;
     this.#push(parent, name, this.#firstChild.get(parent));

@@ -49,10 +49,14 @@ export interface InodeAttributes {
 
 const checkLengths = ({ path, target }: Entry): void => {
   if (path.length > MAX_PATH) {
-    throw new RafsError('LIMIT', `a path of ${path.length} bytes is over ${MAX_PATH}`, { path });
+    throw new RafsError(
+      'LIMIT',
+      `a path of ${path.length} bytes exceeds the limit of ${MAX_PATH}`,
+      { path },
+    );
   }
   if (target !== undefined && target.length > MAX_PATH) {
-    const sizes = `${target.length} bytes is over ${MAX_PATH}`;
+    const sizes = `${target.length} bytes exceeds the limit of ${MAX_PATH}`;
     throw new RafsError('LIMIT', `a link target of ${sizes}`, { path });
   }
 };
@@ -225,12 +229,16 @@ export class Tree extends NameTree {
   #link(entry: Entry): number {
     const target = this.find(entry.target!);
     if (target < 0) {
-      throw new RafsError('CORRUPT', `hardlink to '${entry.target!}', which is not there`, {
-        path: entry.path,
-      });
+      throw new RafsError(
+        'CORRUPT',
+        `the target of a hardlink does not exist: '${entry.target!}'`,
+        {
+          path: entry.path,
+        },
+      );
     }
     if (!this.isType(target, 'file')) {
-      throw new RafsError('CORRUPT', `hardlink to '${entry.target!}', which is not a file`, {
+      throw new RafsError('CORRUPT', `the target of a hardlink is not a file: '${entry.target!}'`, {
         path: entry.path,
       });
     }
@@ -318,7 +326,11 @@ export class Tree extends NameTree {
     this.#implied += 1;
     if (this.#implied > FREE_IMPLIED + IMPLIED_PER_ENTRY * this.#inserted) {
       const entries = `${this.#inserted} entries`;
-      throw new RafsError('LIMIT', `${entries} imply ${this.#implied} directories`, { path });
+      throw new RafsError(
+        'LIMIT',
+        `${entries} imply ${this.#implied} directories, which are too many`,
+        { path },
+      );
     }
   }
 

@@ -141,7 +141,10 @@ export const blobWriter = ({
   const sealable = (bytes: Buffer, uncompressedSize: number): Buffer => {
     if (!secret || !isMistakable(bytes)) return bytes;
     if (bytes.length < uncompressedSize) return decompress(compressor, bytes, uncompressedSize);
-    throw new RafsError('LIMIT', '18 bytes that end in 78 90, which cannot be stored encrypted');
+    throw new RafsError(
+      'LIMIT',
+      'a chunk of 18 bytes that ends in 78 90 cannot be stored encrypted',
+    );
   };
 
   const place = (chunk: PackedChunk, compressedSize: number): PlacedChunk => {

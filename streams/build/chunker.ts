@@ -61,7 +61,7 @@ export const chunker = ({ chunkSize, flow }: ChunkerOptions) => {
         case 'end':
           if (queue.length > 0) push(cut(queue.length));
           if (fileOffset !== entry!.size) {
-            throw new RafsError('CORRUPT', `got ${fileOffset} bytes of ${entry!.size}`, {
+            throw new RafsError('CORRUPT', `expected ${entry!.size} bytes, got ${fileOffset}`, {
               path: entry!.path,
             });
           }

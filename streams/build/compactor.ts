@@ -131,7 +131,7 @@ type NewPlace = Pick<
 const place = (chunks: ChunkTable, row: number, at: NewPlace): PlacedChunk => {
   const uncompressedSize = chunks.uncompressedSize.get(row);
   if (!at.compressed && at.compressedSize !== uncompressedSize) {
-    throw new RafsError('CORRUPT', `${at.compressedSize} bytes, not ${uncompressedSize}`);
+    throw new RafsError('CORRUPT', `expected ${uncompressedSize} bytes, got ${at.compressedSize}`);
   }
   const flags = chunks.flags.get(row);
   const kept = flags & ChunkFlag.HAS_CRC32;

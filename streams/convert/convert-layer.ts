@@ -77,9 +77,13 @@ export const convertLayer = async (job: LayerJob): Promise<ConvertedLayer> => {
   const build = run(input.stream, stages, sink, either).then(() => {
     const found = hash?.digest('hex') ?? due.hex;
     if (found === due.hex) return;
-    throw new RafsError('MISMATCH', `the tar of a layer has the digest ${found}, not ${due.hex}`, {
-      layer: layer.digest,
-    });
+    throw new RafsError(
+      'MISMATCH',
+      `expected the tar of a layer to have digest ${due.hex}, got ${found}`,
+      {
+        layer: layer.digest,
+      },
+    );
   });
   const expected = settings.mode === 'tarfs' ? { digest: diffId } : {};
   const put = target.put(sink.blob(), { ...expected, signal: either });

@@ -102,7 +102,7 @@ const readLayer = async (
       return section && unpackSection(section, await reader.read(section.offset, section.size));
     };
     const bootstrap = await plain(Section.BOOT);
-    if (!bootstrap) throw new RafsError('CORRUPT', 'a blob without its bootstrap', { digest });
+    if (!bootstrap) throw new RafsError('CORRUPT', 'a blob has no bootstrap', { digest });
     const table = await plain(Section.META);
     const header = await plain(Section.META_HEADER);
     const meta =

@@ -49,7 +49,7 @@ export const openLayerSource = async (
     const part: BytesPart = { kind: 'bytes', offset: bytesRead, bytes };
     bytesRead += bytes.length;
     if (bytesRead > layer.size) {
-      throw new RafsError('MISMATCH', `the layer has more than its ${layer.size} bytes`, at);
+      throw new RafsError('MISMATCH', `expected a layer of ${layer.size} bytes, got more`, at);
     }
     hash.update(bytes);
     account(bytes.length);
@@ -64,11 +64,19 @@ export const openLayerSource = async (
         yield pass(next.value);
       }
       if (bytesRead !== layer.size) {
-        throw new RafsError('MISMATCH', `the layer has ${bytesRead} bytes, not ${layer.size}`, at);
+        throw new RafsError(
+          'MISMATCH',
+          `expected a layer of ${layer.size} bytes, got ${bytesRead}`,
+          at,
+        );
       }
       const found = hash.digest('hex');
       if (found !== hex)
-        throw new RafsError('MISMATCH', `the ${algorithm} of a layer is ${found}`, at);
+        throw new RafsError(
+          'MISMATCH',
+          `expected a layer with ${algorithm} ${hex}, got ${found}`,
+          at,
+        );
     } catch (error) {
       throw located(error, at);
     } finally {

@@ -62,7 +62,7 @@ export const selectImages = async (
     const found = await source.manifest(descriptor.digest);
     const manifest = parseManifest(found);
     if (manifest.kind === 'index') {
-      throw new RafsError('UNSUPPORTED', 'an index within an index', {
+      throw new RafsError('UNSUPPORTED', 'an index within an index is not supported', {
         image: source.name,
         manifest: descriptor.digest,
       });
@@ -90,7 +90,7 @@ const chosen = (
     const listed = all.map(one => (one.platform ? platformText(one.platform) : '?')).join(', ');
     throw new RafsError(
       'UNSUPPORTED',
-      `the image is not there for ${platformText(platform)}, but for: ${listed || 'nothing'}`,
+      `there is no image for ${platformText(platform)}, only for: ${listed || 'nothing'}`,
       { image },
     );
   });

@@ -27,7 +27,7 @@ export const sourceReader = (
       at += (piece as Buffer).copy(bytes, at);
     }
     if (at === length) return bytes;
-    throw new RafsError('BACKEND', `${at} bytes of ${length} came`, { digest, offset });
+    throw new RafsError('BACKEND', `expected ${length} bytes, got ${at}`, { digest, offset });
   };
   const block = (index: number): Promise<Buffer> => {
     let found = blocks.get(index);
@@ -48,7 +48,11 @@ export const sourceReader = (
     size,
     async read(offset, count, into) {
       if (!(offset >= 0 && count >= 0 && offset + count <= size)) {
-        throw new RafsError('CORRUPT', `${count} bytes at ${offset} of ${size}`, { blob: digest });
+        throw new RafsError(
+          'CORRUPT',
+          `${count} bytes at ${offset} extend past the end at ${size}`,
+          { blob: digest },
+        );
       }
       const first = Math.floor(offset / BLOCK);
       const from = offset - first * BLOCK;

@@ -114,7 +114,7 @@ async function* tarOf(
   if (source.size !== blob.uncompressedSize) {
     throw new RafsError(
       'MISMATCH',
-      `the tar has ${source.size} bytes, not ${blob.uncompressedSize}`,
+      `expected a tar of ${blob.uncompressedSize} bytes, got ${source.size}`,
     );
   }
   const read = (at: number): Promise<Buffer> | undefined => {

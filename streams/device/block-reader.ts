@@ -76,7 +76,7 @@ export class BlockReader implements BlockDevice {
   async read(offset: number, size: number): Promise<Buffer> {
     const end = offset + size;
     if (!(offset >= 0 && size >= 0 && end <= this.size)) {
-      throw new RangeError(`${size} bytes at ${offset} of ${this.size}`);
+      throw new RangeError(`${size} bytes at ${offset} extend past the end at ${this.size}`);
     }
     const bytes = allocate(size).fill(0); // gaps between blobs are zeros
     if (offset < this.#image.length) this.#image.copy(bytes, 0, offset, end);

@@ -41,11 +41,11 @@ export class ChunkLookup {
       if (got.equals(due)) return;
       throw new RafsError(
         'MISMATCH',
-        `${name} is ${got.toString('hex')}, not ${due.toString('hex')}`,
+        `expected ${name} ${due.toString('hex')}, got ${got.toString('hex')}`,
       );
     }
     if (crc32 !== undefined && crc32c(bytes) !== crc32) {
-      throw new RafsError('MISMATCH', `crc32 is not ${crc32.toString(16)}`);
+      throw new RafsError('MISMATCH', `the chunk does not have the crc32 ${crc32.toString(16)}`);
     }
   }
 }

@@ -79,7 +79,7 @@ export class DeviceTar implements DeviceBytes {
     const source = await open();
     if (source.size === due) return source;
     await source.close();
-    throw new RafsError('MISMATCH', `the tar has ${source.size} bytes, not ${due}`);
+    throw new RafsError('MISMATCH', `expected a tar of ${due} bytes, got ${source.size}`);
   }
 }
 

@@ -139,7 +139,9 @@ export const filePacker = (options: FilePackerOptions): Writable => {
     const due = names[source] === 0 ? tree.size.get(row) : 0; // further names come without content
     names[source] = 1;
     if (got === due) return;
-    throw new RafsError('MISMATCH', `${got} bytes of ${due}`, { path: `/${tree.path(row)}` });
+    throw new RafsError('MISMATCH', `expected ${due} bytes, got ${got}`, {
+      path: `/${tree.path(row)}`,
+    });
   };
 
   const write = async (batch: Batch<ImagePart>): Promise<void> => {

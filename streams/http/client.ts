@@ -138,9 +138,9 @@ export class HttpClient {
     } catch (error) {
       signal.throwIfAborted();
       const url = head?.url ?? shownUrl(request.url);
-      const text = head === undefined ? 'no answer' : brokenText(head.status);
+      const text = head === undefined ? 'the server did not respond' : brokenText(head.status);
       if (deadline.signal.aborted) {
-        throw new TransientError(text, { url }, { cause: new Error('it takes too long') });
+        throw new TransientError(text, { url }, { cause: new Error('the request timed out') });
       }
       if (error instanceof RafsError) throw error;
       throw new TransientError(text, { url }, { cause: plainly(error) });
@@ -193,7 +193,11 @@ export class HttpClient {
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof RafsError) throw error;
-      throw new TransientError('no answer', { url: shown }, { cause: plainly(error) });
+      throw new TransientError(
+        'the server did not respond',
+        { url: shown },
+        { cause: plainly(error) },
+      );
     }
   }
 }
@@ -203,7 +207,7 @@ interface Route {
   useHttp?: boolean;
 }
 
-const brokenText = (status: number): string => `an answer of status ${status} breaks off`;
+const brokenText = (status: number): string => `the response with status ${status} was cut off`;
 
 const sizeOfBody = ({ body = '' }: StreamRequest): number =>
   typeof body === 'string'
@@ -244,7 +248,7 @@ export const bodyOf = async (stream: HttpStream, limit: number): Promise<Buffer>
       const all = length > limit ? `${length} bytes` : 'more';
       throw new RafsError(
         'BACKEND',
-        `${limit} bytes were asked for, and ${all} come: ranges are not heeded`,
+        `the server ignored the Range header: expected ${limit} bytes, got ${all}`,
         { url },
       );
     }

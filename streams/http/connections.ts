@@ -113,7 +113,7 @@ const readCertificate = async (file: string): Promise<Buffer> => {
     return await readSmallFile(file);
   } catch (cause) {
     // not a bare system error: ENOENT would mean that a blob is missing
-    throw new RafsError('UNSUPPORTED', 'certificates cannot be read', { file }, { cause });
+    throw new RafsError('UNSUPPORTED', 'cannot read certificates', { file }, { cause });
   }
 };
 

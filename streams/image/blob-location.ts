@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { parseBackend, parseStorageConfig, type Backend } from '../../lib/config/backends.js';
 import type { BlobRecord } from '../../lib/model/stored.js';
 import { located, RafsError } from '../../lib/errors.js';
+import { isFileName, shown } from '../../lib/model/names.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
 import { openReaderAt, readerOf, type ReaderAt } from '../io/reader-at.js';
 import { readSmallFile } from '../io/small-file.js';
@@ -29,11 +30,11 @@ export const openBlob = async (
   if (blobBytes) return readerOf(blobBytes, blob.id);
   if (blobFile !== undefined) return openReaderAt(blobFile);
   // an id comes from the image: it must not lead out of the directory
-  if (/^\.{0,2}$|[/\0]/.test(blob.id)) {
-    throw new RafsError('CORRUPT', `'${blob.id}' is no file name`, { blob: blob.index });
+  if (!isFileName(blob.id)) {
+    throw new RafsError('CORRUPT', `invalid file name '${blob.id}'`, { blob: blob.index });
   }
   if (storage) return storage.open(blob.id);
-  return openReaderAt(join(blobDir ?? '', Buffer.from(blob.id, 'latin1').toString('utf8')));
+  return openReaderAt(join(blobDir ?? '', shown(blob.id)));
 };
 
 /**
@@ -206,6 +207,6 @@ const parseJson = (text: string, at: Readonly<Record<string, string>>): unknown 
   try {
     return JSON.parse(text);
   } catch {
-    throw new RafsError('UNSUPPORTED', 'the configuration of the storage is not JSON', at);
+    throw new RafsError('UNSUPPORTED', 'the configuration of the storage is not valid JSON', at);
   }
 };

@@ -50,7 +50,11 @@ export class BlobSources {
     const size = chunks.compressedSize.get(row);
     const { chunkSize } = this.#blobs[blobIndex]!;
     return this.#located(row, async () => {
-      if (size > chunkSize) throw new RafsError('CORRUPT', `${size} bytes, over ${chunkSize}`);
+      if (size > chunkSize)
+        throw new RafsError(
+          'CORRUPT',
+          `a chunk of ${size} bytes exceeds the chunk size ${chunkSize}`,
+        );
       const bytes = await this.#blocks.read(await this.#source(blobIndex), offset, size);
       return { bytes, compressed: (chunks.flags.get(row) & ChunkFlag.COMPRESSED) !== 0 };
     });

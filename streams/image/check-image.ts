@@ -214,7 +214,7 @@ class DataCheck {
 /** A layer or an external blob is nothing but data: its size must be what the image says. */
 const checkSize = ({ id, compressedSize }: BlobRecord, { size }: ReaderAt): void => {
   if (size === compressedSize) return;
-  throw new RafsError('MISMATCH', `it has ${size} bytes, not ${compressedSize}`, {
+  throw new RafsError('MISMATCH', `expected a blob of ${compressedSize} bytes, got ${size}`, {
     blob: id,
   });
 };

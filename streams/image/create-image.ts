@@ -238,5 +238,5 @@ const patternsOf = (
 const oneOf = <T>(name: string, value: T, allowed: readonly T[]): void => {
   if (allowed.includes(value)) return;
   const list = allowed.map(one => `'${String(one)}'`).join(', ');
-  throw new RafsError('USAGE', `${name} is '${String(value)}', not one of ${list}`);
+  throw new RafsError('USAGE', `invalid ${name} '${String(value)}', expected one of ${list}`);
 };

@@ -85,7 +85,7 @@ export const mergeImages = async (
   options: MergeImagesOptions,
 ): Promise<MergedImage> => {
   const { prefetch, log = SILENT } = options;
-  if (layers.length === 0) throw new RafsError('USAGE', 'there is no layer to merge');
+  if (layers.length === 0) throw new RafsError('USAGE', 'there are no layers to merge');
   const known = layers.map(layerOf);
   const patterns = parsePrefetchPatterns(Buffer.from((prefetch ?? []).join('\n')));
   for (const warning of patterns.warnings) log.warn(warning);
@@ -161,7 +161,10 @@ const layerOf = (layer: ImageInput | MergeLayer): KnownLayer => {
 /** The bytes of a SHA-256 in hex; UNSUPPORTED if it is none. */
 export const digestOf = (text: string): Buffer => {
   if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex');
-  throw new RafsError('UNSUPPORTED', `${JSON.stringify(text)} is no digest of 64 hex digits`);
+  throw new RafsError(
+    'UNSUPPORTED',
+    `${JSON.stringify(text)} is not a digest of 64 hexadecimal digits`,
+  );
 };
 
 function* batches(merged: Merged, blobs: readonly string[]): Iterable<ArtifactPart[]> {

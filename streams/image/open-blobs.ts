@@ -44,7 +44,7 @@ export const refuseExternal = (image: Image, place: BlobLocation, advice: string
   if (!isOwnPlace(place, image)) return;
   for (const { id, features } of image.bootstrap.blobs) {
     if (!(features & BlobFeature.EXTERNAL)) continue;
-    throw new RafsError('UNSUPPORTED', `an external blob: ${advice} must say where it is`, {
+    throw new RafsError('UNSUPPORTED', `${advice} must say where an external blob is`, {
       blob: id,
     });
   }

@@ -185,7 +185,7 @@ export class OpenedImage {
     const named = { path: `/${shown(held(path)).replace(/^\/+/, '')}` };
     if (!found) throw new RafsError('USAGE', 'there is no such file in the image', named);
     if (found.inode.type === type) return found;
-    throw new RafsError('USAGE', `it is a ${found.inode.type}, not a ${type}`, named);
+    throw new RafsError('USAGE', `expected a ${type}, got a ${found.inode.type}`, named);
   }
 
   #find(given: string | Uint8Array): Found | undefined {

@@ -51,7 +51,7 @@ export const imageOf = async (input: ImageInput): Promise<Image> => {
   }
   // programs without types may give anything
   if (typeof input === 'object' && 'bootstrap' in input) return input;
-  throw new RafsError('USAGE', 'an image is given as a path, as bytes, or as it was read');
+  throw new RafsError('USAGE', 'an image must be given as a path, as bytes, or as it was read');
 };
 
 /** Reads the file of an image anew. */
@@ -90,7 +90,7 @@ const readBootstrap = async (source: ReaderAt): Promise<{ image: Buffer; inlined
   const head = await source.read(0, Math.min(HEAD_SIZE, source.size));
   if (isBootstrap(head)) {
     if (source.size > MAX_BOOTSTRAP) {
-      throw new RafsError('LIMIT', `a bootstrap of ${source.size} bytes`);
+      throw new RafsError('LIMIT', `a bootstrap of ${source.size} bytes is too large`);
     }
     return { image: await source.read(0, source.size), inlined: false };
   }
@@ -98,7 +98,8 @@ const readBootstrap = async (source: ReaderAt): Promise<{ image: Buffer; inlined
   const sections = sectionsOfTail(await source.read(source.size - size, size), source.size);
   const boot = sections?.find(({ name }) => name === Section.BOOT);
   if (!boot) throw new RafsError('CORRUPT', 'invalid RAFS superblock');
-  if (boot.size > MAX_BOOTSTRAP) throw new RafsError('LIMIT', `a bootstrap of ${boot.size} bytes`);
+  if (boot.size > MAX_BOOTSTRAP)
+    throw new RafsError('LIMIT', `a bootstrap of ${boot.size} bytes is too large`);
   await prepareCompressors();
   const image = unpackSection(boot, await source.read(boot.offset, boot.size));
   return { image, inlined: true };

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { temporaryName } from './temporary-name.js';
 import { without, type Output } from './output.js';
 import { RafsError } from '../../lib/errors.js';
+import { isFileName } from '../../lib/model/names.js';
 
 export const open = promisify(fs.open);
 const close = promisify(fs.close);
@@ -204,9 +205,9 @@ export const namedLaterOutput = async (directory: string, mode: number): Promise
   return Object.assign(outputOf(file), {
     async finish(name?: string) {
       if (name === undefined) return file.abandon().then(() => undefined);
-      if (/^\.{0,2}$|[/\0]/.test(name)) {
+      if (!isFileName(name)) {
         await file.abandon();
-        throw new RafsError('USAGE', `'${name}' is not a file name`);
+        throw new RafsError('USAGE', `invalid file name '${name}'`);
       }
       const target = path.join(directory, name);
       // names stand for content: a file of that name is the same

@@ -64,7 +64,9 @@ export const countingReader = (source: ReaderAt, counters: { bytesIn: number }):
 
 const within = (offset: number, size: number, end: number, file: string): void => {
   if (offset >= 0 && size >= 0 && offset + size <= end) return;
-  throw new RafsError('CORRUPT', `${size} bytes at ${offset} of ${end}`, { file });
+  throw new RafsError('CORRUPT', `${size} bytes at ${offset} extend past the end at ${end}`, {
+    file,
+  });
 };
 
 class FileBytes implements ReaderAt {

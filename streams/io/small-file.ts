@@ -24,7 +24,7 @@ export const readSmallFile = async (path: string, limit = MAX_SMALL_FILE): Promi
 export const refuseDevice = async (handle: FileHandle, file: string): Promise<void> => {
   const stat = await handle.stat();
   if (stat.isCharacterDevice() || stat.isBlockDevice()) {
-    throw new RafsError('UNSUPPORTED', 'a device where a file is expected', { file });
+    throw new RafsError('UNSUPPORTED', 'expected a file, got a device', { file });
   }
 };
 
@@ -41,7 +41,8 @@ export const readUpTo = async (
     const { bytesRead } = await handle.read(piece, 0, PIECE_SIZE, null);
     if (bytesRead === 0) return Buffer.concat(pieces, size);
     size += bytesRead;
-    if (size > limit) throw new RafsError('LIMIT', `more than ${limit} bytes`, { file });
+    if (size > limit)
+      throw new RafsError('LIMIT', `the file has more than ${limit} bytes`, { file });
     pieces.push(bytesRead < PIECE_SIZE ? Buffer.from(piece.subarray(0, bytesRead)) : piece);
   }
 };

@@ -159,7 +159,7 @@ async function* cut(given: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, vo
   for await (const bytes of given) {
     // a stream with an encoding, or of objects, gives other things
     if (!((bytes as unknown) instanceof Uint8Array)) {
-      throw new RafsError('UNSUPPORTED', `the source gives a ${typeof bytes} where bytes are due`);
+      throw new RafsError('UNSUPPORTED', `expected bytes from the source, got a ${typeof bytes}`);
     }
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     for (let at = 0; at < buffer.length; at += PIECE_SIZE) {

@@ -54,7 +54,7 @@ export class Spool {
     for (let at = 0; this.#file && at < this.#fileSize;) {
       const piece = Buffer.allocUnsafeSlow(Math.min(PIECE_SIZE, this.#fileSize - at));
       const { bytesRead } = await this.#file.read(piece, 0, piece.length, at);
-      if (bytesRead === 0) throw new Error(`a temporary file ends at ${at}`);
+      if (bytesRead === 0) throw new Error(`a temporary file ends unexpectedly at ${at}`);
       at += bytesRead;
       yield piece.subarray(0, bytesRead);
     }

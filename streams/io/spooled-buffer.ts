@@ -39,7 +39,7 @@ export class SpooledBuffer {
     const bytes = allocate(size);
     for (let got = 0; got < size;) {
       const count = fs.readSync(this.#fd!, bytes, got, size - got, at + got);
-      if (count === 0) throw new Error(`a temporary file ends at ${at + got}`);
+      if (count === 0) throw new Error(`a temporary file ends unexpectedly at ${at + got}`);
       got += count;
     }
     return bytes;

@@ -17,6 +17,7 @@ import { whiteoutOf, type WhiteoutSpec } from '../../lib/layer/whiteout.js';
 import { largeContent, openPools, SmallFiles, type ContentPools } from './file-content.js';
 import { BatchBuilder, type Batch } from '../batch.js';
 import { xattrReader } from './xattr.js';
+import { shown } from '../../lib/model/names.js';
 
 export type WalkPart = EntryPart | DataPart | EndPart | ExternalPart;
 
@@ -128,9 +129,8 @@ function* wanted(root: string, options: DirWalkOptions): Generator<Wanted> {
   }
   const [first] = missing;
   if (first === undefined) return;
-  const shown = Buffer.from(first, 'latin1').toString();
   const count = missing.size;
-  warn?.(`${count} of the external paths are not in the directory, the first is /${shown}`);
+  warn?.(`${count} of the external paths are not in the directory, the first is /${shown(first)}`);
 }
 
 /** All objects of the tree, each once, in output order. */
@@ -284,7 +284,7 @@ const TYPES: ReadonlyMap<number, EntryType> = new Map([
 
 const typeOf = (stat: fs.BigIntStats): EntryType => {
   const type = TYPES.get(Number(stat.mode) & fs.constants.S_IFMT);
-  if (!type) throw new Error(`mode 0${stat.mode.toString(8)} is of no known type`);
+  if (!type) throw new Error(`unknown file type: mode 0${stat.mode.toString(8)}`);
   return type;
 };
 

@@ -178,4 +178,7 @@ const openRead = (path: Buffer): Promise<number> =>
   });
 
 const shrunk = (size: number, entry: Entry): RafsError =>
-  new RafsError('MISMATCH', `got ${size} bytes of ${entry.size}: the file became shorter`);
+  new RafsError(
+    'MISMATCH',
+    `expected ${entry.size} bytes, got ${size}: the file shrank while it was read`,
+  );

@@ -95,7 +95,8 @@ const nativeUnzstd = (
       }
     },
     *flush() {
-      if (!complete) throw new RafsError('CORRUPT', 'zstd: ends in a frame', { offset: used });
+      if (!complete)
+        throw new RafsError('CORRUPT', 'zstd: unexpected end in a frame', { offset: used });
       if (filled > 0) yield emit(Buffer.from(piece.subarray(0, filled)));
     },
   });

@@ -73,7 +73,10 @@ const MOST_SOCKET_PATH = 107;
 const makeWay = async (path: string): Promise<void> => {
   const size = Buffer.byteLength(path);
   if (size > MOST_SOCKET_PATH) {
-    throw new RafsError('LIMIT', `a socket path of ${size} bytes, over ${MOST_SOCKET_PATH}`);
+    throw new RafsError(
+      'LIMIT',
+      `a socket path of ${size} bytes exceeds the limit of ${MOST_SOCKET_PATH}`,
+    );
   }
   if (existsSync(path) && (await isAbandoned(path))) await unlink(path);
 };

@@ -78,14 +78,15 @@ const shakeHands = async (
   if (!first) return undefined;
   const { flags } = ClientFlags.decode(first);
   if ((flags & ~known) !== 0) {
-    throw new RafsError('UNSUPPORTED', `client flags 0x${flags.toString(16)}`);
+    throw new RafsError('UNSUPPORTED', `unexpected client flags 0x${flags.toString(16)}`);
   }
   const agreed: Agreed = { structured: false };
   for (;;) {
     const head = await client.take(OptionRequest.size);
     if (!head) return undefined;
     const { option, length } = OptionRequest.decode(head);
-    if (length > MOST_OPTION) throw new RafsError('LIMIT', `an option of ${length} bytes`);
+    if (length > MOST_OPTION)
+      throw new RafsError('LIMIT', `an option of ${length} bytes is too long`);
     const data = await client.take(length);
     if (!data) return undefined;
     const reply = (type: number, content?: Buffer): Promise<void> =>

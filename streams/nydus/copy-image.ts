@@ -64,7 +64,7 @@ const copyAll = async (
   if (document.kind === 'index') {
     for (const { digest } of document.manifests) {
       if (depth === MOST_DEPTH) {
-        throw new RafsError('LIMIT', `over ${MOST_DEPTH} indexes within one another`, { digest });
+        throw new RafsError('LIMIT', `more than ${MOST_DEPTH} indexes are nested`, { digest });
       }
       await copyAll(await source.manifest(digest), options, undefined, depth + 1);
     }

@@ -42,7 +42,7 @@ export const readBootstrapLayer = async (
         if (part.kind === 'entry') {
           pieces = BOOTSTRAP_PATHS.has(part.entry.path) ? [] : undefined;
           if (pieces && part.entry.size > MOST_BOOTSTRAP) {
-            throw new RafsError('LIMIT', `a bootstrap of ${part.entry.size} bytes`);
+            throw new RafsError('LIMIT', `a bootstrap of ${part.entry.size} bytes is too large`);
           }
         } else if (part.kind === 'data') pieces?.push(part.bytes);
         else if (pieces) {

@@ -43,7 +43,7 @@ export const checkBlob = async (source: ReaderAt, blob: BlobRecord): Promise<Che
     if (checked.digests && checked.digests.length !== blob.chunkCount * DIGEST_SIZE) {
       throw new RafsError(
         'CORRUPT',
-        `${checked.digests.length} bytes of digests for ${blob.chunkCount} chunks`,
+        `${checked.digests.length} bytes of digests do not suit ${blob.chunkCount} chunks`,
       );
     }
     if (hasChunkInfo(blob)) {
@@ -65,18 +65,24 @@ const tocOf = async (source: ReaderAt, blob: BlobRecord): Promise<BlobSection[]>
   }
   const offset = source.size - blob.tocSize;
   if (blob.tocSize <= BLOCK_SIZE || blob.tocSize > 0x10000) {
-    throw new RafsError('CORRUPT', `a TOC of ${blob.tocSize} bytes`);
+    throw new RafsError('CORRUPT', `invalid TOC size ${blob.tocSize}`);
   }
   const bytes = await source.read(offset, blob.tocSize);
   if (blob.tocDigest.some(byte => byte !== 0) && !sha256(bytes).equals(blob.tocDigest)) {
-    throw new RafsError('MISMATCH', `sha256 is not ${blob.tocDigest.toString('hex')}`, {
-      section: Section.TOC,
-    });
+    throw new RafsError(
+      'MISMATCH',
+      `the TOC does not have the sha256 ${blob.tocDigest.toString('hex')}`,
+      {
+        section: Section.TOC,
+      },
+    );
   }
   const entriesSize = blob.tocSize - BLOCK_SIZE;
   const header = parseSectionHeader(bytes, entriesSize);
   if (header?.name !== Section.TOC || header.size !== entriesSize) {
-    throw new RafsError('CORRUPT', `no header of ${entriesSize} bytes`, { section: Section.TOC });
+    throw new RafsError('CORRUPT', `missing TOC header for ${entriesSize} bytes`, {
+      section: Section.TOC,
+    });
   }
   return parseToc(bytes.subarray(0, entriesSize), offset);
 };
@@ -103,7 +109,9 @@ const checkSection = async (
   const due = section.digest?.toString('hex') ?? '';
   const got = hash.digest('hex');
   if (got !== due) {
-    throw new RafsError('MISMATCH', `sha256 is ${got}, not ${due}`, { section: section.name });
+    throw new RafsError('MISMATCH', `expected sha256 ${due}, got ${got}`, {
+      section: section.name,
+    });
   }
   return undefined;
 };
@@ -114,10 +122,14 @@ const checkOrder = (table: ChunkInfoTable, blob: BlobRecord): void => {
   for (let index = 0; index < table.count; index++) {
     const { uncompressedOffset, uncompressedSize } = table.chunk(index);
     if (uncompressedOffset < end) {
-      throw new RafsError('CORRUPT', `lies at ${uncompressedOffset}, before ${end}`, {
-        blob: blob.id,
-        chunk: index,
-      });
+      throw new RafsError(
+        'CORRUPT',
+        `the chunk at ${uncompressedOffset} overlaps the one that ends at ${end}`,
+        {
+          blob: blob.id,
+          chunk: index,
+        },
+      );
     }
     end = uncompressedOffset + uncompressedSize;
   }
@@ -134,7 +146,7 @@ export const compareChunks = (
       const checked = blobs.get(chunk.blobIndex);
       if (!checked) continue;
       const fail = (what: string, got: number | string, due: number | string): RafsError =>
-        new RafsError('MISMATCH', `the blob has ${what} ${got}, the bootstrap ${due}`, {
+        new RafsError('MISMATCH', `the blob has ${what} ${got}, but the bootstrap ${due}`, {
           path: `/${path}`,
           blob: bootstrap.blobs[chunk.blobIndex]!.id,
           chunk: chunk.index,

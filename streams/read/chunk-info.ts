@@ -16,7 +16,7 @@ export const readChunkInfo = async (
   blob: BlobRecord,
 ): Promise<ChunkInfoTable> => {
   if (!hasChunkInfo(blob)) {
-    throw new RafsError('CORRUPT', 'no CI table', { blob: blob.id });
+    throw new RafsError('CORRUPT', 'the blob has no CI table', { blob: blob.id });
   }
   const headerOffset = blob.ciOffset + blob.ciCompressedSize;
   try {
@@ -35,9 +35,9 @@ export const MOST_HEADER = 0x10000;
 export const requireChunkTable = (blob: BlobRecord): void => {
   const at = { blob: blob.id };
   if (blob.features & BlobFeature.EXTERNAL) {
-    throw new RafsError('UNSUPPORTED', 'an external blob is part of no block device', at);
+    throw new RafsError('UNSUPPORTED', 'an external blob cannot be part of a block device', at);
   }
   if (isLegacyStargz(blob)) {
-    throw new RafsError('UNSUPPORTED', 'an eStargz layer is part of no block device', at);
+    throw new RafsError('UNSUPPORTED', 'an eStargz layer cannot be part of a block device', at);
   }
 };

@@ -72,11 +72,17 @@ export class ChunkReader {
   #single(chunk: StoredChunk): Buffer | Promise<Buffer> {
     const most = chunk.encrypted ? sealedSize(chunk.uncompressedSize) : chunk.uncompressedSize;
     if (!chunk.compressed && chunk.compressedSize !== most) {
-      throw new RafsError('CORRUPT', `${chunk.compressedSize} bytes, not ${most}`);
+      throw new RafsError(
+        'CORRUPT',
+        `the chunk has ${chunk.compressedSize} stored bytes, expected at most ${most}`,
+      );
     }
     // a chunk is never stored in more bytes than it has
     if (chunk.compressedSize > Math.max(most, chunk.encrypted ? sealedSize(0) : 0)) {
-      throw new RafsError('CORRUPT', `${chunk.uncompressedSize} in ${chunk.compressedSize} bytes`);
+      throw new RafsError(
+        'CORRUPT',
+        `${chunk.compressedSize} bytes cannot hold ${chunk.uncompressedSize}`,
+      );
     }
     const { compressedOffset, compressedSize } = chunk;
     const stored = this.#blocks.read(this.#source, compressedOffset, compressedSize);
@@ -94,7 +100,7 @@ export class ChunkReader {
 
   #unseal(stored: Buffer, size: number | undefined): Buffer {
     const secret = secretOf(this.blob);
-    if (!secret) throw new RafsError('CORRUPT', 'an encrypted chunk of a blob without a key');
+    if (!secret) throw new RafsError('CORRUPT', 'the chunk is encrypted, but its blob has no key');
     return decrypt(secret, stored, size);
   }
 
@@ -105,7 +111,7 @@ export class ChunkReader {
     const info = table.chunk(index);
     if (info.uncompressedSize !== uncompressedSize) {
       const size = info.uncompressedSize;
-      throw new RafsError('CORRUPT', `${size} bytes in the blob, not ${uncompressedSize}`);
+      throw new RafsError('CORRUPT', `expected ${uncompressedSize} bytes, got ${size} in the blob`);
     }
     return [info, table];
   }

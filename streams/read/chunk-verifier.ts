@@ -23,7 +23,7 @@ export const verifyChunk = (
 ): void => {
   const blob = blobs[chunk.blobIndex]!;
   const fail = (what: string, due: string, got: string): RafsError =>
-    new RafsError('MISMATCH', `${what} is ${got}, not ${due}`, {
+    new RafsError('MISMATCH', `expected ${what} ${due}, got ${got}`, {
       path: `/${path}`,
       blob: blob.id,
       chunk: chunk.index,

@@ -72,7 +72,7 @@ export const tarMux = ({
   };
 
   const mismatch = () =>
-    new RafsError('MISMATCH', `got ${written} bytes of content, not ${due}`, { path });
+    new RafsError('MISMATCH', `expected ${due} bytes of content, got ${written}`, { path });
 
   const targetIn = (entry: Entry): string => {
     const target = entry.target ?? '';
@@ -85,7 +85,7 @@ export const tarMux = ({
   const headersOf = (entry: Entry, type: string): Buffer => {
     // readers would take such a name for another one, or for one outside the target directory
     if (isUnplainPath(entry.path) || entry.path.includes('\0')) {
-      throw new RafsError('CORRUPT', 'not the path of an entry');
+      throw new RafsError('CORRUPT', 'invalid path of an entry');
     }
     const records: PaxRecord[] = [];
     let name = entry.path;

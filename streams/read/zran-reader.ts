@@ -31,7 +31,7 @@ export class ZranReader {
 
   /** CORRUPT if the layer does not inflate to what the table says. One call at a time. */
   async read({ zran, uncompressedSize }: ChunkInfo): Promise<Buffer> {
-    if (!zran) throw new RafsError('CORRUPT', 'a chunk of a gzip layer without a context');
+    if (!zran) throw new RafsError('CORRUPT', 'a chunk of a gzip layer has no context');
     const from = zran.offset;
     const to = from + uncompressedSize;
     const start = this.#table.zran(zran.context);
@@ -74,7 +74,10 @@ export class ZranReader {
       }
       const size = Math.min(PIECE_SIZE - inflater.unused.length, inSize - input);
       if (size === 0) {
-        throw new RafsError('CORRUPT', `${inSize} bytes of gzip hold ${at} bytes, not ${to}`);
+        throw new RafsError(
+          'CORRUPT',
+          `expected ${to} bytes in ${inSize} bytes of gzip, got ${at}`,
+        );
       }
       inflater.feed(await this.#source.read(inOffset + input, size));
       input += size;
@@ -118,7 +121,7 @@ export const readMember = (stored: Buffer, size: number): Buffer => {
   const bytes = allocate(size);
   for (let at = 0; at < size;) {
     const piece = steps.next(size - at);
-    if (!piece) throw new RafsError('CORRUPT', `gzip: ${at} bytes, not ${size}`);
+    if (!piece) throw new RafsError('CORRUPT', `gzip: expected ${size} bytes, got ${at}`);
     bytes.set(piece, at);
     at += piece.length;
   }

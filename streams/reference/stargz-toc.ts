@@ -104,7 +104,7 @@ export const stargzToc = async ({
     transform({ bytes }) {
       text.push(bytes);
       textSize += bytes.length;
-      if (textSize > TOC_LIMIT) throw new RafsError('LIMIT', `over ${TOC_LIMIT} bytes of TOC`);
+      if (textSize > TOC_LIMIT) throw new RafsError('LIMIT', `the TOC exceeds ${TOC_LIMIT} bytes`);
     },
     *flush() {
       const { files, chunks, warnings } = readStargzToc(Buffer.concat(text.splice(0)), options);

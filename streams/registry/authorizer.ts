@@ -110,7 +110,7 @@ export class Authorizer {
     const text = values.realm ?? '';
     const realm = URL.canParse(text) ? new URL(text) : undefined;
     if (!realm || !/^https?:$/.test(realm.protocol)) {
-      throw new RafsError('BACKEND', `the registry names no valid token server: '${text}'`, {
+      throw new RafsError('BACKEND', `the registry named an invalid token server '${text}'`, {
         registry: host,
       });
     }

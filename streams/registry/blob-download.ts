@@ -116,7 +116,7 @@ class Download {
           for await (const piece of this.#answer.body as AsyncIterable<Buffer>) {
             this.#at += piece.length;
             if (this.#end !== undefined && this.#at > this.#end) {
-              throw this.#mismatch(`more than ${this.#end - this.#from} bytes`);
+              throw this.#mismatch(`expected ${this.#end - this.#from} bytes, got more`);
             }
             hash?.update(piece);
             yield piece;
@@ -139,11 +139,11 @@ class Download {
         }
       }
       if (isWhole && size !== undefined && this.#at !== size) {
-        throw this.#mismatch(`${this.#at} bytes, expected ${size}`);
+        throw this.#mismatch(`expected ${size} bytes, got ${this.#at}`);
       }
       const found = hash?.digest('hex');
       if (found !== undefined && found !== hex) {
-        throw this.#mismatch(`digest ${algorithm}:${found}, expected ${digest}`);
+        throw this.#mismatch(`expected digest ${digest}, got ${algorithm}:${found}`);
       }
     } catch (error) {
       throw located(error, this.#place());
@@ -156,7 +156,7 @@ class Download {
   }
 
   #mismatch(text: string): RafsError {
-    return new RafsError('MISMATCH', `the blob has ${text}`);
+    return new RafsError('MISMATCH', text);
   }
 
   #broken(cause?: unknown): TransientError {
@@ -199,13 +199,13 @@ class Download {
     }
     if (status !== 200) {
       await discard(answer.body);
-      throw new RafsError('BACKEND', `expected a blob, got an answer of status ${status}`, { url });
+      throw new RafsError('BACKEND', `expected a blob, got status ${status}`, { url });
     }
     if (!isPart) {
       const told = Number(headerOf(answer, 'content-length') ?? NaN);
       const { size } = this.#request;
       if (size !== undefined && Number.isSafeInteger(told) && told !== size) {
-        throw this.#mismatch(`${told} bytes, expected ${size}`);
+        throw this.#mismatch(`expected ${size} bytes, got ${told}`);
       }
       return answer;
     }

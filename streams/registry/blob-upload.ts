@@ -252,13 +252,13 @@ class Upload {
     const base = new URL(answer.url);
     if (location === undefined) {
       if (this.#session) return;
-      throw new RafsError('BACKEND', 'the registry names no place for an upload', {
+      throw new RafsError('BACKEND', 'the registry sent no upload location', {
         url: answer.url,
       });
     }
     const url = URL.canParse(location, base.href) ? new URL(location, base) : undefined;
     if (!url || !/^https?:$/.test(url.protocol)) {
-      throw new RafsError('BACKEND', 'the registry names no valid place for an upload', {
+      throw new RafsError('BACKEND', 'the registry sent an invalid upload location', {
         url: answer.url,
       });
     }
@@ -268,7 +268,7 @@ class Upload {
       url.port = base.port;
     }
     if (base.protocol === 'https:' && url.protocol === 'http:') {
-      throw new RafsError('BACKEND', 'the registry wants an upload to go without TLS', {
+      throw new RafsError('BACKEND', 'the registry redirects an upload from https to http', {
         url: answer.url,
       });
     }

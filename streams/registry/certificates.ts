@@ -39,14 +39,14 @@ export const findCertificates = async (
     const certificates = names.filter(name => name.endsWith('.cert'));
     for (const name of names.filter(name => name.endsWith('.key'))) {
       if (!certificates.includes(name.replace(/key$/, 'cert'))) {
-        throw new RafsError('UNSUPPORTED', 'a key without its certificate', { file: at(name) });
+        throw new RafsError('UNSUPPORTED', 'a key has no certificate', { file: at(name) });
       }
     }
     const [first] = certificates;
     if (first === undefined) return { caCertFiles };
     const key = first.replace(/cert$/, 'key');
     if (!names.includes(key)) {
-      throw new RafsError('UNSUPPORTED', 'a certificate without its key', { file: at(first) });
+      throw new RafsError('UNSUPPORTED', 'a certificate has no key', { file: at(first) });
     }
     return { caCertFiles, clientCertificate: { certFile: at(first), keyFile: at(key) } };
   }
@@ -59,6 +59,6 @@ const namesIn = async (folder: string): Promise<string[] | undefined> => {
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(code ?? '')) return undefined;
-    throw new RafsError('UNSUPPORTED', 'certificates cannot be read', { folder }, { cause });
+    throw new RafsError('UNSUPPORTED', 'cannot read certificates', { folder }, { cause });
   }
 };

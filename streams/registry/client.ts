@@ -125,7 +125,7 @@ export class Registry {
     } catch (error) {
       request.signal.throwIfAborted();
       if (error instanceof RafsError) throw error;
-      throw new TransientError('the answer breaks off', { url }, { cause: plainly(error) });
+      throw new TransientError('the response was cut off', { url }, { cause: plainly(error) });
     }
   }
 
@@ -194,15 +194,15 @@ export class Registry {
     const refuse = (why: string): RafsError =>
       new RafsError('BACKEND', why, { url: shownUrl(from) });
     if (location === '' || !URL.canParse(location, from.href)) {
-      throw refuse('the registry redirects to no valid address');
+      throw refuse('the registry redirected to an invalid address');
     }
     const { redirectTo, insecure = false } = this.#options;
     const url = redirectTo ? redirectTo(new URL(location, from)) : new URL(location, from);
     if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-      throw refuse(`the registry redirects to '${url.protocol}'`);
+      throw refuse(`the registry redirected to unsupported protocol '${url.protocol}'`);
     }
     if (from.protocol === 'https:' && url.protocol === 'http:' && !insecure && !redirectTo) {
-      throw refuse(`the registry redirects from https to ${shownUrl(url)}`);
+      throw refuse(`the registry redirected from https to ${shownUrl(url)}`);
     }
     return url;
   }

@@ -65,7 +65,7 @@ const readAuthFile = async (file: string, required: boolean): Promise<Buffer | u
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (!required && ['ENOENT', 'ENOTDIR', 'EACCES'].includes(code ?? '')) return undefined;
-    throw new RafsError('UNSUPPORTED', 'the credentials cannot be read', { file }, { cause });
+    throw new RafsError('UNSUPPORTED', 'cannot read the credentials', { file }, { cause });
   }
 };
 

@@ -48,7 +48,7 @@ const listed = async (
   let path: string | URL | undefined = `referrers/${digest}${filter}`;
   for (let page = 0; path !== undefined; page++) {
     if (page === MOST_PAGES) {
-      throw new RafsError('LIMIT', `more than ${MOST_PAGES} pages of referrers`, {
+      throw new RafsError('LIMIT', `the registry sent more than ${MOST_PAGES} pages of referrers`, {
         registry: registry.host,
         repository: name,
       });
@@ -132,7 +132,7 @@ export const tagReferrer = async (
     const { registry, name } = repository;
     throw new RafsError(
       'BACKEND',
-      'the manifest is stored, but not noted as a referrer of its subject',
+      'the manifest is stored, but not listed as a referrer of its subject',
       { registry: registry.host, repository: name, subject },
       { cause: error },
     );

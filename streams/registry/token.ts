@@ -98,7 +98,7 @@ const tokenIn = (answer: HttpAnswer): Token => {
   const value = parsed(body);
   const token = [value.token, value.access_token].find(isToken);
   if (token === undefined) {
-    throw new RafsError('BACKEND', 'the token server gave no token', { url });
+    throw new RafsError('BACKEND', 'the token server sent no token', { url });
   }
   const seconds = Number(value.expires_in ?? LIFETIME);
   const lifetime = Math.max(LIFETIME, Number.isFinite(seconds) ? seconds : 0) * 1000;

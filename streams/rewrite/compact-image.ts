@@ -150,7 +150,10 @@ const dictionaryBlobs = async (
   );
   const [due, got] = [settingsOf(bootstrap), settingsOf(dict.bootstrap)];
   if (due.version !== got.version) {
-    throw new RafsError('UNSUPPORTED', `a dictionary of RAFS v${got.version}, not v${due.version}`);
+    throw new RafsError(
+      'UNSUPPORTED',
+      `expected a dictionary of RAFS v${due.version}, got v${got.version}`,
+    );
   }
   return new Set(dict.bootstrap.blobs.map(blob => blobElsewhere(blob).id));
 };

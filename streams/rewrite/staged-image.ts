@@ -9,6 +9,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { PlannedBootstrap } from '../../lib/bootstrap/bootstrap-options.js';
 import { RafsError } from '../../lib/errors.js';
+import { isFileName, shown } from '../../lib/model/names.js';
 import type { BlobInfo } from '../../lib/model/blob.js';
 import { openArtifacts, type ArtifactPart } from '../build/artifact-writer.js';
 import { separateBootstrap } from '../build/bootstrap-finalizer.js';
@@ -97,6 +98,6 @@ function* bootstrapParts(pieces: Iterable<Buffer>): Iterable<ArtifactPart[]> {
 
 /** An id comes from the image: it must not lead out of a directory. */
 const fileName = (id: string): string => {
-  if (/^\.{0,2}$|[/\0]/.test(id)) throw new RafsError('CORRUPT', `'${id}' is no file name`);
-  return Buffer.from(id, 'latin1').toString('utf8');
+  if (!isFileName(id)) throw new RafsError('CORRUPT', `invalid file name '${id}'`);
+  return shown(id);
 };

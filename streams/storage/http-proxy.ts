@@ -6,6 +6,7 @@ import type { HttpProxyBackend } from '../../lib/config/backends.js';
 import type { Storage } from './storage.js';
 import { HttpClient } from '../http/client.js';
 import { RemoteStorage } from './remote-storage.js';
+import { shown } from '../../lib/model/names.js';
 
 export const httpProxy = ({ addr, path, http }: HttpProxyBackend): Storage => {
   const isSocket = addr.startsWith('/');
@@ -24,5 +25,5 @@ export const httpProxy = ({ addr, path, http }: HttpProxyBackend): Storage => {
 
 const blobUrl = (addr: string, path: string, id: string): URL => {
   const base = `${addr.replace(/\/+$/, '')}${path.replace(/\/+$/, '')}`;
-  return new URL(`${base}/${encodeURIComponent(Buffer.from(id, 'latin1').toString('utf8'))}`);
+  return new URL(`${base}/${encodeURIComponent(shown(id))}`);
 };

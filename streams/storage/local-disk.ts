@@ -18,15 +18,20 @@ export const localDisk = ({ devicePath, disableGpt }: LocalDiskBackend): Storage
   return {
     async open(id) {
       if (disableGpt) {
-        throw new RafsError('UNSUPPORTED', 'nothing says where blobs are on a disk without GPT', {
-          file: devicePath,
-        });
+        throw new RafsError(
+          'UNSUPPORTED',
+          'a disk without a GPT does not say where its blobs are',
+          {
+            file: devicePath,
+          },
+        );
       }
       const handle = await openDisk(devicePath);
       try {
         partitions ??= await readTable(handle);
         const partition = findPartition(partitions, id);
-        if (!partition) throw new RafsError('BACKEND', 'no partition is that blob', { blob: id });
+        if (!partition)
+          throw new RafsError('BACKEND', 'the disk has no partition for the blob', { blob: id });
         return new PartitionBytes(handle, partition);
       } catch (error) {
         await handle.close();
@@ -41,7 +46,7 @@ const openDisk = async (file: string): Promise<FileHandle> => {
   try {
     return await open(file, constants.O_RDONLY);
   } catch (cause) {
-    throw new RafsError('BACKEND', 'the disk cannot be opened', { file }, { cause });
+    throw new RafsError('BACKEND', 'cannot open the disk', { file }, { cause });
   }
 };
 
@@ -75,7 +80,10 @@ const readFully = async (handle: FileHandle, offset: number, size: number): Prom
   while (at < size) {
     const { bytesRead } = await handle.read(bytes, at, size - at, offset + at);
     if (bytesRead === 0) {
-      throw new RafsError('CORRUPT', `${size} bytes at ${offset}: the disk ends at ${offset + at}`);
+      throw new RafsError(
+        'CORRUPT',
+        `${size} bytes at ${offset} extend past the end of the disk at ${offset + at}`,
+      );
     }
     at += bytesRead;
   }
@@ -95,7 +103,10 @@ class PartitionBytes implements ReaderAt {
 
   async read(offset: number, size: number): Promise<Buffer> {
     if (!(offset >= 0 && size >= 0 && offset + size <= this.size)) {
-      throw new RafsError('CORRUPT', `${size} bytes at ${offset} of ${this.size}`);
+      throw new RafsError(
+        'CORRUPT',
+        `${size} bytes at ${offset} extend past the end of the blob at ${this.size}`,
+      );
     }
     return readFully(this.#handle, this.#offset + offset, size);
   }

@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import type { LocalFsBackend } from '../../lib/config/backends.js';
 import { openReaderAt } from '../io/reader-at.js';
 import type { Storage } from './storage.js';
+import { shown } from '../../lib/model/names.js';
 
 export const localFs = (backend: LocalFsBackend): Storage => ({
   async open(id) {
-    return openReaderAt(await pathOf(backend, Buffer.from(id, 'latin1').toString('utf8')));
+    return openReaderAt(await pathOf(backend, shown(id)));
   },
 });
 

@@ -1,5 +1,6 @@
 /** Names of blobs in a bucket, plain and for URLs. */
 import type { BucketBackend } from '../../lib/config/backends.js';
+import { shown } from '../../lib/model/names.js';
 
 /** The object's name with each path component percent-encoded. */
 export const objectPath = (backend: Pick<BucketBackend, 'objectPrefix'>, id: string): string =>
@@ -8,4 +9,4 @@ export const objectPath = (backend: Pick<BucketBackend, 'objectPrefix'>, id: str
 export const objectName = (
   { objectPrefix }: Pick<BucketBackend, 'objectPrefix'>,
   id: string,
-): string => `${objectPrefix}${Buffer.from(id, 'latin1').toString('utf8')}`;
+): string => `${objectPrefix}${shown(id)}`;

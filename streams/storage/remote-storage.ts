@@ -93,7 +93,7 @@ const sizeOf = async (ask: Ask, id: string, signal: AbortSignal): Promise<number
   if (answer.status === 416 && total === 0) return 0;
   if (answer.status >= 300) throw refused(answer);
   if (total === undefined) {
-    throw new RafsError('BACKEND', 'the size of the blob is not told', { url: answer.url });
+    throw new RafsError('BACKEND', 'the server sent no Content-Length', { url: answer.url });
   }
   return total;
 };
@@ -125,10 +125,10 @@ const fetchRange = async (
     if (status >= 300) throw refused(answer);
     const got = /^bytes ([0-9]+)-/.exec(headerOf(answer, 'content-range') ?? '')?.[1];
     if (got !== undefined && Number(got) !== offset) {
-      throw new TransientError(`bytes at ${got} come, not those asked for`, { url });
+      throw new TransientError(`expected bytes at ${offset}, got ${got}`, { url });
     }
     if (body.length < (orLess ? 1 : size)) {
-      throw new TransientError(`${body.length} bytes of ${size} came`, { url });
+      throw new TransientError(`expected ${size} bytes, got ${body.length}`, { url });
     }
     return body;
   } catch (error) {
@@ -181,7 +181,7 @@ class RemoteBytes implements ReaderAt {
       throw new RafsError('CORRUPT', text, { blob: this.#blob.id });
     }
     if (size > MOST_BYTES) {
-      throw new RafsError('LIMIT', `${size} bytes at once`, { blob: this.#blob.id });
+      throw new RafsError('LIMIT', `cannot read ${size} bytes at once`, { blob: this.#blob.id });
     }
     // sequential reads skip only small gaps between chunks
     const onward = offset >= this.#end && offset - this.#end < BLOCK;

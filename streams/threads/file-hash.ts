@@ -74,5 +74,8 @@ const hashHere = (fd: number, size: number): string => {
 const checked = ({ digest, size, code }: FileHashAnswer, due: number): string => {
   if (code !== undefined) throw Object.assign(new Error(`${code}: read`), { code });
   if (size === due) return digest;
-  throw new RafsError('CORRUPT', `the file became shorter: ${size} bytes of ${due}`);
+  throw new RafsError(
+    'CORRUPT',
+    `expected ${due} bytes, got ${size}: the file shrank while it was read`,
+  );
 };

@@ -16,6 +16,7 @@ import { openSource } from '../io/source.js';
 import { temporaryName } from '../io/temporary-name.js';
 import { decompress, isPlain, sniff, SNIFFED_SIZE } from '../layer/decompress.js';
 import { streamOf, within, type FileStore } from './file-store.js';
+import { shown } from '../../lib/model/names.js';
 
 interface Member {
   offset: number;
@@ -65,7 +66,7 @@ const archiveStore = (
     let member = members.get(name);
     for (let i = 0; member?.link !== undefined; i++) {
       if (i === MOST_LINKS) {
-        throw new RafsError('CORRUPT', 'a link that leads nowhere', { archive: file, file: name });
+        throw new RafsError('CORRUPT', 'a link leads nowhere', { archive: file, file: name });
       }
       member = members.get(member.link);
     }
@@ -141,7 +142,9 @@ const spooled = async (
       for (let at = 0; at < count;) {
         const { bytesRead } = await handle.read(into, at, count - at, offset + at);
         if (bytesRead === 0) {
-          throw new RafsError('CORRUPT', `the archive ends at ${offset + at}`, { archive: file });
+          throw new RafsError('CORRUPT', `the archive ends unexpectedly at ${offset + at}`, {
+            archive: file,
+          });
         }
         at += bytesRead;
       }
@@ -164,8 +167,6 @@ const each =
 /** Names as a layout has them: without a leading `./`. */
 const plainName = (name: string): string => name.replace(/^(\.?\/)+/, '').replace(/\/+$/, '');
 
-const utf8 = (latin1: string): string => Buffer.from(latin1, 'latin1').toString('utf8');
-
 /** All files of a tar by name; a later one replaces an earlier one. */
 const membersOf = async (reader: ReaderAt): Promise<Map<string, Member>> => {
   const members = new Map<string, Member>();
@@ -182,12 +183,16 @@ const membersOf = async (reader: ReaderAt): Promise<Map<string, Member>> => {
     const size: number = paxSize ?? header.size;
     const offset = at + BLOCK_SIZE;
     if (!Number.isSafeInteger(size) || size < 0 || offset + size > reader.size) {
-      throw new RafsError('CORRUPT', `a file of ${size} bytes at ${offset} of ${reader.size}`);
+      throw new RafsError(
+        'CORRUPT',
+        `a file of ${size} bytes at ${offset} extends past the end of the archive at ${reader.size}`,
+      );
     }
     at = offset + alignUp(size, BLOCK_SIZE);
     const { type } = header;
     if (type === TarType.PAX || type === TarType.GNU_LONG_NAME || type === TarType.GNU_LONG_LINK) {
-      if (size > MOST_META) throw new RafsError('LIMIT', `a tar header of ${size} bytes`);
+      if (size > MOST_META)
+        throw new RafsError('LIMIT', `a tar header of ${size} bytes is too large`);
       const bytes = await reader.read(offset, size);
       const textOf = (): string => bytes.toString('latin1').replace(/\0.*$/s, '');
       if (type === TarType.GNU_LONG_NAME) longName = textOf();
@@ -203,8 +208,8 @@ const membersOf = async (reader: ReaderAt): Promise<Map<string, Member>> => {
       continue;
     }
     if (type === TarType.PAX_GLOBAL) continue;
-    const name = plainName(utf8(longName ?? header.name));
-    const target = utf8(longLink ?? readLinkName(block, 0));
+    const name = plainName(shown(longName ?? header.name));
+    const target = shown(longLink ?? readLinkName(block, 0));
     longName = longLink = paxSize = undefined;
     if (type === TarType.FILE || type === TarType.OLD_FILE) members.set(name, { offset, size });
     else if (type === TarType.HARDLINK) {
@@ -213,7 +218,7 @@ const membersOf = async (reader: ReaderAt): Promise<Map<string, Member>> => {
       const link = plainName(path.posix.join(path.posix.dirname(name), target));
       members.set(name, { offset: 0, size: 0, link });
     }
-    if (members.size > MOST_MEMBERS) throw new RafsError('LIMIT', 'an archive of too many files');
+    if (members.size > MOST_MEMBERS) throw new RafsError('LIMIT', 'the archive has too many files');
   }
   return members;
 };

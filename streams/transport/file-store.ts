@@ -22,9 +22,13 @@ export const readDocument = async (store: FileStore, name: string): Promise<Buff
   const size = await store.find(name);
   if (size === undefined) throw new RafsError('CORRUPT', 'a file is missing', { file: name });
   if (size > MOST_DOCUMENT) {
-    throw new RafsError('LIMIT', `a document of ${size} bytes, over ${MOST_DOCUMENT}`, {
-      file: name,
-    });
+    throw new RafsError(
+      'LIMIT',
+      `a document of ${size} bytes exceeds the limit of ${MOST_DOCUMENT}`,
+      {
+        file: name,
+      },
+    );
   }
   return readWhole(await store.open(name), MOST_DOCUMENT, name);
 };
@@ -39,7 +43,7 @@ export const readWhole = async (
   let size = 0;
   for await (const piece of stream) {
     size += piece.length;
-    if (size > most) throw new RafsError('LIMIT', `more than ${most} bytes`, { file });
+    if (size > most) throw new RafsError('LIMIT', `the file has more than ${most} bytes`, { file });
     pieces.push(piece);
   }
   return Buffer.concat(pieces);
@@ -74,7 +78,9 @@ export const within = (
   const rest = size - offset;
   const wanted = length ?? rest;
   if (offset >= 0 && wanted >= 0 && wanted <= rest) return { offset, size: wanted };
-  throw new RafsError('CORRUPT', `${wanted} bytes at ${offset} of ${size}`, { file });
+  throw new RafsError('CORRUPT', `${wanted} bytes at ${offset} extend past the end at ${size}`, {
+    file,
+  });
 };
 
 /** The files of a directory. */

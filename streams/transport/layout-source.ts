@@ -38,7 +38,7 @@ export const layoutSource = (
     const bytes = await readDocument(store, INDEX);
     const parsed = parseManifest({ bytes, mediaType: MediaType.INDEX, digest: INDEX });
     if (parsed.kind === 'index') return parsed;
-    throw new RafsError('CORRUPT', 'not an index', { file: INDEX });
+    throw new RafsError('CORRUPT', 'expected an index', { file: INDEX });
   };
   return {
     name,
@@ -81,7 +81,9 @@ export const checkDocument = (bytes: Buffer, digest: string): void => {
   const { algorithm, hex } = parseDigest(digest);
   const found = createHash(algorithm).update(bytes).digest('hex');
   if (found === hex) return;
-  throw new RafsError('MISMATCH', `the ${algorithm} of a document is ${found}`, { digest });
+  throw new RafsError('MISMATCH', `expected a document with ${algorithm} ${hex}, got ${found}`, {
+    digest,
+  });
 };
 
 const chosen = (
@@ -101,7 +103,7 @@ const chosen = (
     const found = manifests.filter(one => nameOf(one) === tag || nameOf(one).endsWith(`:${tag}`));
     const exact = found.find(one => nameOf(one) === tag) ?? found[0];
     if (exact) return exact;
-    throw new RafsError('USAGE', `no image is named '${tag}' (there are: ${listed})`, at);
+    throw new RafsError('USAGE', `there is no image named '${tag}', only: ${listed}`, at);
   }
   const distinct = new Set(manifests.map(one => one.digest));
   if (distinct.size === 1) return manifests[0]!;

@@ -113,7 +113,7 @@ const withImage = async (
   });
   const before = bytes && parseManifest({ bytes, mediaType: MediaType.INDEX, digest: INDEX });
   if (before && before.kind !== 'index') {
-    throw new RafsError('CORRUPT', 'not the index of a layout', { file });
+    throw new RafsError('CORRUPT', 'expected the index of a layout', { file });
   }
   return indexBytes(indexWith(before?.manifests ?? [], image, tag, before?.annotations));
 };

@@ -26,7 +26,7 @@ export const parseImageName = (text: string): ImageName => {
     const foreign = /^(containers-storage|dir|docker-daemon|ostree|sif|docker):/.exec(text);
     if (foreign) {
       const known = 'docker://, oci:, oci-archive: and docker-archive:';
-      throw new RafsError('USAGE', `the transport of '${text}' is not one of ${known}`);
+      throw new RafsError('USAGE', `unknown transport in '${text}', expected one of ${known}`);
     }
     return { transport: 'docker', location: text };
   }
@@ -106,7 +106,7 @@ export const openImageTarget = async (
 ): Promise<ImageTarget> => {
   const { transport, location, tag, digest } = parseImageName(text);
   if (digest !== undefined) {
-    throw new RafsError('USAGE', `an image is written under a tag, not a digest: '${text}'`);
+    throw new RafsError('USAGE', `an image must be written to a tag, not to a digest: '${text}'`);
   }
   switch (transport) {
     case 'docker': {
@@ -122,7 +122,10 @@ export const openImageTarget = async (
       return archiveTarget(location, tag, options.signal);
     }
     case 'docker-archive':
-      throw new RafsError('USAGE', 'a docker-archive can only be read: write an oci-archive');
+      throw new RafsError(
+        'USAGE',
+        'a docker-archive can only be read: write an oci-archive instead',
+      );
   }
 };
 

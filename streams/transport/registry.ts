@@ -96,7 +96,7 @@ export class RegistryTarget implements ImageTarget {
     this.#image = new RegistryImage(text, options);
     this.name = this.#image.name;
     if (this.#image.reference.digest !== undefined) {
-      throw new RafsError('USAGE', `an image is pushed to a tag, not to a digest: '${text}'`);
+      throw new RafsError('USAGE', `an image must be pushed to a tag, not to a digest: '${text}'`);
     }
   }
 

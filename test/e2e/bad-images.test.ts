@@ -97,7 +97,7 @@ t.test('a tar that is cut while it is read', async t => {
     const opened = (): boolean => filesBelow(out).length > 0;
     while (!opened() && running.child.exitCode === null) await sleep(1);
     fs.truncateSync(at('tar'), 3_000_000);
-    hasFailed(t, await running.ended, type, 1, /the tar ends/);
+    hasFailed(t, await running.ended, type, 1, /unexpected end of the tar/);
     t.same(filesBelow(out), [], `${type}: nothing is left`);
   }
 });

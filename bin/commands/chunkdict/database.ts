@@ -267,6 +267,6 @@ class Row {
 
   fail(column: string): RafsError {
     const at = { table: this.#table, row: String(this.#values.id), column };
-    return new RafsError('CORRUPT', 'a value that makes no sense', at);
+    return new RafsError('CORRUPT', 'invalid value in column', at);
   }
 }

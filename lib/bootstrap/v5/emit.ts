@@ -131,6 +131,7 @@ const encodeChunk = (plan: PlanV5, row: number, i: number, piece: Buffer, at: nu
   const { chunks, chunkSize, tree } = plan;
   const chunk = chunks.lists.get(tree.firstChunk.get(row) + i);
   const index = chunks.index.get(chunk);
-  if (index > V5.MAX_CHUNK_INDEX) throw new RafsError('LIMIT', `chunk index ${index}`);
+  if (index > V5.MAX_CHUNK_INDEX)
+    throw new RafsError('LIMIT', `chunk index ${index} is too large for the format`);
   chunks.encodeInto(piece, at, chunk, i * chunkSize);
 };

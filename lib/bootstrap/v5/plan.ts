@@ -230,7 +230,7 @@ const findPrefetch = (
 const encodeBlobTable = (blobs: readonly BlobInfo[]): Buffer => {
   const pieces = blobs.flatMap(({ id, readaheadOffset = 0, readaheadSize = 0 }, i) => {
     if (id === '' || id.includes('\0')) {
-      throw new RafsError('LIMIT', `blob id '${id}' for the table`);
+      throw new RafsError('LIMIT', `blob id '${id}' does not fit in the blob table`);
     }
     return [
       BlobHeadV5.encode({ readaheadOffset, readaheadSize }),
@@ -258,7 +258,7 @@ const layOut = (
     offset8[place] = end / V5.ALIGN;
     end += headSize(plan, row) + ChunkRecord.size * chunksOf(tree, row);
     if (end > V5.MAX_SIZE) {
-      throw new RafsError('LIMIT', `a bootstrap of more than ${V5.MAX_SIZE} bytes`);
+      throw new RafsError('LIMIT', `the bootstrap would have more than ${V5.MAX_SIZE} bytes`);
     }
     const firstChild = childIndex[place]! - 1;
     for (let i = childCount[place]! - 1; i >= 0; i--) stack.push(firstChild + i);

@@ -98,44 +98,48 @@ class ImageV5 implements Bootstrap {
     const disk = InodeV5.decode(image, at);
     const { ino, parent, nlink, childCount, childIndex, flags } = disk;
     const type = TYPES[disk.mode & 0xf000];
-    if (!type) throw corrupt(`inode ${index} has mode 0x${disk.mode.toString(16)}`);
+    if (!type) throw corrupt(`inode ${index} has invalid mode 0x${disk.mode.toString(16)}`);
     if (nlink === 0) throw corrupt(`inode ${index} has no links`);
     const further = type === 'file' && nlink > 1 && ino > 0 && ino < index;
-    if (ino !== index && !further) throw corrupt(`inode ${index}, a ${type}, has number ${ino}`);
+    if (ino !== index && !further)
+      throw corrupt(`inode ${index}, a ${type}, has invalid number ${ino}`);
     if (index === V5.ROOT ? parent !== 0 : !(parent > 0 && parent < index)) {
-      throw corrupt(`inode ${index} lies in ${parent}`);
+      throw corrupt(`inode ${index} has invalid parent ${parent}`);
     }
     if (!(disk.nameSize > 0 && disk.nameSize <= V5.MAX_NAME)) {
-      throw corrupt(`inode ${index} has a name of ${disk.nameSize} bytes`);
+      throw corrupt(`inode ${index} has an invalid name size ${disk.nameSize}`);
     }
     if (type === 'directory' && childCount > 0) {
       const last = childIndex + childCount - 1;
       if (!(childIndex > index && last < this.idLimit)) {
-        throw corrupt(`directory ${index} has children ${childIndex} to ${last}`);
+        throw corrupt(`directory ${index} has invalid children ${childIndex} to ${last}`);
       }
     }
     if ((type === 'symlink') !== disk.symlinkSize > 0) {
-      throw corrupt(`inode ${index}, a ${type}, has a target of ${disk.symlinkSize} bytes`);
+      throw corrupt(`inode ${index}, a ${type}, cannot have a target of ${disk.symlinkSize} bytes`);
     }
 
     const targetOffset = at + InodeV5.size + alignUp(disk.nameSize, V5.ALIGN);
     const xattrHead = targetOffset + alignUp(disk.symlinkSize, V5.ALIGN);
     const hasXattr = (flags & InodeFlagV5.XATTR) !== 0;
     const xattrOffset = xattrHead + (hasXattr ? XattrHeadV5.size : 0);
-    if (xattrOffset > end) throw corrupt(`inode ${index} passes the end of its record at ${end}`);
+    if (xattrOffset > end)
+      throw corrupt(`inode ${index} extends past the end of its record at ${end}`);
     const xattrSize = hasXattr ? u64.read(image, xattrHead) : 0;
     const chunksOffset = xattrOffset + alignUp(xattrSize, V5.ALIGN);
     const chunksSize = type === 'file' ? childCount * ChunkRecord.size : 0;
     if (chunksOffset + chunksSize > end) {
       throw corrupt(
         `inode ${index} with ${xattrSize} bytes of xattrs and ${chunksSize} of chunks ` +
-          `passes the end of its record at ${end}`,
+          `extends past the end of its record at ${end}`,
       );
     }
     const hasHole = (flags & InodeFlagV5.HAS_HOLE) !== 0;
     const due = Math.ceil(disk.size / this.chunkSize);
     if (type === 'file' && childCount !== due && !hasHole && !this.#looseChunks) {
-      throw corrupt(`inode ${index} of ${disk.size} bytes has ${childCount} chunks, not ${due}`);
+      throw corrupt(
+        `inode ${index} of ${disk.size} bytes: expected ${due} chunks, got ${childCount}`,
+      );
     }
     return {
       id: ino,
@@ -170,23 +174,23 @@ class ImageV5 implements Bootstrap {
     const { id, type, parent, childIndex, childCount } = this.#own(dir);
     if (type !== 'directory') throw corrupt(`inode ${id} is a ${type}, not a directory`);
     const due = id === V5.ROOT ? 0 : parentId;
-    if (parent !== due) throw corrupt(`directory ${id} says that it is in ${parent}, not ${due}`);
+    if (parent !== due) throw corrupt(`directory ${id}: expected parent ${due}, got ${parent}`);
     const image = this.#image;
     let last = '';
     for (let index = childIndex; index < childIndex + childCount; index++) {
       const at = this.#recordAt(index);
       // each record says which directory it is in, so no two directories can share one
       const owner = u64.read(image, at + InodeV5.offsets.parent);
-      if (owner !== id) throw corrupt(`inode ${index} lies in ${owner}, not ${id}`);
+      if (owner !== id) throw corrupt(`inode ${index}: expected parent ${id}, got ${owner}`);
       const nameOffset = at + InodeV5.size;
       const nameEnd = nameOffset + u16.read(image, at + InodeV5.offsets.nameSize);
       if (nameEnd > this.#recordEnd(at)) {
-        throw corrupt(`inode ${index} has a name that passes the end of its record`);
+        throw corrupt(`the name of inode ${index} extends past the end of its record`);
       }
       const name = image.toString('latin1', nameOffset, nameEnd);
       if (name <= last) throw corrupt('names are not in order', { inode: id, offset: at });
       if (name === '.' || name === '..' || /[/\0]/.test(name)) {
-        throw corrupt('a name that none can have', { inode: index });
+        throw corrupt('invalid file name', { inode: index });
       }
       last = name;
       yield { name, id: index };
@@ -196,7 +200,10 @@ class ImageV5 implements Bootstrap {
   *chunks(file: Inode): Iterable<StoredChunk> {
     const own = this.#own(file);
     if (own.type !== 'file') return;
-    if (own.hasHole) throw new RafsError('UNSUPPORTED', 'a file with holes', { inode: own.index });
+    if (own.hasHole)
+      throw new RafsError('UNSUPPORTED', 'files with holes are not supported', {
+        inode: own.index,
+      });
     let fileOffset = 0;
     for (let i = 0; i < own.childCount; i++) {
       try {
@@ -208,7 +215,9 @@ class ImageV5 implements Bootstrap {
       }
     }
     if (fileOffset !== own.size) {
-      throw corrupt(`chunks of ${fileOffset} bytes for ${own.size}`, { inode: own.index });
+      throw corrupt(`expected chunks of ${own.size} bytes, got ${fileOffset}`, {
+        inode: own.index,
+      });
     }
   }
 
@@ -225,10 +234,13 @@ class ImageV5 implements Bootstrap {
     const { index, type, size, symlinkSize, targetOffset } = this.#own(symlink);
     if (type !== 'symlink') throw corrupt(`inode ${index} is a ${type}, not a symlink`);
     if (size !== symlinkSize) {
-      throw corrupt(`a symlink of ${size} bytes with ${symlinkSize} of target`, { inode: index });
+      throw corrupt(`a symlink of ${size} bytes has a target of ${symlinkSize} bytes`, {
+        inode: index,
+      });
     }
     const target = this.#image.toString('latin1', targetOffset, targetOffset + symlinkSize);
-    if (target.includes('\0')) throw corrupt('a symlink target with NUL', { inode: index });
+    if (target.includes('\0'))
+      throw corrupt('the target of a symlink contains a NUL', { inode: index });
     return target;
   }
 
@@ -242,7 +254,7 @@ class ImageV5 implements Bootstrap {
     if (!own.digest.equals(due)) {
       throw new RafsError(
         'MISMATCH',
-        `digest is ${own.digest.toString('hex')}, not ${due.toString('hex')}`,
+        `expected digest ${due.toString('hex')}, got ${own.digest.toString('hex')}`,
         { inode: own.index },
       );
     }
@@ -254,7 +266,7 @@ class ImageV5 implements Bootstrap {
       first.nlink === own.nlink &&
       first.size === own.size &&
       first.digest.equals(own.digest);
-    if (!same) throw corrupt(`inodes ${own.id} and ${own.index} are no names of one file`);
+    if (!same) throw corrupt(`inodes ${own.id} and ${own.index} are not names of the same file`);
   }
 
   /** What the digest of an inode covers. */
@@ -294,7 +306,7 @@ class ImageV5 implements Bootstrap {
       if (sorted[middle]! <= at8) low = middle + 1;
       else high = middle;
     }
-    if (low > 1 && sorted[low - 2] === at8) throw corrupt('two inodes have one record', { at });
+    if (low > 1 && sorted[low - 2] === at8) throw corrupt('two inodes share a record', { at });
     return low < sorted.length ? sorted[low]! * V5.ALIGN : this.#image.length;
   }
 
@@ -302,22 +314,31 @@ class ImageV5 implements Bootstrap {
     const record = ChunkRecord.decode(this.#image, at);
     const { blobIndex, flags, index, uncompressedSize } = record;
     const blob = this.blobs[blobIndex];
-    if (!blob) throw corrupt(`blob ${blobIndex} of ${this.blobs.length}`);
+    if (!blob)
+      throw corrupt(
+        `blob index ${blobIndex} is out of range: there are ${this.blobs.length} blobs`,
+      );
     if (flags & ~CHUNK_FLAGS || flags & ChunkFlag.BATCH) {
-      throw corrupt(`chunk flags 0x${flags.toString(16)}`, { blob: blob.id });
+      throw corrupt(`invalid chunk flags 0x${flags.toString(16)}`, { blob: blob.id });
     }
-    if (flags & ChunkFlag.HOLE) throw new RafsError('UNSUPPORTED', 'a chunk that is a hole');
+    if (flags & ChunkFlag.HOLE)
+      throw new RafsError('UNSUPPORTED', 'chunks that are holes are not supported');
     if (index > V5.MAX_CHUNK_INDEX || (index >= blob.chunkCount && !blob.uncounted)) {
-      throw corrupt(`index ${index} of ${blob.chunkCount} chunks`, { blob: blob.id });
+      throw corrupt(`chunk index ${index} is out of range: there are ${blob.chunkCount} chunks`, {
+        blob: blob.id,
+      });
     }
     if (record.fileOffset !== fileOffset) {
-      throw corrupt(`lies at ${record.fileOffset} of its file, not ${fileOffset}`);
+      throw corrupt(`expected a chunk at ${fileOffset} of its file, got ${record.fileOffset}`);
     }
     const most = Math.min(this.chunkSize, fileSize - fileOffset);
     const fits = this.#looseChunks
       ? uncompressedSize > 0 && uncompressedSize <= most
       : uncompressedSize === most;
-    if (!fits) throw corrupt(`${uncompressedSize} bytes, not ${most}`, { blob: blob.id });
+    if (!fits)
+      throw corrupt(`expected a chunk of ${most} bytes, got ${uncompressedSize}`, {
+        blob: blob.id,
+      });
     return {
       digest: record.digest,
       blobIndex,
@@ -338,6 +359,6 @@ class ImageV5 implements Bootstrap {
 export const parseV5 = (image: Buffer): Bootstrap => {
   const bootstrap = new ImageV5(image, readTablesV5(image));
   const root = bootstrap.inode(V5.ROOT);
-  if (root.type !== 'directory') throw corrupt(`the root is a ${root.type}`);
+  if (root.type !== 'directory') throw corrupt(`the root is a ${root.type}, not a directory`);
   return bootstrap;
 };

@@ -52,16 +52,16 @@ export const isV5 = (image: Buffer): boolean =>
 /** Reads and checks everything that lies at a fixed place or in a table. */
 export const readTablesV5 = (image: Buffer): TablesV5 => {
   const size = image.length;
-  check(size > V5.SUPER_SIZE, `${size} bytes, not more than ${V5.SUPER_SIZE}`);
-  check(size % V5.ALIGN === 0, `${size} bytes, no multiple of ${V5.ALIGN}`);
-  if (size > V5.MAX_SIZE) throw new RafsError('LIMIT', `a bootstrap of ${size} bytes`);
+  check(size > V5.SUPER_SIZE, `a bootstrap has more than ${V5.SUPER_SIZE} bytes, got ${size}`);
+  check(size % V5.ALIGN === 0, `the size of a bootstrap is a multiple of ${V5.ALIGN}, got ${size}`);
+  if (size > V5.MAX_SIZE) throw new RafsError('LIMIT', `a bootstrap of ${size} bytes is too large`);
   const base = SuperBlockV5.decode(image);
   const { chunkSize, flags } = base;
   check(
     chunkSize >= MIN_CHUNK_SIZE &&
       chunkSize <= MAX_CHUNK_SIZE &&
       Number.isInteger(Math.log2(chunkSize)),
-    `a chunk size of ${hex(chunkSize)}`,
+    `invalid chunk size ${hex(chunkSize)}`,
   );
   const places = tablePlaces(image, base);
   // at most one flag of each table is set; old images have none: they use lz4_block and blake3
@@ -91,7 +91,7 @@ const named = <T extends string>(
   what: string,
 ): T | undefined => {
   const set = (Object.keys(table) as T[]).filter(name => flags & table[name]); // its own keys
-  check(set.length <= 1, `flags ${hex(flags)} name ${set.length} ${what}s, not one`);
+  check(set.length <= 1, `expected one ${what} in flags ${hex(flags)}, got ${set.length}`);
   return set[0];
 };
 
@@ -104,8 +104,8 @@ interface Places {
 
 const tablePlaces = (image: Buffer, base: ValueOf<typeof SuperBlockV5>): Places => {
   const { inodeCount, inodeTableEntries: entries } = base;
-  check(entries > 0, 'no inodes');
-  check(inodeCount <= entries, `${inodeCount} inodes, and ${entries} in the table`);
+  check(entries > 0, 'the image has no inodes');
+  check(inodeCount <= entries, `${inodeCount} inodes do not fit in a table of ${entries}`);
   const padded = (count: number): number => alignUp(count * u32.size, V5.ALIGN);
   const places = {
     inode: { offset: base.inodeTableOffset, size: padded(entries) },
@@ -122,11 +122,14 @@ const tablePlaces = (image: Buffer, base: ValueOf<typeof SuperBlockV5>): Places 
     // old images have no valid offset for an empty table
     if (size === 0 && name !== 'blob') continue;
     const what = `the ${name} table, ${size} bytes at ${offset},`;
-    check(offset >= V5.SUPER_SIZE && offset % V5.ALIGN === 0, `${what} starts where none can`);
-    check(offset + size <= image.length, `${what} passes the end of ${image.length} bytes`);
+    check(offset >= V5.SUPER_SIZE && offset % V5.ALIGN === 0, `${what} has an invalid offset`);
+    check(
+      offset + size <= image.length,
+      `${what} extends past the end of the image at ${image.length}`,
+    );
     for (const [other, { offset: start, size: length }] of used) {
       const apart = size === 0 || offset + size <= start || start + length <= offset;
-      check(apart, `${what} lies in the ${other} table`);
+      check(apart, `${what} overlaps the ${other} table`);
     }
     used.push([name, place]);
   }
@@ -141,7 +144,11 @@ const readInodeTable = (image: Buffer, offset: number, entries: number): Uint32A
     offsets8[i] = u32.read(image, offset + u32.size * i);
     const at = offsets8[i]! * V5.ALIGN;
     if (!(at > V5.SUPER_SIZE && at <= last)) {
-      throw new RafsError('CORRUPT', `lies at ${at} of ${image.length} bytes`, { inode: i + 1 });
+      throw new RafsError(
+        'CORRUPT',
+        `invalid inode offset ${at} in an image of ${image.length} bytes`,
+        { inode: i + 1 },
+      );
     }
   }
   return offsets8;
@@ -153,7 +160,7 @@ const readPrefetch = (image: Buffer, { offset, size }: TableExtent, entries: num
   for (let at = offset; at < offset + size; at += u32.size) {
     const ino = u32.read(image, at);
     if (ino === 0) break;
-    check(ino <= entries, `inode ${ino} of ${entries} in the prefetch table`);
+    check(ino <= entries, `invalid inode ${ino} in the prefetch table: there are ${entries}`);
     inos.push(ino);
   }
   return inos;
@@ -177,19 +184,21 @@ const readBlobs = (
     const end = nul < 0 ? table.length : nul;
     const id = table.toString('latin1', at, end);
     const index = blobs.length;
-    check(id !== '' && isUtf8(Buffer.from(id, 'latin1')), 'a blob id that is empty or not UTF-8', {
+    check(id !== '' && isUtf8(Buffer.from(id, 'latin1')), 'the blob id is empty or not UTF-8', {
       blob: index,
     });
-    check(!ids.has(id), `blob id '${id}' comes twice`, { blob: index });
+    check(!ids.has(id), `blob id '${id}' is used twice`, { blob: index });
     ids.add(id);
     check(
       !hasExtended || index < extendedCount,
-      `more blobs than the ${extendedCount} of the extended blob table`,
+      `there are more blobs than the ${extendedCount} of the extended blob table`,
     );
     const more = hasExtended
       ? ExtendedBlobEntryV5.decode(image, extended.offset + index * ExtendedBlobEntryV5.size)
       : { chunkCount: 0, features: 0, uncompressedSize: 0, compressedSize: 0 };
-    check(more.chunkCount <= MAX_CHUNK_COUNT, `${more.chunkCount} chunks`, { blob: index });
+    check(more.chunkCount <= MAX_CHUNK_COUNT, `invalid chunk count ${more.chunkCount}`, {
+      blob: index,
+    });
     blobs.push({
       index,
       id,

@@ -16,12 +16,13 @@ export const xattrSpace = (area: Buffer | undefined): number =>
 export const encodeXattrsV5 = (xattrs: Xattrs): Buffer => {
   let size = 0;
   for (const [key, value] of xattrs) {
-    if (key.length > KEY_LIMIT) throw new RafsError('LIMIT', `xattr name of ${key.length} bytes`);
+    if (key.length > KEY_LIMIT)
+      throw new RafsError('LIMIT', `an xattr name of ${key.length} bytes is too long`);
     if (value.length > VALUE_LIMIT) {
-      throw new RafsError('LIMIT', `xattr '${key}' has ${value.length} bytes`);
+      throw new RafsError('LIMIT', `xattr '${key}' of ${value.length} bytes is too large`);
     }
     if (!XATTR_PREFIXES.some(([prefix]) => key.startsWith(prefix))) {
-      throw new RafsError('UNSUPPORTED', `xattr '${key}' has no prefix that RAFS knows`);
+      throw new RafsError('UNSUPPORTED', `xattr '${key}' has a prefix that RAFS cannot store`);
     }
     size += XattrPairV5.size + key.length + 1 + value.length;
   }
@@ -47,11 +48,11 @@ export const readXattrsV5 = (image: Buffer, start: number, end: number): Map<str
   for (let at = start; at < end;) {
     const pair = at + XattrPairV5.size;
     const next = pair <= end ? pair + XattrPairV5.decode(image, at).size : Infinity;
-    if (next > end) throw new RafsError('CORRUPT', 'an xattr passes the end of its area');
+    if (next > end) throw new RafsError('CORRUPT', 'an xattr extends past the end of its area');
     const nul = image.indexOf(0, pair);
-    if (nul <= pair || nul >= next) throw new RafsError('CORRUPT', 'an xattr without a name');
+    if (nul <= pair || nul >= next) throw new RafsError('CORRUPT', 'an xattr has no name');
     const name = image.toString('latin1', pair, nul);
-    if (found.has(name)) throw new RafsError('CORRUPT', `xattr '${name}' comes twice`);
+    if (found.has(name)) throw new RafsError('CORRUPT', `xattr '${name}' occurs twice`);
     found.set(name, Buffer.from(image.subarray(nul + 1, next)));
     at = next;
   }

@@ -22,7 +22,8 @@ export class ChunkIndex {
   constructor(image: Buffer, table: TableExtent, blobs: readonly BlobRecord[]) {
     this.#table = table;
     const count = table.size / ChunkRecord.size;
-    if (count > RECORDS) throw new RafsError('LIMIT', `${count} chunk records`);
+    if (count > RECORDS)
+      throw new RafsError('LIMIT', `an image with ${count} chunk records is too large`);
     const { blobIndex, index } = ChunkRecord.offsets;
     const at = (record: number, field: number): number =>
       u32.read(image, table.offset + record * ChunkRecord.size + field);
@@ -31,7 +32,10 @@ export class ChunkIndex {
     for (let i = 0; i < count; i++) {
       const blob = at(i, blobIndex);
       if (blob >= blobs.length) {
-        throw new RafsError('CORRUPT', `chunk record ${i} names blob ${blob} of ${blobs.length}`);
+        throw new RafsError(
+          'CORRUPT',
+          `chunk record ${i}: blob index ${blob} is out of range, there are ${blobs.length} blobs`,
+        );
       }
       this.#starts[blob + 1]! += 1;
     }
@@ -42,7 +46,7 @@ export class ChunkIndex {
     for (let i = 0; i < count; i++) {
       const number = at(i, index);
       if (number > MAX_INDEX) {
-        throw new RafsError('CORRUPT', `chunk record ${i} has index ${number}`);
+        throw new RafsError('CORRUPT', `chunk record ${i} has invalid index ${number}`);
       }
       this.#keys[next[at(i, blobIndex)]!++] = number * RECORDS + i;
     }

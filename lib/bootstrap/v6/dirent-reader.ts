@@ -20,11 +20,11 @@ export interface DirentV6 {
 export function* readDirents(image: Buffer, start: number, end: number): Iterable<DirentV6> {
   const blockSize = end - start;
   const corrupt = (message: string, offset: number): RafsError =>
-    new RafsError('CORRUPT', `${message} in a block of ${blockSize} bytes`, { offset });
-  if (blockSize < Dirent.size) throw corrupt('no entry', start);
+    new RafsError('CORRUPT', `${message} in a directory block of ${blockSize} bytes`, { offset });
+  if (blockSize < Dirent.size) throw corrupt('missing entry', start);
   const headsSize = u16.read(image, start + Dirent.offsets.nameOffset);
   if (headsSize % Dirent.size !== 0 || headsSize === 0 || headsSize >= blockSize) {
-    throw corrupt(`names from ${headsSize}`, start);
+    throw corrupt(`invalid name offset ${headsSize}`, start);
   }
   let nameOffset = headsSize;
   for (let offset = start; offset < start + headsSize; offset += Dirent.size) {
@@ -35,10 +35,11 @@ export function* readDirents(image: Buffer, start: number, end: number): Iterabl
         : u16.read(image, next + Dirent.offsets.nameOffset);
     const nameSize = nameEnd - nameOffset;
     if (nameSize < 1 || nameSize > MAX_NAME || nameEnd > blockSize) {
-      throw corrupt(`a name from ${nameOffset} to ${nameEnd}`, offset);
+      throw corrupt(`invalid name from ${nameOffset} to ${nameEnd}`, offset);
     }
     const name = image.toString('latin1', start + nameOffset, start + nameEnd);
-    if (name.includes('/') || name.includes('\0')) throw corrupt('a slash or NUL', offset);
+    if (name.includes('/') || name.includes('\0'))
+      throw corrupt('a name contains a slash or NUL', offset);
     nameOffset = nameEnd;
     yield {
       name,

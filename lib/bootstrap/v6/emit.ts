@@ -202,7 +202,8 @@ const encodeChunkIndex = (plan: PlanV6, row: number, i: number, buf: Buffer, at:
   const { chunks } = plan;
   const chunk = chunks.lists.get(plan.tree.firstChunk.get(row) + i);
   const index = chunks.index.get(chunk);
-  if (index > V6.MAX_CHUNK_INDEX) throw new RafsError('LIMIT', `chunk index ${index}`);
+  if (index > V6.MAX_CHUNK_INDEX)
+    throw new RafsError('LIMIT', `chunk index ${index} is too large for the format`);
   ChunkIndexEntry.encodeInto(buf, at, {
     chunkIndexLow: index & 0xffff,
     deviceId: chunks.blobIndex.get(chunk) + 1,

@@ -73,7 +73,8 @@ export const planV6 = (
   { chunkSize, flags, tarfs = false, prefetch = [] }: PlanOptions,
 ): PlanV6 => {
   const blockSize = 2 ** (tarfs ? V6.TARFS_BLOCK_BITS : V6.BLOCK_BITS);
-  if (blobs.length > V6.MAX_BLOBS) throw new RafsError('LIMIT', `${blobs.length} blobs`);
+  if (blobs.length > V6.MAX_BLOBS)
+    throw new RafsError('LIMIT', `an image cannot have ${blobs.length} blobs`);
   const xattrAreas = tree.xattrSets.map(set => set && encodeXattrs(set));
   const sorted = sortChildren(tree);
   const laid = layOut(tree, sorted, xattrAreas, chunkSize, blockSize);
@@ -349,11 +350,16 @@ const lastOfBlobs = (chunks: ChunkTable, seen: Uint32Array): Uint32Array => {
 const mapDevices = (blobs: readonly BlobInfo[], size: number, blockSize: number): number[] => {
   let end = size;
   return blobs.map(({ id, uncompressedSize }) => {
-    if (id === '' || id.length > 64) throw new RafsError('LIMIT', `blob id '${id}' for the table`);
+    if (id === '' || id.length > 64)
+      throw new RafsError('LIMIT', `blob id '${id}' does not fit in the blob table`);
     const mapped = alignUp(end, V6.DEVICE_ALIGN) / blockSize;
     const blocks = Math.floor(uncompressedSize / blockSize);
     end = (mapped + blocks) * blockSize;
-    if (mapped + blocks > 0xffff_ffff) throw new RafsError('LIMIT', `${end} bytes of blocks`);
+    if (mapped + blocks > 0xffff_ffff)
+      throw new RafsError(
+        'LIMIT',
+        `the image would have ${end} bytes, more than the format can address`,
+      );
     return mapped;
   });
 };

@@ -111,17 +111,18 @@ class ImageV6 implements Bootstrap {
       ? ExtendedInode.decode(image, at)
       : { ...CompactInode.decode(image, at), mtime: 0, mtimeNsec: 0 };
     const type = TYPES[disk.mode & 0xf000];
-    if (!type) throw corrupt(`inode ${id} has mode 0x${disk.mode.toString(16)}`);
+    if (!type) throw corrupt(`inode ${id} has invalid mode 0x${disk.mode.toString(16)}`);
     const layout = disk.format >> 1;
     const expected = layout === InodeLayout.CHUNK_BASED ? type === 'file' : type !== 'file';
     const known = layout === InodeLayout.CHUNK_BASED || layout === 0 || layout === 2;
-    if (!known || !expected) throw corrupt(`inode ${id}, a ${type}, has format ${disk.format}`);
+    if (!known || !expected)
+      throw corrupt(`inode ${id}, a ${type}, has invalid format ${disk.format}`);
     if (disk.nlink === 0) throw corrupt(`inode ${id} has no links`);
     const xattrSize =
       disk.xattrIcount === 0 ? 0 : XattrHeader.size + (disk.xattrIcount - 1) * XattrEntry.size;
     const xattrOffset = at + (extended ? ExtendedInode.size : CompactInode.size);
     if (xattrOffset + xattrSize > image.length) {
-      throw corrupt(`${xattrSize} bytes of xattrs pass the end of the image`, { inode: id });
+      throw corrupt(`${xattrSize} bytes of xattrs extend past the end of the image`, { inode: id });
     }
     const device = type === 'char' || type === 'block';
     return {
@@ -162,7 +163,8 @@ class ImageV6 implements Bootstrap {
         if (name === '.' || name === '..') {
           dots += 1;
           const due = name === '.' ? id : parentId;
-          if (nid !== due) throw corrupt(`'${name}' is inode ${nid}, not ${due}`, { inode: id });
+          if (nid !== due)
+            throw corrupt(`'${name}': expected inode ${due}, got ${nid}`, { inode: id });
           continue;
         }
         this.#checkType(nid, fileType, offset);
@@ -177,9 +179,12 @@ class ImageV6 implements Bootstrap {
     if (type !== 'file') return;
     const start = alignUp(bodyOffset, ChunkIndexEntry.size);
     if (start + chunkCount * ChunkIndexEntry.size > this.#image.length) {
-      throw corrupt(`a file of ${size} bytes has its chunk index past the end of the image`, {
-        inode: id,
-      });
+      throw corrupt(
+        `the chunk index of a file of ${size} bytes extends past the end of the image`,
+        {
+          inode: id,
+        },
+      );
     }
     for (let i = 0; i < chunkCount; i++) {
       const fileOffset = i * this.chunkSize;
@@ -198,7 +203,7 @@ class ImageV6 implements Bootstrap {
     if (xattrSize === 0) return found;
     const image = this.#image;
     if (XattrHeader.decode(image, xattrOffset).sharedCount !== 0) {
-      throw new RafsError('UNSUPPORTED', 'shared xattrs', { inode: id });
+      throw new RafsError('UNSUPPORTED', 'shared xattrs are not supported', { inode: id });
     }
     const end = xattrOffset + xattrSize;
     let at = xattrOffset + XattrHeader.size;
@@ -209,10 +214,10 @@ class ImageV6 implements Bootstrap {
       const nameOffset = at + XattrEntry.size;
       const valueOffset = nameOffset + nameSize;
       const next = valueOffset + valueSize;
-      if (next > end) throw corrupt(`an xattr passes the end of its area`, { inode: id });
+      if (next > end) throw corrupt('an xattr extends past the end of its area', { inode: id });
       const name = prefix + image.toString('latin1', nameOffset, valueOffset);
       if (name.includes('\0') || found.has(name)) {
-        throw corrupt('an xattr name with NUL, or one twice', { inode: id });
+        throw corrupt('the name of an xattr contains a NUL or occurs twice', { inode: id });
       }
       found.set(name, Buffer.from(image.subarray(valueOffset, next)));
       at += alignUp(next - at, XattrEntry.size);
@@ -223,13 +228,14 @@ class ImageV6 implements Bootstrap {
   symlinkTarget(symlink: Inode): string {
     const own = this.#own(symlink);
     if (own.type !== 'symlink' || own.size === 0 || own.size > MAX_SYMLINK) {
-      throw corrupt(`a ${own.type} of ${own.size} bytes as a symlink`, { inode: own.id });
+      throw corrupt(`a ${own.type} of ${own.size} bytes is not a valid symlink`, { inode: own.id });
     }
     let target = '';
     for (const [start, end] of this.#dataBlocks(own)) {
       target += this.#image.toString('latin1', start, end);
     }
-    if (target.includes('\0')) throw corrupt('a symlink target with NUL', { inode: own.id });
+    if (target.includes('\0'))
+      throw corrupt('the target of a symlink contains a NUL', { inode: own.id });
     return target;
   }
 
@@ -250,7 +256,7 @@ class ImageV6 implements Bootstrap {
       dataSize === 0 ||
       (dataOffset + dataSize <= this.#image.length && dataOffset >= this.#metaOffset);
     if (!fits || (inline && bodyOffset + tailSize > this.#image.length)) {
-      throw corrupt(`${size} bytes of ${inode.type} data pass the image's bounds`, { inode: id });
+      throw corrupt(`${size} bytes of ${inode.type} data lie outside the image`, { inode: id });
     }
     for (let at = 0; at < fullSize; at += this.blockSize) {
       yield [dataOffset + at, dataOffset + at + this.blockSize];
@@ -275,7 +281,9 @@ class ImageV6 implements Bootstrap {
       this.#metaOffset + nid * V6.SLOT_SIZE + ExtendedInode.offsets.mode,
     );
     if (!due || TYPES[mode & 0xf000] !== due) {
-      throw corrupt(`an entry of type ${fileType} for mode 0x${mode.toString(16)}`, { offset: at });
+      throw corrupt(`an entry of type ${fileType} does not match mode 0x${mode.toString(16)}`, {
+        offset: at,
+      });
     }
   }
 
@@ -284,17 +292,25 @@ class ImageV6 implements Bootstrap {
     const blobIndex = entry.deviceId - 1;
     const index = entry.chunkIndexHigh * 0x10000 + entry.chunkIndexLow;
     const blob = this.blobs[blobIndex];
-    if (!blob) throw corrupt(`device ${entry.deviceId} of ${this.blobs.length}`);
+    if (!blob)
+      throw corrupt(
+        `device id ${entry.deviceId} is out of range: there are ${this.blobs.length} blobs`,
+      );
     const loose = BlobFeature.IS_CHUNKDICT_GENERATED | BlobFeature.TARFS;
     if (index >= blob.chunkCount && !(blob.features & loose)) {
-      throw corrupt(`index ${index} of ${blob.chunkCount} chunks`, { blob: blob.id });
+      throw corrupt(`chunk index ${index} is out of range: there are ${blob.chunkCount} chunks`, {
+        blob: blob.id,
+      });
     }
     const uncompressedOffset = entry.blkaddr * this.blockSize;
     if (this.tarfs) {
       if (uncompressedOffset + due > blob.uncompressedSize) {
-        throw corrupt(`${due} bytes at ${uncompressedOffset} of ${blob.uncompressedSize}`, {
-          blob: blob.id,
-        });
+        throw corrupt(
+          `${due} bytes at ${uncompressedOffset} extend past the end of the blob at ${blob.uncompressedSize}`,
+          {
+            blob: blob.id,
+          },
+        );
       }
       return {
         digest: NO_DIGEST,
@@ -312,7 +328,9 @@ class ImageV6 implements Bootstrap {
     }
     const record = this.#record(blobIndex, index, entry.blkaddr);
     if (record.uncompressedSize !== due) {
-      throw corrupt(`${record.uncompressedSize} bytes, not ${due}`, { blob: blob.id });
+      throw corrupt(`expected a chunk of ${due} bytes, got ${record.uncompressedSize}`, {
+        blob: blob.id,
+      });
     }
     return storedChunk(record, fileOffset);
   }
@@ -322,7 +340,10 @@ class ImageV6 implements Bootstrap {
     for (let at = offset; at < offset + size; at += ChunkRecord.size) {
       const record = ChunkRecord.decode(this.#image, at);
       if (record.blobIndex >= this.blobs.length) {
-        throw corrupt(`blob ${record.blobIndex} of ${this.blobs.length}`, { offset: at });
+        throw corrupt(
+          `blob index ${record.blobIndex} is out of range: there are ${this.blobs.length} blobs`,
+          { offset: at },
+        );
       }
       yield storedChunk(record, 0);
     }
@@ -336,9 +357,12 @@ class ImageV6 implements Bootstrap {
     }
     const record = ChunkRecord.decode(this.#image, at);
     if (Math.floor(record.uncompressedOffset / this.blockSize) !== blkaddr) {
-      throw corrupt(`lies at ${record.uncompressedOffset}, not in block ${blkaddr}`, {
-        blob: this.blobs[blobIndex]!.id,
-      });
+      throw corrupt(
+        `expected a chunk in block ${blkaddr}, got offset ${record.uncompressedOffset}`,
+        {
+          blob: this.blobs[blobIndex]!.id,
+        },
+      );
     }
     return record;
   }
@@ -366,6 +390,6 @@ const storedChunk = (
 export const parseV6 = (image: Buffer): Bootstrap => {
   const bootstrap = new ImageV6(image, readTables(image));
   const root = bootstrap.inode(bootstrap.rootId);
-  if (root.type !== 'directory') throw corrupt(`the root is a ${root.type}`);
+  if (root.type !== 'directory') throw corrupt(`the root is a ${root.type}, not a directory`);
   return bootstrap;
 };

@@ -22,7 +22,7 @@ import {
 import { ChunkRecord } from '../../layout/rafs.js';
 import { Cipher } from '../../layout/rafs.js';
 import { SuperFlag } from '../../layout/rafs.js';
-import { u32, type ValueOf } from '../../layout/struct.js';
+import { hasFlag, u32, type ValueOf } from '../../layout/struct.js';
 
 export interface Tables {
   flags: number;
@@ -61,7 +61,10 @@ const oneOf = <T extends string>(
   const set = (Object.keys(table) as T[]).filter(name => flags & table[name]); // its own keys
   const only = set[0];
   if (set.length !== 1 || !only) {
-    throw new RafsError('CORRUPT', `flags ${hex(flags)} name ${set.length} ${what}s, not one`);
+    throw new RafsError(
+      'CORRUPT',
+      `expected one ${what} in flags ${hex(flags)}, got ${set.length}`,
+    );
   }
   return only;
 };
@@ -77,19 +80,22 @@ const SUPER_MAGIC = Buffer.from([0xe2, 0xe1, 0xf5, 0xe0]);
 
 /** Reads and checks everything that lies at a fixed place or in a table. */
 export const readTables = (image: Buffer): Tables => {
-  check(image.length >= MIN_SIZE, `${image.length} bytes, not at least ${MIN_SIZE}`);
+  check(
+    image.length >= MIN_SIZE,
+    `a bootstrap has at least ${MIN_SIZE} bytes, got ${image.length}`,
+  );
   const base = SuperBlock.decode(image, V6.SUPER_OFFSET);
   const extended = ExtendedSuperBlock.decode(image, V6.EXTENDED_OFFSET);
   const { blockSize, metaOffset } = checkSuperBlock(image, base, extended.flags);
 
   const compressor = oneOf(extended.flags, COMPRESSION_FLAGS, 'compressor');
   const digester = oneOf(extended.flags, DIGEST_FLAGS, 'digest algorithm');
-  check(chunkSizeFits(extended.chunkSize), `a chunk size of ${hex(extended.chunkSize)}`);
+  check(chunkSizeFits(extended.chunkSize), `invalid chunk size ${hex(extended.chunkSize)}`);
   const places = tablePlaces(image, base.extraDevices, extended);
   const blobs = readBlobs(image, places.blob, extended.chunkSize, blockSize === 512);
   check(
     blobs.length === base.extraDevices,
-    `${base.extraDevices} device slots for ${blobs.length} blobs`,
+    `expected ${blobs.length} device slots, one for each blob, got ${base.extraDevices}`,
   );
   readDevices(image, blobs);
 
@@ -112,42 +118,58 @@ const checkSuperBlock = (image: Buffer, base: ValueOf<typeof SuperBlock>, flags:
   const at = { record: 'SuperBlock' };
   check(
     base.blockBits === V6.BLOCK_BITS || base.blockBits === V6.TARFS_BLOCK_BITS,
-    `blocks of 2^${base.blockBits} bytes`,
+    `invalid block size 2^${base.blockBits}`,
     at,
   );
   const blockSize = 2 ** base.blockBits;
   const tarfs = (flags & SuperFlag.TARTFS_MODE) !== 0;
   check(
     tarfs === (blockSize === 512),
-    `blocks of ${blockSize} bytes ${tarfs ? 'with' : 'without'} the tarfs flag`,
+    `a block size of ${blockSize} does not go ${tarfs ? 'with' : 'without'} the tarfs flag`,
     at,
   );
-  check(image.length % blockSize === 0, `${image.length} bytes are no whole blocks`, at);
-  check(base.checksum === 0, `checksum ${hex(base.checksum)}, not 0`, at);
-  check(base.extSlots === 0, `${base.extSlots} superblock slots, not 0`, at);
-  check(base.union1 === 0, `union1 is ${base.union1}, not 0`, at);
-  check(base.xattrBlkaddr === 0, `shared xattrs at block ${base.xattrBlkaddr}, not 0`, at);
-  check(base.inodeCount !== 0, 'no inodes', at);
-  check(base.devtSlotoff === V6.DEVICE_SLOT, `device slots at slot ${base.devtSlotoff}`, at);
+  check(
+    image.length % blockSize === 0,
+    `an image of ${image.length} bytes is not made of whole blocks`,
+    at,
+  );
+  check(base.checksum === 0, `expected checksum 0, got ${hex(base.checksum)}`, at);
+  check(base.extSlots === 0, `expected no superblock slots, got ${base.extSlots}`, at);
+  check(base.union1 === 0, `expected union1 to be 0, got ${base.union1}`, at);
+  check(
+    base.xattrBlkaddr === 0,
+    `expected no shared xattrs, got some at block ${base.xattrBlkaddr}`,
+    at,
+  );
+  check(base.inodeCount !== 0, 'the image has no inodes', at);
+  check(
+    base.devtSlotoff === V6.DEVICE_SLOT,
+    `expected device slots at slot ${V6.DEVICE_SLOT}, got ${base.devtSlotoff}`,
+    at,
+  );
   check(
     base.featureIncompat === FEATURE_INCOMPAT,
-    `incompatible features ${hex(base.featureIncompat)}, not ${hex(FEATURE_INCOMPAT)}`,
+    `expected incompatible features ${hex(FEATURE_INCOMPAT)}, got ${hex(base.featureIncompat)}`,
     at,
   );
   check(
-    Math.floor(base.featureCompat / FEATURE_COMPAT) % 2 === 1,
-    `compatible features ${hex(base.featureCompat)} without ${hex(FEATURE_COMPAT)}`,
+    hasFlag(base.featureCompat, FEATURE_COMPAT),
+    `expected compatible features with ${hex(FEATURE_COMPAT)}, got ${hex(base.featureCompat)}`,
     at,
   );
   // images of old builders have 4096 here
   check(
     base.extraDevices > 0 || base.blocks === 0 || base.blocks === 4096,
-    `${base.blocks} blocks without a device`,
+    `an image without devices cannot have ${base.blocks} blocks`,
     at,
   );
   check(base.rootNid !== 0, 'the root has nid 0', at);
   const metaOffset = base.metaBlkaddr * blockSize;
-  check(metaOffset <= image.length, `inodes at ${metaOffset} of ${image.length} bytes`, at);
+  check(
+    metaOffset <= image.length,
+    `the inodes begin at ${metaOffset}, past the end of the image at ${image.length}`,
+    at,
+  );
   return { blockSize, metaOffset };
 };
 
@@ -167,7 +189,7 @@ const tablePlaces = (
   place(image, blob, { name: 'blob table', unit: 4096, record: BlobEntry.size });
   check(
     V6.DEVICE_OFFSET + deviceCount * DeviceSlot.size <= blob.offset,
-    `${deviceCount} device slots reach into the blob table at ${blob.offset}`,
+    `${deviceCount} device slots overlap the blob table at ${blob.offset}`,
   );
   if (chunk.size > 0) {
     place(image, chunk, { name: 'chunk table', unit: 4096, record: ChunkRecord.size });
@@ -186,9 +208,12 @@ const place = (
   { offset, size }: TableExtent,
   { name, unit, record }: { name: string; unit: number; record: number },
 ): void => {
-  check(offset >= MIN_SIZE && offset % unit === 0, `the ${name} starts at ${offset}`);
-  check(size % record === 0, `a ${name} of ${size} bytes, with records of ${record}`);
-  check(offset + size <= image.length, `the ${name} ends at ${offset + size} of ${image.length}`);
+  check(offset >= MIN_SIZE && offset % unit === 0, `invalid offset ${offset} of the ${name}`);
+  check(size % record === 0, `a ${name} of ${size} bytes does not consist of records of ${record}`);
+  check(
+    offset + size <= image.length,
+    `the ${name} ends at ${offset + size}, past the end of the image at ${image.length}`,
+  );
 };
 
 const disjoint = (a: TableExtent, b: TableExtent, what: string): void => {
@@ -230,46 +255,46 @@ const checkBlob = (
   const has = (feature: number): boolean => (features & feature) !== 0;
   check(
     isUtf8(Buffer.from(entry.blobId, 'latin1')) && entry.blobId !== '',
-    'a blob id that is empty or not UTF-8',
+    'the blob id is empty or not UTF-8',
     at,
   );
-  check(entry.blobIndex === index, `index ${entry.blobIndex}, not ${index}`, at);
+  check(entry.blobIndex === index, `expected blob index ${index}, got ${entry.blobIndex}`, at);
   check(
     entry.chunkSize === chunkSize,
-    `a chunk size of ${hex(entry.chunkSize)}, not ${hex(chunkSize)}`,
+    `expected chunk size ${hex(chunkSize)}, got ${hex(entry.chunkSize)}`,
     at,
   );
-  check(entry.chunkCount <= MAX_CHUNK_COUNT, `${entry.chunkCount} chunks`, at);
+  check(entry.chunkCount <= MAX_CHUNK_COUNT, `invalid chunk count ${entry.chunkCount}`, at);
   compressorName(entry.compressor);
   compressorName(entry.ciCompressor);
   digesterName(entry.digester);
   if (entry.cipher !== Cipher.NONE && entry.cipher !== Cipher.AES_128_XTS) {
-    throw new RafsError('UNSUPPORTED', `cipher ${entry.cipher}`, at);
+    throw new RafsError('UNSUPPORTED', `unsupported cipher ${entry.cipher}`, at);
   }
-  check((features & INVALID_FEATURES) === 0, `features ${hex(features)}`, at);
+  check((features & INVALID_FEATURES) === 0, `invalid features ${hex(features)}`, at);
   check(
     has(BlobFeature.ALIGNED) === !tarfs,
-    `features ${hex(features)} of a blob that is ${tarfs ? '' : 'not '}a tar`,
+    `features ${hex(features)} do not suit a blob that is ${tarfs ? '' : 'not '}a tar`,
     at,
   );
   check(
     entry.uncompressedSize <= MAX_UNCOMPRESSED_SIZE,
-    `${entry.uncompressedSize} uncompressed bytes`,
+    `invalid uncompressed size ${entry.uncompressedSize}`,
     at,
   );
   check(
     entry.compressedSize <= MAX_COMPRESSED_SIZE,
-    `${entry.compressedSize} compressed bytes`,
+    `invalid compressed size ${entry.compressedSize}`,
     at,
   );
   check(
     has(BlobFeature.ENCRYPTED) === (entry.cipher !== Cipher.NONE),
-    `features ${hex(features)} with cipher ${entry.cipher}`,
+    `features ${hex(features)} do not suit cipher ${entry.cipher}`,
     at,
   );
   if (has(BlobFeature.ENCRYPTED)) {
     const key = entry.metaDigest;
-    check(!key.subarray(0, 16).equals(key.subarray(16)), 'a key of two equal halves', at);
+    check(!key.subarray(0, 16).equals(key.subarray(16)), 'the halves of the key are equal', at);
   }
   checkChunkInfo(entry, at);
 };
@@ -280,8 +305,8 @@ const checkChunkInfo = (
   at: Record<string, string | number>,
 ): void => {
   const { features, chunkCount, ciCompressedSize, ciUncompressedSize } = entry;
-  const sizes = `a CI table of ${ciCompressedSize}, uncompressed ${ciUncompressedSize} bytes`;
-  const what = `${sizes} for ${chunkCount} chunks`;
+  const sizes = `a CI table of ${ciCompressedSize} bytes, ${ciUncompressedSize} uncompressed,`;
+  const what = `${sizes} does not suit ${chunkCount} chunks`;
   check(Number.isSafeInteger(entry.ciOffset + ciCompressedSize), what, at);
   check(ciCompressedSize <= ciUncompressedSize || !!(features & BlobFeature.ENCRYPTED), what, at);
   const special = BlobFeature.BATCH | BlobFeature.ZRAN | BlobFeature.ENCRYPTED;
@@ -294,7 +319,7 @@ const checkChunkInfo = (
     );
     return;
   }
-  check((features & special) === 0, `features ${hex(features)} without CHUNK_INFO_V2`, at);
+  check((features & special) === 0, `features ${hex(features)} require CHUNK_INFO_V2`, at);
   const loose = BlobFeature.IS_CHUNKDICT_GENERATED | BlobFeature.TARFS | BlobFeature.EXTERNAL;
   if (features & loose) return;
   check(ciUncompressedSize === chunkCount * ChunkInfoV1.size, what, at);
@@ -306,9 +331,9 @@ const readDevices = (image: Buffer, blobs: BlobRecord[]): void => {
   for (const blob of blobs) {
     const at = { record: 'DeviceSlot', blob: blob.index };
     const slot = DeviceSlot.decode(image, V6.DEVICE_OFFSET + blob.index * DeviceSlot.size);
-    check(slot.blobId === blob.id, `blob id '${slot.blobId}', not '${blob.id}'`, at);
-    check(slot.blocks > 0, 'a device without blocks', at);
-    check(!ids.has(slot.blobId), `blob id '${slot.blobId}' comes twice`, at);
+    check(slot.blobId === blob.id, `expected blob id '${blob.id}', got '${slot.blobId}'`, at);
+    check(slot.blocks > 0, 'the device has no blocks', at);
+    check(!ids.has(slot.blobId), `blob id '${slot.blobId}' is used twice`, at);
     ids.add(slot.blobId);
     blob.mappedBlkaddr = slot.mappedBlkaddr;
   }

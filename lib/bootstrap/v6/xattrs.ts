@@ -17,7 +17,7 @@ const split = (key: string): [index: number, suffix: string] => {
   for (const [prefix, index] of XATTR_PREFIXES) {
     if (key.startsWith(prefix)) return [index, key.slice(prefix.length)];
   }
-  throw new RafsError('UNSUPPORTED', `xattr '${key}' has no prefix that EROFS knows`);
+  throw new RafsError('UNSUPPORTED', `xattr '${key}' has a prefix that EROFS cannot store`);
 };
 
 /** Encodes a set of xattrs in the order of the set; keys are latin1 strings. */
@@ -25,9 +25,10 @@ export const encodeXattrs = (xattrs: Xattrs): XattrArea => {
   const entries: Buffer[] = [];
   let size = XattrHeader.size;
   for (const [key, value] of xattrs) {
-    if (key.length > KEY_LIMIT) throw new RafsError('LIMIT', `xattr name of ${key.length} bytes`);
+    if (key.length > KEY_LIMIT)
+      throw new RafsError('LIMIT', `an xattr name of ${key.length} bytes is too long`);
     if (value.length > VALUE_LIMIT) {
-      throw new RafsError('LIMIT', `xattr '${key}' has ${value.length} bytes`);
+      throw new RafsError('LIMIT', `xattr '${key}' of ${value.length} bytes is too large`);
     }
     const [nameIndex, suffix] = split(key);
     const entry = Buffer.alloc(alignUp(XattrEntry.size + suffix.length + value.length, 4));
@@ -42,6 +43,7 @@ export const encodeXattrs = (xattrs: Xattrs): XattrArea => {
     size += entry.length;
   }
   const icount = (size - XattrHeader.size) / 4 + 1;
-  if (icount > 0xffff) throw new RafsError('LIMIT', `xattrs take ${size} bytes`);
+  if (icount > 0xffff)
+    throw new RafsError('LIMIT', `the xattrs of an inode cannot take ${size} bytes`);
   return { bytes: Buffer.concat([XattrHeader.encode({ sharedCount: 0 }), ...entries]), icount };
 };

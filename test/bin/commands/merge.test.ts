@@ -147,11 +147,11 @@ t.test('whatever is wrong is told in one line, and nothing is left', async t => 
     [[...to, '--blob-toc-digests', `${d64},${d64}`, V6], /number of toc digest entries 2 /],
     [[...to, '--blob-toc-sizes', '1,2', V6], /number of toc size entries 2 /],
     [[...to, '--blob-sizes', '1x', V6], /invalid number in --blob-sizes option/],
-    [[...to, '--blob-digests', 'abc', V6], /"abc" is no digest of 64 hex digits/],
+    [[...to, '--blob-digests', 'abc', V6], /"abc" is not a digest of 64 hexadecimal digits/],
     [[...to, '--original-blob-ids', 'x'.repeat(65), V6], /blob id 'x+'/],
     [
       [...to, '--original-blob-ids', 'a,a', V6, goldenPath('tar-rafs.kinds.zstd.v6')],
-      /two layers have blobs of the id 'a'/,
+      /two layers have a blob with the id 'a'/,
     ],
     [['-B', at('none/boot'), V6], /ENOENT/],
   ];

@@ -89,9 +89,9 @@ t.test('what is wrong with a header, and where', async t => {
     return copy;
   };
   const cases: [Buffer, RegExp, number][] = [
-    [bad(0, 0x1e), /0x1e, not 0x1f/, 0],
-    [bad(1, 0), /0x0, not 0x8b/, 1],
-    [bad(2, 7), /method 7/, 2],
+    [bad(0, 0x1e), /expected 0x1f, got 0x1e/, 0],
+    [bad(1, 0), /expected 0x8b, got 0x0/, 1],
+    [bad(2, 7), /expected method 8, got 7/, 2],
     [bad(3, 0x2a), /reserved flags in 0x2a/, 3],
     [bad(good.length - 1, good.at(-1)! ^ 1), /checksum/, good.length],
   ];

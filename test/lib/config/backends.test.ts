@@ -111,8 +111,8 @@ t.test('all that may be there', async t => {
 /** Wrong ones, and what is said of each. */
 const WRONG: readonly (readonly [string, unknown, RegExp])[] = [
   ['ftp', {}, /unsupported backend type 'ftp'/],
-  ['s3', undefined, /is no object/],
-  ['s3', [], /is no object/],
+  ['s3', undefined, /must be an object/],
+  ['s3', [], /must be an object/],
   ['localfs', {}, /neither 'blob_file' nor 'dir'/],
   ['localfs', { dir: '/', alt_dirs: [1] }, /'alt_dirs' must be a list of strings/],
   ['localdisk', {}, /missing field `device_path`/],
@@ -227,7 +227,7 @@ t.test('entries of a blob cache', async t => {
   const first = { backend_type: 'localfs', backend_config: localfs, metadata_path: '/boot' };
   t.strictSame(parseCacheEntry({ type: 'bootstrap', config: first }), due);
   for (const [entry, message] of [
-    [{ type: 'datablob', config: first }, /type is not 'bootstrap'/],
+    [{ type: 'datablob', config: first }, /expected a cache entry of type 'bootstrap'/],
     [{ type: 'bootstrap' }, /missing field `backend_type`/],
     [{ type: 'bootstrap', config: { ...first, metadata_path: '' } }, /'metadata_path' is empty/],
     [

@@ -188,13 +188,13 @@ t.test('over a parent: its tree, and its blobs first', async t => {
   t.same(paths, [...[...walk(lower.bootstrap)].map(({ path }) => path), 'new'].sort());
   t.throws(() => made(parts(0), { lower, digester }), {
     code: 'CORRUPT',
-    message: /external blob 0 is one of the 1 of the parent/,
+    message: /external blob 0 belongs to the parent, which has 1 blobs/,
   });
 });
 
 t.test('blobs that make no table are refused', async t => {
   const refused: [parts: ExternalPart[], message: RegExp][] = [
-    [[file('a', 1, { blobIndex: 1 })], /external blob 0 has no file, but 1/],
+    [[file('a', 1, { blobIndex: 1 })], /external blob 0 has no file, but blob 1 has/],
     [[file('a', 1), file('b', 1, { blobId: idOf(5) })], /external blob 0 is both/],
     [[file('a', 1), file('b', 1, { blobSize: 5 })], /external blob 0 is both/],
     [[file('a', 1), file('b', 1, { blobIndex: 1, blobId: idOf(0) })], /two blobs have the id/],

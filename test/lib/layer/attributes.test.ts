@@ -77,31 +77,31 @@ t.test('lines are those of gitattributes, patterns are paths', async t => {
 
 t.test('what is wrong is told with its line', async t => {
   const broken: [text: string, message: RegExp][] = [
-    ['\n!f type=external', /'!' begins no path/],
+    ['\n!f type=external', /cannot begin with '!'/],
     ['\nf ty/pe=x', /attribute 'ty\/pe'/],
     ['\nf --type', /attribute '--type'/],
-    ['\n"f type=external', /without its last "/],
+    ['\n"f type=external', /missing closing quote/],
     ['\n"f\\x" type=external', /'\\x' in a path/],
   ];
   for (const [text, message] of broken) {
     t.throws(() => parse(text), { code: 'CORRUPT', message, at: { line: 2 } }, text);
   }
   const unplaced: [more: Parameters<typeof line>[0], message: RegExp][] = [
-    [{ blob_index: undefined }, /no blob_index/],
+    [{ blob_index: undefined }, /missing blob_index/],
     [{ blob_index: 'x' }, /blob_index 'x' is not/],
     [{ blob_index: '256' }, /blob_index 256/],
-    [{ blob_id: undefined }, /no blob_id/],
-    [{ blob_id: 'abc' }, /a blob_id of 3 characters/],
-    [{ blob_id: `../${'a'.repeat(61)}` }, /with '\/'/],
-    [{ chunk_size: undefined }, /no chunk_size/],
-    [{ chunk_0_compressed_offset: undefined }, /no chunk_0_compressed_offset/],
+    [{ blob_id: undefined }, /missing blob_id/],
+    [{ blob_id: 'abc' }, /got 3 characters/],
+    [{ blob_id: `../${'a'.repeat(61)}` }, /no '\/'/],
+    [{ chunk_size: undefined }, /missing chunk_size/],
+    [{ chunk_0_compressed_offset: undefined }, /missing chunk_0_compressed_offset/],
     [{ chunk_0_compressed_offset: '-1' }, /'-1' is not/],
     [{ chunk_0_compressed_offset: '99999999999999999999' }, /is not a number/],
-    [{ compressed_size: undefined }, /no compressed_size/],
-    [{ compressed_size: '2000511' }, /ends at 2000512 of a blob of 2000511/],
-    [{ crcs: '1' }, /1 crcs for 2 chunks/],
-    [{ crcs: '1,g' }, /'g', which is not hexadecimal/],
-    [{ crcs: '1,123456789' }, /of 32 bits/],
+    [{ compressed_size: undefined }, /missing compressed_size/],
+    [{ compressed_size: '2000511' }, /ends at 2000512, past the end of its blob at 2000511/],
+    [{ crcs: '1' }, /expected 2 crcs, one for each chunk, got 1/],
+    [{ crcs: '1,g' }, /'g' in crcs is not a 32-bit hexadecimal/],
+    [{ crcs: '1,123456789' }, /32-bit/],
   ];
   for (const [more, message] of unplaced) {
     const due = { code: 'CORRUPT', message, at: { line: 1 } };

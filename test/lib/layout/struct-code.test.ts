@@ -145,5 +145,8 @@ t.test('numbers and sizes', async t => {
   t.throws(() => joined(0, 0x20_0000), { code: 'CORRUPT' });
   t.match(unfit(256, 8), { code: 'LIMIT', message: '256 does not fit in 8 bits' });
   checkSize(Buffer.alloc(4), 4);
-  t.throws(() => checkSize(Buffer.alloc(3), 4), { code: 'LIMIT', message: '3 bytes, not 4' });
+  t.throws(() => checkSize(Buffer.alloc(3), 4), {
+    code: 'LIMIT',
+    message: 'expected 4 bytes, got 3',
+  });
 });

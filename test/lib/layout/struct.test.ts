@@ -149,7 +149,7 @@ t.test('a short buffer is CORRUPT, with record and offset', async t => {
     });
   }
   t.throws(() => All.decode(good.subarray(0, 80), 3), {
-    message: 'needs 88 bytes, got 77',
+    message: 'expected 88 bytes, got 77',
     at: { record: 'All', offset: 3 },
   });
 });
@@ -180,7 +180,7 @@ t.test('wrong constants, unknown flags and numbers over 2^53 - 1 say where they 
     at: { record: 'All', field, offset: 9 + All.offsets[field] },
   });
   t.throws(broken('magic', 0, 0), place('magic'));
-  t.throws(broken('magic', 0, 0xe3), { message: 'is 0xe0f5e1e3, not 0xe0f5e1e2' });
+  t.throws(broken('magic', 0, 0xe3), { message: 'expected 0xe0f5e1e2, got 0xe0f5e1e3' });
   t.throws(broken('magic2', 7, 1), place('magic2'));
   t.throws(broken('magic2', 0, 1), place('magic2'));
   t.throws(broken('d', 6, 0x20), place('d'));

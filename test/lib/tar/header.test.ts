@@ -71,7 +71,10 @@ t.test('checksums', t => {
   t.equal(checkHeader(signed, 0), true, 'of signed bytes');
   const wrong = Buffer.from(member);
   wrong.write('000001\0 ', 148);
-  t.throws(() => checkHeader(wrong, 0), { code: 'CORRUPT', message: /checksum .* is 1, not \d+$/ });
+  t.throws(() => checkHeader(wrong, 0), {
+    code: 'CORRUPT',
+    message: /checksum: expected \d+, got 1$/,
+  });
   wrong.fill(0, 148, 156);
   t.throws(() => checkHeader(wrong, 0), { code: 'CORRUPT' });
   t.end();

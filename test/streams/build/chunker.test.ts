@@ -80,7 +80,7 @@ t.test('content that is shorter or longer than its entry says', async t => {
     await t.rejects(collect(chunker({ chunkSize: 4096 }), parts), {
       name: 'RafsError',
       code: 'CORRUPT',
-      message: `got ${got} bytes of ${size}`,
+      message: `expected ${size} bytes, got ${got}`,
       at: { stage: 'chunker', path: 'usr/lib/x.so' },
     });
   }

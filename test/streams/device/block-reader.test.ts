@@ -196,7 +196,7 @@ t.test(
     const device = await openBlockReader({ ...options, cacheSize: 0 });
     await t.rejects(device.read(device.size - 4096, 4096), {
       code: 'CORRUPT',
-      message: /bytes without a chunk/,
+      message: /bytes belong to no chunk/,
     });
     await device.close();
   },

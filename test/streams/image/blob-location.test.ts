@@ -137,7 +137,7 @@ t.test('options', async t => {
     [{ 'backend-type': 's3' }, /^--backend-config or --backend-config-file must be specified$/],
     [{ 'backend-type': 'x', 'backend-config': '{}' }, /unsupported backend type 'x'/],
     [{ 'backend-type': 's3', 'backend-config': '{}' }, /missing field `endpoint`/],
-    [{ 'backend-type': 's3', 'backend-config': '{"secret' }, /is not JSON$/],
+    [{ 'backend-type': 's3', 'backend-config': '{"secret' }, /is not valid JSON$/],
   ] as const) {
     t.match(await failureOf(backendLocation(values)), { code: 'UNSUPPORTED', message: due });
   }

@@ -96,7 +96,7 @@ t.test('what fails leaves nothing behind', async t => {
   const words = Readable.from(['a tar?']) as unknown as AsyncIterable<Uint8Array>;
   await t.rejects(createImage({ ...options, source: words }), {
     code: 'UNSUPPORTED',
-    message: 'the source gives a string where bytes are due',
+    message: 'expected bytes from the source, got a string',
   });
   const source = new Readable({ read() {} });
   source.push(TAR.subarray(0, 0x400));

@@ -155,10 +155,15 @@ t.test('what is wrong with a member, and where', async t => {
   const end = good.length;
   const cases: [string, Buffer, RegExp, number][] = [
     ['checksum', with_(end - 8), /checksum 0x/, end - 8],
-    ['size', with_(end - 1), /500 bytes, not/, end - 4],
-    ['second header', Buffer.concat([good, with_(0)]), /0x9f, not 0x1f/, end],
-    ['bytes behind', Buffer.concat([good, Buffer.from('x')]), /not 0x1f/, end],
-    ['bytes behind zeros', Buffer.concat([good, Buffer.alloc(9), good]), /than zeros/, end + 9],
+    ['size', with_(end - 1), /expected \d+ bytes, got 500$/, end - 4],
+    ['second header', Buffer.concat([good, with_(0)]), /expected 0x1f, got 0x9f/, end],
+    ['bytes behind', Buffer.concat([good, Buffer.from('x')]), /expected 0x1f/, end],
+    [
+      'bytes behind zeros',
+      Buffer.concat([good, Buffer.alloc(9), good]),
+      /unexpected bytes after/,
+      end + 9,
+    ],
     ['not gzip', Buffer.from('usr/bin/'), /header/, 0],
   ];
   for (const [name, source, message, offset] of cases) {

@@ -43,7 +43,7 @@ t.test('a wrong chunk is named', async t => {
   const wrong = chunk(Buffer.from('one'), { digest: digest('blake3', Buffer.from('two')) });
   t.match(await failureOf(run(chunk(Buffer.from('x')), wrong)), {
     code: 'MISMATCH',
-    message: /^blake3 is [0-9a-f]{64}, not [0-9a-f]{64}$/,
+    message: /^expected blake3 [0-9a-f]{64}, got [0-9a-f]{64}$/,
     at: { path: '/a/b', blob: bootstrap.blobs[0]!.id, chunk: 4, offset: 77 },
   });
 });

@@ -219,9 +219,17 @@ t.test('content of another size than the entry says', async t => {
   const wrong = (size: number, content: string, type: EntryType = 'file') =>
     mux([...file('before', 'x'), ...partsOf(entryOf('dir/a', type, { size }), content)]);
   const at = { stage: 'tar-mux', path: 'dir/a' };
-  await t.rejects(wrong(5, 'four'), { code: 'MISMATCH', message: /got 4 bytes.* not 5/, at });
-  await t.rejects(wrong(5, ''), { code: 'MISMATCH', message: /got 0 bytes.* not 5/, at });
-  await t.rejects(wrong(3, 'four'), { code: 'MISMATCH', message: /got 4 bytes.* not 3/, at });
+  await t.rejects(wrong(5, 'four'), {
+    code: 'MISMATCH',
+    message: /expected 5 bytes .*, got 4/,
+    at,
+  });
+  await t.rejects(wrong(5, ''), { code: 'MISMATCH', message: /expected 5 bytes .*, got 0/, at });
+  await t.rejects(wrong(3, 'four'), {
+    code: 'MISMATCH',
+    message: /expected 3 bytes .*, got 4/,
+    at,
+  });
   await t.rejects(wrong(1, 'x', 'directory'), { code: 'MISMATCH', at });
 });
 

@@ -21,7 +21,7 @@ t.test('the first folder that has one for the registry', async t => {
   const certFile = write('all/a.example:5000/client.cert');
   await t.rejects(findCertificates('a.example:5000', folders), {
     code: 'UNSUPPORTED',
-    message: 'a certificate without its key',
+    message: 'a certificate has no key',
     at: { file: certFile },
   });
   const keyFile = write('all/a.example:5000/client.key');
@@ -29,7 +29,7 @@ t.test('the first folder that has one for the registry', async t => {
   t.strictSame(await findCertificates('a.example:5000', folders), { ...found, clientCertificate });
   const lonely = write('own/a.example:5000/x.key');
   await t.rejects(findCertificates('a.example:5000', folders), {
-    message: 'a key without its certificate',
+    message: 'a key has no certificate',
     at: { file: lonely },
   });
   t.strictSame(await findCertificates('a.example', folders), { caCertFiles: [] });

@@ -126,9 +126,9 @@ t.test('round and round, and to where no web is', async t => {
   const server = await serve(t, blob);
   for (const [location, message] of [
     [server.url, /too many redirects/],
-    ['file:///etc/passwd', /redirects to 'file:'/],
-    ['http://', /no valid address/],
-    ['', /no valid address/],
+    ['file:///etc/passwd', /redirected to unsupported protocol 'file:'/],
+    ['http://', /invalid address/],
+    ['', /invalid address/],
   ] as const) {
     server.handler = (_request, response) => response.writeHead(307, { location }).end();
     const repository = registryAt(t, server.host, { scheme: 'http' });

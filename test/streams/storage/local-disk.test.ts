@@ -47,7 +47,7 @@ t.test('blobs are partitions', async t => {
 t.test('what is no such disk', async t => {
   const directory = temporaryDirectory(t);
   const file = path.join(directory, 'disk');
-  await t.rejects(diskOf(file).open(ID), { code: 'BACKEND', message: 'the disk cannot be opened' });
+  await t.rejects(diskOf(file).open(ID), { code: 'BACKEND', message: 'cannot open the disk' });
   for (const wrong of [Buffer.alloc(0), Buffer.alloc(100_000), Buffer.from('text')]) {
     fs.writeFileSync(file, wrong);
     await t.rejects(diskOf(file).open(ID), { code: 'CORRUPT', at: { file } });

@@ -283,7 +283,7 @@ t.test('a registry without TLS, where that is allowed', async t => {
   const server = await serve(t, blobs);
   await reads(t, registryAt(server.host, { scheme: 'https', skip_verify: true }));
   const error = await failing(registryAt(server.host, { scheme: 'https' }));
-  t.match(error, { code: 'BACKEND', message: 'no answer' });
+  t.match(error, { code: 'BACKEND', message: 'the server did not respond' });
 });
 
 t.test('challenges as they are written', async t => {

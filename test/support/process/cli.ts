@@ -92,7 +92,7 @@ export const hasFailed = (t: Test, ran: Ran, what: string, exit: number, text?: 
   t.match(stderr, /^Error: [^\n]{3,}\n$/, `${what}: one line on stderr`);
   t.notMatch(
     stderr,
-    /TypeError|RangeError|undefined|NaN|\[object|\bat \w+ \(/,
+    /TypeError|RangeError|undefined|NaN|\[object|\bat [A-Za-z]\w* \(/,
     `${what}: for people`,
   );
   if (text) t.match(stderr, text, `${what}: says what is wrong`);

@@ -226,7 +226,7 @@ t.test('limits', async t => {
   );
   refuse([blobInfo({ id: '' })], /blob id ''/);
   refuse([blobInfo({ id: 'x'.repeat(65) })], /blob id/);
-  refuse([blobInfo({ uncompressedSize: 2 ** 44 })], /blocks/);
+  refuse([blobInfo({ uncompressedSize: 2 ** 44 })], /more than the format can address/);
 });
 
 t.test('size of an inode', async t => {
