@@ -31,6 +31,7 @@ import { compressor, slabSizeOf } from './build/compressor.js';
 import type { DirWalk } from './layer/dir-walk.js';
 import { digester } from './build/digester.js';
 import { decompress, type Compression } from './layer/decompress.js';
+import { holeFiller } from './layer/hole-filler.js';
 import { observer, type Witness } from './layer/observer.js';
 import { hashJoiner } from './reference/hash-joiner.js';
 import { referenceWriter, type ReferenceWriterOptions } from './reference/reference-writer.js';
@@ -170,6 +171,7 @@ export const entriesFromTar = ({
     ...decompress(compression),
     ...witnessOf(witness ? { witness } : {}),
     tarDemux({ empty: true }),
+    holeFiller(),
   ]);
 
 export type TarfsOptions = FinalizerOptions & {

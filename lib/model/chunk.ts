@@ -5,6 +5,8 @@
 export interface Chunk {
   fileOffset: number;
   uncompressedSize: number;
+  /** all of it lies in a hole, and it is as large as chunks are: all such chunks are the same */
+  hole?: boolean;
 }
 
 /** A chunk of a gzip layer that the image refers to. */

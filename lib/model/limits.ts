@@ -10,6 +10,15 @@ export const MAX_NAME = 255;
  */
 export const MAX_PATH = 4095;
 
+/** Bytes of a sparse file: /var/log/lastlog with an entry for the largest user id has 1.14 TiB. */
+export const MAX_SPARSE = 2 ** 41;
+
+/**
+ * Chunks of a layer that lie in holes of its files: a header is enough to ask for any number, and
+ * each takes 8 to 80 bytes of the image. With chunks of 1 MiB it is 2 TiB of holes.
+ */
+export const MAX_HOLE_CHUNKS = 2 ** 21;
+
 /**
  * Directories that a layer may imply, beside a number for each of its entries: names of a few
  * kilobytes, compressed, would otherwise ask for millions of inodes.

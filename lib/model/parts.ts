@@ -26,6 +26,11 @@ export interface DataPart {
   kind: 'data';
   bytes: Buffer;
 }
+/** Zeros of any size: of the content of the entry before it, or of a disk. */
+export interface HolePart {
+  kind: 'hole';
+  size: number;
+}
 /** The entry is complete. */
 export interface EndPart {
   kind: 'end';

@@ -8,7 +8,8 @@ import type { Entry, EntryType } from '../model/entry.js';
 import { BLOCK_SIZE, TarType } from '../layout/tar.js';
 import { alignUp } from '../layout/align.js';
 import { type ErrorContext, RafsError, located } from '../errors.js';
-import type { EntryPart, DataPart, EndPart, BytesPart } from '../model/parts.js';
+import { MAX_SPARSE } from '../model/limits.js';
+import type { EntryPart, DataPart, HolePart, EndPart, BytesPart } from '../model/parts.js';
 import {
   SparseExpander,
   gnuSparseMap,
@@ -32,7 +33,7 @@ export interface TarReaderOptions {
   empty?: boolean;
 }
 
-export type TarPart = EntryPart | DataPart | EndPart;
+export type TarPart = EntryPart | DataPart | HolePart | EndPart;
 
 /** Takes what comes of a tar; a source may leave out what would be skipped. */
 export interface TarReader {
@@ -59,7 +60,7 @@ const END: EndPart = { kind: 'end' };
 type Body = 'header' | 'content' | 'sparse' | 'skip' | 'meta';
 
 export const tarReader = ({
-  sparseLimit = 2 ** 40,
+  sparseLimit = MAX_SPARSE,
   contents = true,
   empty = false,
 }: TarReaderOptions = {}): TarReader => {
@@ -250,15 +251,15 @@ export const tarReader = ({
 
   /** Content of a sparse file with its holes, then what comes after it. */
   function* sparseContent(
-    pieces: Iterable<Buffer>,
+    pieces: Iterable<DataPart | HolePart>,
     bytes: Buffer,
     offset: number,
     at: number,
     push: Push<TarPart>,
   ): Iterable<TarPart> {
-    for (const piece of pieces) yield { kind: 'data', bytes: piece };
+    yield* pieces;
     if (left === 0) {
-      for (const piece of expander!.end()) yield { kind: 'data', bytes: piece };
+      yield* expander!.end();
       finish(push);
     }
     const rest = parse(bytes, offset, at, push);

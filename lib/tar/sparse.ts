@@ -5,6 +5,7 @@
  */
 import { RafsError, corrupt } from '../errors.js';
 import { BLOCK_SIZE, GnuSparseHeader, SparseExtension, SparseExtent } from '../layout/tar.js';
+import type { DataPart, HolePart } from '../model/parts.js';
 import type { PaxSparse } from './pax.js';
 
 /** The most bytes or extents that a map in any form may have; the limit of other headers, too. */
@@ -157,15 +158,6 @@ class SparseMapText implements SparseMap {
   }
 }
 
-/** Shared by all holes; receivers must not write to it. */
-const ZEROS = Buffer.alloc(0x10000);
-
-function* zeros(size: number): Iterable<Buffer> {
-  for (; size > 0; size -= Math.min(size, ZEROS.length)) {
-    yield size >= ZEROS.length ? ZEROS : ZEROS.subarray(0, size);
-  }
-}
-
 /** Turns the stored bytes of a file, whose map was checked, into its content. */
 export class SparseExpander {
   #extents: readonly number[];
@@ -179,7 +171,7 @@ export class SparseExpander {
   }
 
   /** The content up to the end of the next stored bytes. */
-  *push(stored: Buffer): Iterable<Buffer> {
+  *push(stored: Buffer): Iterable<DataPart | HolePart> {
     while (stored.length > 0) {
       const offset = this.#extents[this.#next]!;
       const end = offset + this.#extents[this.#next + 1]!;
@@ -188,19 +180,21 @@ export class SparseExpander {
         continue;
       }
       if (this.#offset < offset) {
-        yield* zeros(offset - this.#offset);
+        yield { kind: 'hole', size: offset - this.#offset };
         this.#offset = offset;
       }
       const size = Math.min(stored.length, end - this.#offset);
-      yield size === stored.length ? stored : stored.subarray(0, size);
+      const bytes = size === stored.length ? stored : stored.subarray(0, size);
+      yield { kind: 'data', bytes };
       this.#offset += size;
       stored = stored.subarray(size);
     }
   }
 
   /** The hole after the last stored byte. */
-  *end(): Iterable<Buffer> {
-    yield* zeros(this.#realSize - this.#offset);
+  *end(): Iterable<HolePart> {
+    const size = this.#realSize - this.#offset;
+    if (size > 0) yield { kind: 'hole', size };
     this.#offset = this.#realSize;
   }
 }

@@ -114,6 +114,7 @@ export const compressor = async ({
     slabSize: slabSizeOf(chunkSize),
   });
   const pending: { run: Run; packing: Packing }[] = [];
+  let hole = false; // a chunk that lies in one has come
   let run: Run | undefined;
   let closed = false;
   const copies = stored && new PooledCopies(stored);
@@ -124,7 +125,7 @@ export const compressor = async ({
   };
 
   const settle = (done: Run, packed: CompressedRun, push: Push<Out>): void => {
-    if (naming) nameUnits(done, packed, naming);
+    if (naming) nameChunks(done, packed, naming);
     unpack(done, packed.stored, algorithm, room, push);
   };
 
@@ -137,7 +138,9 @@ export const compressor = async ({
   return new Stage<In, Out>('compressor', {
     async transformBatch(parts, push) {
       for (const part of parts) {
-        const unit = isUnit(part) ? part : undefined;
+        const repeated = naming !== undefined && part.kind === 'chunk' && part.chunk.hole === true;
+        const unit = isUnit(part) && !(repeated && hole) ? part : undefined;
+        hole ||= repeated;
         const size = unit ? unit.bytes.length : 0;
         if (run && (run.used + size > pool.slabSize || run.parts.length === RUN_PARTS)) {
           send(run);
@@ -153,7 +156,7 @@ export const compressor = async ({
         }
         run.parts.push(part);
         if (!unit) {
-          // the bytes of a chunk in a batch, or of a known one
+          // the bytes of a chunk in a batch, of a known one or of a hole
           if (flow && part.kind === 'chunk' && part.bytes.length > 0) {
             flow.reached(part.bytes);
             part.bytes = NO_BYTES;
@@ -194,6 +197,8 @@ export const compressor = async ({
 interface Naming {
   readonly names: ChunkDeduper;
   readonly seen: DigestFilter;
+  /** the hashes of a chunk that lies in a hole, once one has been named */
+  hole?: { digest: Buffer; crc32: number };
 }
 
 const namingWith = (names: ChunkDeduper): Naming => {
@@ -203,13 +208,22 @@ const namingWith = (names: ChunkDeduper): Naming => {
   return { names, seen };
 };
 
-/** Names the chunks of a run; all of them are units. */
-const nameUnits = (run: Run, { hashes: bytes }: CompressedRun, { names, seen }: Naming): void => {
+/** Names the chunks of a run; all of them are units, but for those that repeat a hole's. */
+const nameChunks = (run: Run, { hashes: bytes }: CompressedRun, naming: Naming): void => {
+  const { names, seen } = naming;
   const hashes = new ChunkHashes(bytes!); // given, since hashing was asked for
-  run.units.forEach((place, i) => {
-    const { chunk } = run.parts[place] as ChunkPart<NamedChunk>; // named from here on
-    chunk.digest = hashes.digest(i);
-    chunk.crc32 = hashes.checksums[i]!;
+  let unit = 0;
+  run.parts.forEach((part, place) => {
+    if (part.kind !== 'chunk') return;
+    const chunk = part.chunk as NamedChunk; // named from here on
+    if (place === run.units[unit]) {
+      chunk.digest = hashes.digest(unit);
+      chunk.crc32 = hashes.checksums[unit++]!;
+      // a copy: the digest is a view of those of the whole run
+      if (chunk.hole) naming.hole ??= { digest: Buffer.from(chunk.digest), crc32: chunk.crc32 };
+    } else {
+      ({ digest: chunk.digest, crc32: chunk.crc32 } = naming.hole!); // the first one was a unit
+    }
     if (!names.name(chunk).known) seen.add(chunk.digest);
   });
 };

@@ -16,6 +16,7 @@ export const digester = async (options: ChunkDeduperOptions) => {
   await prepareDigests();
   const { algorithm } = options;
   const names = new ChunkDeduper(options);
+  let hole: { digest: Buffer; crc32: number } | undefined; // of a chunk that lies in one
 
   type Passed = EntryPart | EndPart | ExternalPart;
   type In = Passed | ChunkPart<Chunk | HashedChunk>;
@@ -29,8 +30,13 @@ export const digester = async (options: ChunkDeduperOptions) => {
       const named = part as ChunkPart<NamedChunk>;
       const { chunk, bytes } = named;
       if (!isHashed(part.chunk)) {
-        chunk.digest = digest(algorithm, bytes);
-        chunk.crc32 = crc32c(bytes);
+        if (chunk.hole && hole) {
+          ({ digest: chunk.digest, crc32: chunk.crc32 } = hole);
+        } else {
+          chunk.digest = digest(algorithm, bytes);
+          chunk.crc32 = crc32c(bytes);
+          if (chunk.hole) hole = { digest: chunk.digest, crc32: chunk.crc32 };
+        }
       }
       if (names.name(chunk).known) named.bytes = NO_BYTES;
       push(named);

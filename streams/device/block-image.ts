@@ -23,6 +23,7 @@ import { prepareCompressors } from '../../lib/compress/compressors.js';
 import { prepareDigests } from '../../lib/crypto/digest.js';
 import { located, RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
+import type { HolePart } from '../../lib/model/parts.js';
 import { BlobBlocks } from '../read/blob-blocks.js';
 import { ChunkReader } from '../read/chunk-reader.js';
 import { readChunkInfo, requireChunkTable } from '../read/chunk-info.js';
@@ -35,11 +36,7 @@ export interface DiskBytesPart {
   kind: 'bytes';
   bytes: Buffer;
 }
-/** Zeros between two block boundaries. */
-export interface HolePart {
-  kind: 'hole';
-  size: number;
-}
+/** A hole lies between two block boundaries. */
 export type DiskPart = DiskBytesPart | HolePart;
 
 export interface BlockImageOptions {

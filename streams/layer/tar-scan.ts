@@ -10,13 +10,12 @@
 import fs from 'node:fs';
 import { Readable } from 'node:stream';
 import { RafsError, located } from '../../lib/errors.js';
-import type { DataPart, EndPart, EntryPart, LayerPart } from '../../lib/model/parts.js';
+import type { LayerPart } from '../../lib/model/parts.js';
 import { FileHash } from '../threads/file-hash.js';
 import type { Batch } from '../batch.js';
-import { tarReader } from '../../lib/tar/reader.js';
-import type { TarReader } from '../../lib/tar/reader.js';
+import { tarReader, type TarPart, type TarReader } from '../../lib/tar/reader.js';
 
-type Out = EntryPart | DataPart | EndPart | LayerPart;
+type Out = TarPart | LayerPart;
 
 /**
  * Bytes per read. Content shorter than this is read along with the headers around it: that costs

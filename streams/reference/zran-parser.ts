@@ -67,7 +67,8 @@ export const zranParser = ({
   const passOver = (): void => undefined;
   const readTar = (bytes: Buffer): void => {
     tar.part({ kind: 'bytes', offset: outOffset, bytes }, part => {
-      if (part.kind !== 'data') made.push(part); // there are none: it skips content
+      // there is nothing else: it skips content
+      if (part.kind === 'entry' || part.kind === 'end') made.push(part);
     });
   };
   const keep = (piece: Buffer): void => {
