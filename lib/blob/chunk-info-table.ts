@@ -12,6 +12,7 @@ import { WINDOW_SIZE } from '../compress/inflate.js';
 import {
   BatchContext,
   BlobFeature,
+  CHUNK_INFO_MAGIC,
   ChunkInfoFlag,
   ChunkInfoHeader,
   ChunkInfoV1,
@@ -20,7 +21,7 @@ import {
 } from '../layout/blob.js';
 import { BLOCK_SIZE } from '../layout/tar.js';
 import type { ZranContextInfo } from '../model/chunk.js';
-import type { ValueOf } from '../layout/struct.js';
+import { u32, type ValueOf } from '../layout/struct.js';
 import { expand } from '../compress/expand.js';
 
 const CONTEXT_SIZE = 40; // of both kinds
@@ -74,6 +75,14 @@ export const hasChunkInfo = (blob: BlobRecord): boolean =>
   blob.ciUncompressedSize > 0 &&
   (blob.features & (BlobFeature.TARFS | BlobFeature.EXTERNAL)) === 0 &&
   !isLegacyStargz(blob);
+
+/** Whether bytes end with the header of a CI table, as blobs do whose bootstrap is elsewhere. */
+export const endsChunkInfo = (tail: Buffer): boolean => {
+  const at = tail.length - ChunkInfoHeader.size;
+  if (at < 0) return false;
+  const { magic, magic2 } = ChunkInfoHeader.offsets;
+  return [magic, magic2].every(offset => u32.read(tail, at + offset) === CHUNK_INFO_MAGIC);
+};
 
 /**
  * Reads the header and compares it with the blob table.

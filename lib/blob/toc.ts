@@ -40,6 +40,13 @@ export const parseSectionHeader = (
   }
 };
 
+/** Whether bytes end with the tar header of a section, as files do that hold sections. */
+export const endsSection = (tail: Buffer): boolean => {
+  const header = parseSectionHeader(tail, tail.length - BLOCK_SIZE);
+  return header !== undefined && SECTION_NAMES.has(header.name);
+};
+const SECTION_NAMES: ReadonlySet<string> = new Set(Object.values(Section));
+
 /**
  * The sections that can be found from the tail.
  *

@@ -1,12 +1,14 @@
 /** Opens a bootstrap of any version. */
 import { RafsError } from '../errors.js';
 import type { Bootstrap } from './bootstrap.js';
-import { VERSIONS } from './versions.js';
+import { VERSIONS, type Version } from './versions.js';
 
-const versionAt = (head: Buffer) => Object.values(VERSIONS).find(({ is }) => is(head));
+/** How many bytes of a file are enough to tell whether it starts with a bootstrap, and of which. */
+export const HEAD_SIZE = 8192;
 
-/** Whether bytes start like a bootstrap; 4096 of them are enough to tell. */
-export const isBootstrap = (head: Buffer): boolean => versionAt(head) !== undefined;
+/** The version of the bootstrap that bytes start like; undefined if they do not. */
+export const versionAt = (head: Buffer): Version | undefined =>
+  Object.values(VERSIONS).find(({ is }) => is(head));
 
 /** Reads a bootstrap: the whole file. */
 export const parseBootstrap = (image: Buffer): Bootstrap => {

@@ -7,18 +7,23 @@ import type { RafsVersion } from '../model/version.js';
 import type { Tree } from '../tree/tree.js';
 import type { BootstrapOptions, PlannedBootstrap } from './bootstrap-options.js';
 import type { Bootstrap } from './bootstrap.js';
+import type { FindExtent } from './extent.js';
 import { emitV5 } from './v5/emit.js';
+import { extentOfV5 } from './v5/extent.js';
 import { planV5 } from './v5/plan.js';
 import { parseV5 } from './v5/reader.js';
 import { isV5 } from './v5/tables.js';
 import { behindHead, emitV6, head } from './v6/emit.js';
+import { extentOfV6 } from './v6/extent.js';
 import { planV6 } from './v6/plan.js';
 import { parseV6 } from './v6/reader.js';
 import { isV6 } from './v6/tables.js';
 
-interface Version {
+export interface Version {
   /** Whether bytes start like a bootstrap of it; 4096 of them are enough to tell. */
   readonly is: (head: Buffer) => boolean;
+  /** @param head `HEAD_SIZE` bytes, or the whole file */
+  readonly extent: FindExtent;
   readonly parse: (image: Buffer) => Bootstrap;
   /** @param flags of the superblock, as far as they are the same in all versions */
   readonly plan: (
@@ -40,6 +45,7 @@ const withXattrs = <P extends { flags: number }>(plan: P, hasXattrs: boolean): P
 export const VERSIONS: Readonly<Record<RafsVersion, Version>> = {
   5: {
     is: isV5,
+    extent: extentOfV5,
     parse: parseV5,
     plan(tree, chunks, blobs, flags, { chunkSize, prefetch = [] }) {
       const plan = planV5(tree, chunks, blobs, { chunkSize, prefetch, flags });
@@ -48,6 +54,7 @@ export const VERSIONS: Readonly<Record<RafsVersion, Version>> = {
   },
   6: {
     is: isV6,
+    extent: extentOfV6,
     parse: parseV6,
     plan(tree, chunks, blobs, flags, options) {
       const { chunkSize, prefetch = [], tarfs = false, hasXattrs = false } = options;

@@ -28,9 +28,11 @@ export const BlobFeature = {
 /** Features that make an image invalid: reserved bits, and one that is used only in memory. */
 export const INVALID_FEATURES = 0x8000_f000;
 
+export const CHUNK_INFO_MAGIC = 0xb10bb10b;
+
 /** Header of the CI table: 4096 bytes, directly behind the stored table. */
 export const ChunkInfoHeader = struct('ChunkInfoHeader', 4096, {
-  magic: fixed(u32, 0xb10bb10b),
+  magic: fixed(u32, CHUNK_INFO_MAGIC),
   features: u32,
   ciCompressor: u32,
   chunkCount: u32,
@@ -41,7 +43,7 @@ export const ChunkInfoHeader = struct('ChunkInfoHeader', 4096, {
   contextSize: u64, // contexts and dictionaries
   contextCount: u32,
   reserved: pad(4032),
-  magic2: fixed(u32, 0xb10bb10b),
+  magic2: fixed(u32, CHUNK_INFO_MAGIC),
 });
 
 /** One chunk in the CI table, format 1; sizes are stored minus one, in two parts. */

@@ -4,10 +4,11 @@ import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
 import { sha256 } from '../../lib/crypto/digest.js';
 import { located, RafsError } from '../../lib/errors.js';
-import { BlobFeature, Section } from '../../lib/layout/blob.js';
-import { isBootstrap, parseBootstrap } from '../../lib/bootstrap/parse.js';
-import { sectionsOfTail, tailSize, unpackSection } from '../../lib/blob/toc.js';
+import { BlobFeature } from '../../lib/layout/blob.js';
+import { parseBootstrap } from '../../lib/bootstrap/parse.js';
+import { unpackSection } from '../../lib/blob/toc.js';
 import { openReaderAt, readerOf, type ReaderAt } from '../io/reader-at.js';
+import { findBootstrap } from '../read/bootstrap-place.js';
 
 export interface Image {
   bootstrap: Bootstrap;
@@ -23,7 +24,6 @@ export interface Image {
 
 /** The file has to fit in memory. */
 const MAX_BOOTSTRAP = 2 ** 31 - 1;
-const HEAD_SIZE = 4096;
 
 /**
  * Reads and parses an image. A blob that contains its own bootstrap cannot contain its id, which is
@@ -87,20 +87,11 @@ export const fileIdOf = (path: string): string =>
   Buffer.from(basename(path).replace(/\..*$/s, '')).toString('latin1');
 
 const readBootstrap = async (source: ReaderAt): Promise<{ image: Buffer; inlined: boolean }> => {
-  const head = await source.read(0, Math.min(HEAD_SIZE, source.size));
-  if (isBootstrap(head)) {
-    if (source.size > MAX_BOOTSTRAP) {
-      throw new RafsError('LIMIT', `a bootstrap of ${source.size} bytes is too large`);
-    }
-    return { image: await source.read(0, source.size), inlined: false };
+  const { section, inlined } = await findBootstrap(source);
+  const { offset, size } = section;
+  if (size > MAX_BOOTSTRAP) {
+    throw new RafsError('LIMIT', `a bootstrap of ${size} bytes is too large`);
   }
-  const size = tailSize(source.size);
-  const sections = sectionsOfTail(await source.read(source.size - size, size), source.size);
-  const boot = sections?.find(({ name }) => name === Section.BOOT);
-  if (!boot) throw new RafsError('CORRUPT', 'invalid RAFS superblock');
-  if (boot.size > MAX_BOOTSTRAP)
-    throw new RafsError('LIMIT', `a bootstrap of ${boot.size} bytes is too large`);
-  await prepareCompressors();
-  const image = unpackSection(boot, await source.read(boot.offset, boot.size));
-  return { image, inlined: true };
+  if (inlined) await prepareCompressors();
+  return { image: unpackSection(section, await source.read(offset, size)), inlined };
 };
