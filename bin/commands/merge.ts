@@ -6,7 +6,7 @@ import type { OwnBlob } from '../../lib/image/merge.js';
 import type { Target } from '../../streams/build/artifact-writer.js';
 import { readConfig } from '../../streams/image/blob-location.js';
 import { digestOf, mergeLayers } from '../../streams/image/merge-images.js';
-import { fileIdOf } from '../../streams/image/read-image.js';
+import { fileIdOf, type Image } from '../../streams/image/read-image.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
@@ -30,7 +30,7 @@ export const merge = async (
     const blobs = values.config === undefined ? undefined : await readConfig(values.config);
     unopened = undefined;
     const { bootstrap = '', ...merged } = await mergeLayers(
-      positionals.map((image, i) => ({ image, own: () => known[i]! })),
+      positionals.map((image, i) => ({ image, own: read => ownBlob(known[i]!, read) })),
       target,
       {
         blobs,
@@ -65,8 +65,21 @@ export const bootstrapTarget = (values: Pick<Values, 'bootstrap' | 'blob-dir'>):
   return { directory };
 };
 
+type KnownBlob = Omit<OwnBlob, 'id'> & { id?: string };
+
+/**
+ * The blob of a layer. Without an id in the command line, a file that is named like a blob names it,
+ * as clients rely on; else a bootstrap says the id itself, if it does not lie in the blob.
+ */
+const ownBlob = (known: KnownBlob, { path, inlined }: Image): OwnBlob => {
+  const fileId = fileIdOf(path);
+  const { id = fileId } = known;
+  const isNamed = known.id !== undefined || (!inlined && /^[0-9a-f]{64}$/.test(fileId));
+  return { ...known, id, keepsId: known.keepsId || !isNamed };
+};
+
 /** What the command line says about the blob of each layer. */
-const knownBlobs = (values: Values, paths: readonly string[]): OwnBlob[] => {
+const knownBlobs = (values: Values, paths: readonly string[]): KnownBlob[] => {
   const list = (
     option:
       'blob-digests' | 'original-blob-ids' | 'blob-sizes' | 'blob-toc-digests' | 'blob-toc-sizes',
@@ -84,9 +97,9 @@ const knownBlobs = (values: Values, paths: readonly string[]): OwnBlob[] => {
   const sizes = list('blob-sizes', 'blob size')?.map(sizeOf('--blob-sizes'));
   const tocDigests = list('blob-toc-digests', 'toc digest')?.map(digestOf);
   const tocSizes = list('blob-toc-sizes', 'toc size')?.map(sizeOf('--blob-toc-sizes'));
-  return paths.map((path, i) => ({
-    id: ids === undefined ? fileIdOf(path) : held(ids[i]!),
+  return paths.map((_, i) => ({
     keepsId: values.config !== undefined,
+    ...(ids ? { id: held(ids[i]!) } : {}),
     ...(digests ? { digest: digests[i]! } : {}),
     ...(sizes ? { size: sizes[i]! } : {}),
     ...(tocDigests ? { tocDigest: tocDigests[i]! } : {}),

@@ -27,7 +27,8 @@ const verifyOne = (bootstrap: Bootstrap, { inode, repeated }: Visit): void => {
   bootstrap.verifyRecord?.(inode);
 };
 
-const verifyChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
+/** Checks the places of a chunk against its blob. */
+export const verifyChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
   const blob = bootstrap.blobs[chunk.blobIndex]!;
   const at = { blob: blob.id, chunk: chunk.index };
   const most = blob.uncounted ? Infinity : blob.compressedSize;

@@ -2,6 +2,7 @@
 import { RAFS_VERSIONS } from '../model/version.js';
 import { BlobTable, blobElsewhere } from '../bootstrap/blob-table.js';
 import type { Bootstrap } from '../bootstrap/bootstrap.js';
+import { verifyChunk } from '../bootstrap/verify.js';
 import { atPath, walk } from '../bootstrap/walk.js';
 import type { Inode, StoredChunk } from '../model/stored.js';
 import { ChunkTable } from '../chunk/chunk-table.js';
@@ -18,7 +19,10 @@ export interface LoadedImage {
   blobs: BlobTable;
 }
 
-/** Loads an image: its tree at row 0, its blobs in their order. Fails as `loadTree` does. */
+/**
+ * Loads an image: its tree at row 0, its blobs in their order. Fails as `loadTree` does. Needs
+ * `prepareDigests`.
+ */
 export const loadImage = (bootstrap: Bootstrap): LoadedImage => {
   const tree = new Tree();
   const chunks = new ChunkTable({ named: !bootstrap.tarfs });
@@ -31,8 +35,8 @@ export const loadImage = (bootstrap: Bootstrap): LoadedImage => {
 /**
  * Adds all inodes of an image below a root that has no children yet, and their chunks, each once.
  * `blobIndexes` has the index here of each blob of the image. To be called before anything is
- * inserted or built. Holds four bytes for every inode that the image may have. CORRUPT if the image
- * makes no sense.
+ * inserted or built. Holds four bytes for every inode that the image may have. CORRUPT or MISMATCH if
+ * `verify` would fail. Needs `prepareDigests`.
  */
 export const loadTree = (
   bootstrap: Bootstrap,
@@ -56,6 +60,8 @@ export const loadTree = (
 
   for (const { path, name, inode, parentId, repeated } of walk(bootstrap)) {
     atPath(path, () => {
+      // what is written of it is made anew, and would hide that the image is damaged
+      bootstrap.verifyRecord?.(inode);
       if (path === '') {
         tree.describe(root, factsOf(bootstrap, inode));
         rowOf[inode.id] = root;
@@ -63,6 +69,9 @@ export const loadTree = (
       }
       const parent = rowOf[parentId]!;
       if (repeated) {
+        if (bootstrap.recordPerName) {
+          for (const chunk of bootstrap.chunks(inode)) verifyChunk(bootstrap, chunk);
+        }
         const before = rowOf[inode.id]!;
         const row = tree.add(parent, name, factsOf(bootstrap, inode), tree.source.get(before));
         tree.setChunks(row, tree.firstChunk.get(before), tree.chunkCount.get(before));
@@ -115,13 +124,16 @@ class DistinctChunks {
       const row = this.#rows.get(found);
       const same =
         chunks.uncompressedOffset.get(row) === chunk.uncompressedOffset &&
-        chunks.uncompressedSize.get(row) === chunk.uncompressedSize;
+        chunks.uncompressedSize.get(row) === chunk.uncompressedSize &&
+        chunks.compressedOffset.get(row) === chunk.compressedOffset &&
+        chunks.compressedSize.get(row) === chunk.compressedSize;
       if (same) return row;
       throw new RafsError('CORRUPT', `chunk ${chunk.index} has two locations`, {
         blob: this.#bootstrap.blobs[chunk.blobIndex]!.id,
       });
     }
     checkChunk(this.#bootstrap, chunk);
+    verifyChunk(this.#bootstrap, chunk);
     const row = chunks.addStored(chunk, blobIndex);
     chunks.recordedOffset.push(chunk.recordedOffset ?? chunk.fileOffset);
     this.#rows.push(row);

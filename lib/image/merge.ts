@@ -158,9 +158,10 @@ export class Merger {
       }
       owned ||= isOwn;
       const index = this.#indexes.get(record.id);
-      return (
-        index ?? this.#addBlob(record.id, isOwn ? corrected(blobs[i]!, record, known) : blobs[i]!)
-      );
+      const blob = isOwn ? corrected(blobs[i]!, record, known) : blobs[i]!;
+      if (index === undefined) return this.#addBlob(record.id, blob);
+      refuseIfOther(this.#blobs[index]!, blob);
+      return index;
     });
   }
 
@@ -235,13 +236,27 @@ const corrected = (
   };
 };
 
-/** Two blobs under one id would give the files of one the bytes of the other. */
+/** What one image cannot say twice about a blob. */
+const FACTS = [
+  'chunkCount',
+  'uncompressedSize',
+  'compressor',
+  'digester',
+  'ciOffset',
+  'ciCompressedSize',
+] as const satisfies (keyof BlobInfo)[];
+
+/**
+ * Two blobs under one id would give the files of one the bytes of the other; one blob whose chunks
+ * have digests of two algorithms would be refused by every reader.
+ */
 const refuseIfOther = (a: BlobInfo, b: BlobInfo): void => {
-  const facts = (blob: BlobInfo): string =>
-    [blob.chunkCount, blob.uncompressedSize, blob.ciOffset, blob.ciCompressedSize].join();
-  if (facts(a) === facts(b)) return;
+  const other = FACTS.find(fact => a[fact] !== b[fact]);
+  if (other === undefined) return;
   throw new RafsError(
     'UNSUPPORTED',
-    `two layers have a blob with the id '${a.id}': give each its own with --original-blob-ids`,
+    other === 'digester'
+      ? `two layers have the blob '${a.id}' with digests of different algorithms`
+      : `two layers have a blob with the id '${a.id}': give each its own with --original-blob-ids`,
   );
 };

@@ -2,6 +2,7 @@
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { chunkDictPath, loadChunkDict, type ChunkDict } from '../../lib/image/chunk-dict.js';
 import { inconsistency, type Settings } from '../../lib/bootstrap/settings.js';
+import { prepareDigests } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { loadImage, type LoadedImage } from '../../lib/image/load-image.js';
 import { imageOf, type Image, type ImageInput } from './read-image.js';
@@ -17,6 +18,7 @@ export const openParent = async (path: string, due: Settings): Promise<LoadedIma
   const message = 'failed to load parent bootstrap';
   const { bootstrap } = await openLayer(path, message);
   checkSettings(due, bootstrap, path);
+  await prepareDigests();
   return failingWith(`${message} ${JSON.stringify(path)}`, () => loadImage(bootstrap));
 };
 

@@ -8,6 +8,7 @@ import { cli, hasFailed, succeed } from '../../support/process/cli.js';
 import { makeFifo, shell, temporaryDirectory } from '../../support/process/fs.js';
 import { golden, goldenPath } from '../../support/images/golden.js';
 import { layerPath } from '../../support/tar/layers.js';
+import { tarOf } from '../../support/tar/tar.js';
 import { filesBelow } from '../../support/process/left.js';
 
 const V6 = goldenPath('layer.layer-0.v6');
@@ -31,13 +32,64 @@ t.test('a file in a directory is named by its digest; the result is told', async
   t.equal(sha256(fs.readFileSync(at(name))), name);
   t.match(json(at('out.json')), {
     bootstrap: at(name),
-    blobs: ['boot'],
+    blobs: [blobs(V6)[0]!.id],
     external_bootstrap: '',
     external_blobs: [],
     fs_version: '6',
     compressor: 'none',
   });
   t.match(fs.readFileSync(at('out.json'), 'utf8'), /^\{\n {2}"version": "[^\n]+\n {2}"bootstrap"/);
+});
+
+t.test('the example of the README: blobs are found by the ids in the bootstraps', async t => {
+  const { out, at } = folder(t);
+  const readme = fs.readFileSync(new URL('../../../../README.md', import.meta.url), 'utf8');
+  const example = /^ {4}rafs-stream (merge --bootstrap image.boot .*)$/m.exec(readme)?.[1];
+  t.ok(example, 'there is one');
+  const [lower, upper] = example!.split(' ').slice(3) as [string, string];
+  for (const [name, tar] of [
+    [lower, tarOf([{ name: 'a', content: 'low' }])],
+    [upper, tarOf([{ name: 'b', content: 'up' }])],
+  ] as const) {
+    fs.writeFileSync(at('tar'), tar);
+    const create = ['create', '-l', 'warn', '-t', 'tar-rafs', '-D', out];
+    await succeed(t, [...create, '-B', at(name), at('tar')]);
+  }
+  await succeed(t, [...example!.split(' '), '-l', 'warn'], { cwd: out });
+  await succeed(t, ['check', '-l', 'warn', '-D', out, at('image.boot')]);
+  const unpack = ['unpack', '-l', 'warn', '-D', out, '--output', at('out.tar')];
+  await succeed(t, [...unpack, at('image.boot')]);
+  const content = await shell('tar -xOf "$1" a b', at('out.tar'));
+  t.equal(content.toString(), 'lowup');
+});
+
+t.test('who names a blob: the command line, a file named like one, the bootstrap', async t => {
+  const { at } = folder(t);
+  const own = blobs(V6)[0]!.id;
+  const named = at(`${'e'.repeat(64)}.boot`);
+  fs.copyFileSync(V6, named);
+  const given = 'f'.repeat(64);
+  for (const [argv, id] of [
+    [[V6], own],
+    [[named], 'e'.repeat(64)],
+    [['--original-blob-ids', given, named], given],
+    [['--original-blob-ids', given, V6], given],
+  ] as const) {
+    await succeed(t, [...MERGE, '-B', at('out'), ...argv]);
+    t.equal(blobs(at('out'))[0]!.id, id, argv.join(' '));
+  }
+});
+
+t.test('one blob with digests of two algorithms is refused', async t => {
+  const { at } = folder(t);
+  for (const digester of ['sha256', 'blake3']) {
+    const create = ['create', '-l', 'warn', '-t', 'tar-rafs', '--digester', digester];
+    fs.writeFileSync(at('tar'), tarOf([{ name: digester, content: 'the same' }]));
+    await succeed(t, [...create, '-B', at(digester), '-b', at(`${digester}.blob`), at('tar')]);
+  }
+  const ran = await cli([...MERGE, '-B', at('out'), at('sha256'), at('blake3')]);
+  hasFailed(t, ran, 'two digesters', 1, /digests of different algorithms/);
+  t.notOk(fs.existsSync(at('out')));
 });
 
 t.test('through a FIFO and to standard output as to a file', async t => {

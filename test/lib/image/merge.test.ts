@@ -2,7 +2,10 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { blobElsewhere } from '../../../lib/bootstrap/blob-table.js';
 import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { verify } from '../../../lib/bootstrap/verify.js';
 import type { RafsError } from '../../../lib/errors.js';
+import { SuperBlockV5, V5 } from '../../../lib/layout/rafs-v5.js';
+import { u32 } from '../../../lib/layout/struct.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { loadImage } from '../../../lib/image/load-image.js';
 import { Merger, type OwnBlob } from '../../../lib/image/merge.js';
@@ -191,6 +194,32 @@ t.test('layers that cannot be one image', async t => {
     merged([tar], { dict: tar }),
   );
   refuses(t, 'USAGE', /no layers/, () => merged([]));
+});
+
+t.test('what is made of an altered layer is sound, or it is refused', async t => {
+  for (const name of ['tar-rafs.kinds.lz4_block.v5', 'layer.layer-0.v6']) {
+    let made = 0;
+    for (const bytes of altered(golden(name), 300)) {
+      const bootstrap = failure(() => parseBootstrap(bytes)) ? undefined : parseBootstrap(bytes);
+      if (!bootstrap || failure(() => merged([bootstrap]))) continue;
+      made++;
+      const { image } = merged([bootstrap]);
+      t.equal(
+        failure(() => [...verify(image)]),
+        undefined,
+        name,
+      );
+    }
+    t.ok(made > 20 && made < 290, `${name}: ${made} of 300`);
+  }
+});
+
+t.test('damage in a v5 layer is not hidden by new digests', async t => {
+  const bytes = Buffer.from(golden('tar-rafs.kinds.lz4_block.v5'));
+  const { inodeTableOffset } = SuperBlockV5.decode(bytes);
+  const root = u32.read(bytes, inodeTableOffset) * V5.ALIGN;
+  bytes.writeUInt8(bytes.readUInt8(root) ^ 1, root);
+  refuses(t, 'MISMATCH', /digest/, () => merged([parseBootstrap(bytes)]));
 });
 
 t.test('an altered layer over a good one ends in an image or a RafsError', async t => {
