@@ -5,9 +5,9 @@ import { alignUp } from '../layout/align.js';
 import type { StoredCi } from './chunk-info-writer.js';
 import { zstdFrame } from '../compress/compressors.js';
 import { COMPRESSORS, type Compressor } from '../layout/compressors.js';
-import { sha256 } from '../crypto/digest.js';
+import { NO_DIGEST, sha256 } from '../crypto/digest.js';
 import { Section } from '../layout/blob.js';
-import type { SectionPart } from '../model/parts.js';
+import type { FinishPart, SectionPart } from '../model/parts.js';
 import type { BlobInfo } from '../model/blob.js';
 
 /** nydusd maps its cache files, so what follows a table in one starts at a multiple of this. */
@@ -18,6 +18,14 @@ export type ChunkInfoExtent = Pick<
   BlobInfo,
   'ciCompressor' | 'ciOffset' | 'ciCompressedSize' | 'ciUncompressedSize'
 >;
+
+/** That of a blob without a CI table. */
+export const NO_CHUNK_INFO: ChunkInfoExtent = {
+  ciCompressor: COMPRESSORS.none,
+  ciOffset: 0,
+  ciCompressedSize: 0,
+  ciUncompressedSize: 0,
+};
 
 /**
  * The CI table and its header.
@@ -141,6 +149,19 @@ export function* digestSections(file: BlobFile, digests: Buffer): Iterable<Secti
   yield file.appendHeader(Section.DIGEST, digests.length);
 }
 
+/** The table of contents of a blob, as a blob table refers to it. */
+export type TocFacts = Pick<BlobInfo, 'tocSize' | 'tocDigest'>;
+
+/** What a blob table says of a blob whose table of contents is elsewhere, or that has none. */
+export const NO_TOC: TocFacts = { tocSize: 0, tocDigest: NO_DIGEST };
+
+/** The table of contents, which ends a blob. */
+export function* tocSection(file: BlobFile): Generator<SectionPart, TocFacts> {
+  const { part, ...facts } = file.tableOfContents();
+  yield part;
+  return facts;
+}
+
 /** The CI table as nydusd caches it. */
 export function* cachedChunkInfo({ plain, header }: StoredCi): Iterable<SectionPart> {
   if (plain.length > 0) yield { kind: 'section', artifact: 'cache-meta', bytes: plain };
@@ -152,4 +173,27 @@ function* cacheEnd(size: number, header: Buffer): Iterable<SectionPart> {
   for (const bytes of [padding, header]) {
     if (bytes.length > 0) yield { kind: 'section', artifact: 'cache-meta', bytes };
   }
+}
+
+/**
+ * Ends what is written of a blob.
+ *
+ * @param sections the last ones; undefined for a blob that has no chunks, and so does not exist
+ * @param cache only what nydusd caches of the blob is written, so it ends those two files, too
+ */
+export function* blobEnd(
+  sections: Generator<SectionPart, BlobInfo> | undefined,
+  cache: boolean,
+): Generator<SectionPart | FinishPart, BlobInfo | undefined> {
+  let blob: BlobInfo | undefined;
+  while (sections && !blob) {
+    const next = sections.next();
+    if (next.done) blob = next.value;
+    else if (!cache || next.value.artifact !== 'blob') yield next.value;
+  }
+  if (cache) {
+    yield { kind: 'finish', artifact: 'cache-data', name: blob && `${blob.id}.blob.data` };
+    yield { kind: 'finish', artifact: 'cache-meta', name: blob && `${blob.id}.blob.meta` };
+  }
+  return blob;
 }

@@ -13,12 +13,22 @@ import { RAFS_VERSIONS, type RafsVersion } from '../../lib/model/version.js';
 import { collectNow, NO_BYTES } from '../../lib/memory/allocate.js';
 import { BlobFile } from '../../lib/blob/blob-file.js';
 import { alignUp } from '../../lib/layout/align.js';
+import {
+  blobEnd,
+  cachedChunkInfo,
+  chunkInfoSections,
+  digestSections,
+  NO_CHUNK_INFO,
+  NO_TOC,
+  tocSection,
+  type ChunkInfoExtent,
+} from '../../lib/blob/sections.js';
 import { ChunkInfoWriter } from '../../lib/blob/chunk-info-writer.js';
 import { ByteArena } from '../../lib/memory/columns.js';
 import { decompress } from '../../lib/compress/compressors.js';
 import { COMPRESSORS, type Compressor } from '../../lib/layout/compressors.js';
 import { encrypt, isMistakable, type Secret } from '../../lib/crypto/aes-xts.js';
-import { DIGESTERS, sha256, type Digester, NO_DIGEST } from '../../lib/crypto/digest.js';
+import { DIGESTERS, type Digester, NO_DIGEST } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { BatchContext, BlobFeature, Section } from '../../lib/layout/blob.js';
 import type {
@@ -37,7 +47,6 @@ import { prefetchMatcher } from '../../lib/layer/prefetch.js';
 import { Stage, type Push } from '../stage.js';
 import { CHUNK_ALIGN } from '../../lib/layout/rafs.js';
 
-/** Alignment of chunks in the uncompressed layout, so that a kernel can map them. */
 /** Id in the blob table for a blob that holds its own bootstrap, whose hash is not known yet. */
 export const INLINED_BLOB_ID = 'x'.repeat(64);
 
@@ -83,18 +92,6 @@ type Out =
 /** The bytes, padded with zeros to a multiple of `unit`. */
 const padded = (bytes: Buffer, unit: number): Buffer =>
   bytes.length % unit === 0 ? bytes : Buffer.concat([bytes], alignUp(bytes.length, unit));
-
-/** Where the CI table of a blob lies; NO_CI if it has none. */
-type CiPlace = Pick<
-  BlobInfo,
-  'ciCompressor' | 'ciOffset' | 'ciCompressedSize' | 'ciUncompressedSize'
->;
-const NO_CI: CiPlace = {
-  ciCompressor: COMPRESSORS.none,
-  ciOffset: 0,
-  ciCompressedSize: 0,
-  ciUncompressedSize: 0,
-};
 
 export const blobWriter = ({
   file = new BlobFile(),
@@ -184,26 +181,9 @@ export const blobWriter = ({
       uncompressedSize: uncompressedOffset,
       uncompressedDigest: file.digest(), // covers the tar header too, as in nydus-image
     });
-    const ciPlace = hasChunkInfo ? yield* chunkInfo() : NO_CI;
-
-    if (blobToc) {
-      const array = digests.view(0, digests.length);
-      file.addToTable(Section.DIGEST, file.position, {
-        compressor: 'none',
-        compressedSize: array.length,
-        uncompressedSize: array.length,
-        uncompressedDigest: sha256(array),
-      });
-      yield file.append(array, { hashed: false });
-      yield file.appendHeader(Section.DIGEST, array.length);
-    }
-
-    let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: NO_DIGEST };
-    if (blobToc && !inlineMeta) {
-      const { part, ...facts } = file.tableOfContents();
-      yield part;
-      toc = facts;
-    }
+    const ciPlace = hasChunkInfo ? yield* chunkInfo() : NO_CHUNK_INFO;
+    if (blobToc) yield* digestSections(file, digests.view(0, digests.length));
+    const toc = blobToc && !inlineMeta ? yield* tocSection(file) : NO_TOC;
     return {
       id: inlineMeta ? INLINED_BLOB_ID : blobId || file.digest().toString('hex'),
       chunkSize,
@@ -223,43 +203,17 @@ export const blobWriter = ({
   }
 
   /** The CI table with its header. */
-  function* chunkInfo(): Generator<SectionPart, CiPlace> {
-    const ciOffset = file.position;
+  function* chunkInfo(): Generator<SectionPart, ChunkInfoExtent> {
     const table = ci.finish({
       compressor,
       features,
-      ciOffset,
+      ciOffset: file.position,
       secret,
       contextCount,
       ...(contexts ? { contexts: contexts.view(0, contexts.length) } : {}),
     });
-    yield file.append(table.stored);
-    yield file.append(seal(table.header));
-    if (tarHeaders) {
-      yield file.appendHeader(Section.META, table.stored.length + table.header.length);
-    }
-    file.addToTable(Section.META, ciOffset, {
-      compressor: table.compressor,
-      compressedSize: table.stored.length,
-      uncompressedSize: table.plain.length,
-      uncompressedDigest: sha256(table.plain),
-    });
-    file.addToTable(Section.META_HEADER, ciOffset + table.stored.length, {
-      compressor: 'none',
-      compressedSize: table.header.length,
-      uncompressedSize: table.header.length,
-      uncompressedDigest: sha256(table.header),
-    });
-    if (cache || copies) {
-      yield { kind: 'section', artifact: 'cache-meta', bytes: padded(table.plain, CHUNK_ALIGN) };
-      yield { kind: 'section', artifact: 'cache-meta', bytes: table.header };
-    }
-    return {
-      ciCompressor: COMPRESSORS[table.compressor],
-      ciOffset,
-      ciCompressedSize: table.stored.length,
-      ciUncompressedSize: table.plain.length,
-    };
+    if (cache || copies) yield* cachedChunkInfo(table);
+    return yield* chunkInfoSections(file, table, { tarHeaders, header: seal(table.header) });
   }
 
   /** Stores a new chunk. One in a batch only gets its place, which is where the batch will lie. */
@@ -301,22 +255,7 @@ export const blobWriter = ({
       }
     },
     *flush() {
-      const sections = tail();
-      let blob: BlobInfo | undefined;
-      if (chunkCount > 0) {
-        for (;;) {
-          const next = sections.next();
-          if (next.done) {
-            blob = next.value;
-            break;
-          }
-          if (!cache || next.value.artifact !== 'blob') yield next.value;
-        }
-      }
-      if (cache) {
-        yield { kind: 'finish', artifact: 'cache-data', name: blob && `${blob.id}.blob.data` };
-        yield { kind: 'finish', artifact: 'cache-meta', name: blob && `${blob.id}.blob.meta` };
-      }
+      const blob = yield* blobEnd(chunkCount > 0 ? tail() : undefined, cache);
       yield { kind: 'blob', blob };
     },
   });

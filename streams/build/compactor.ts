@@ -15,7 +15,7 @@ import { alignUp } from '../../lib/layout/align.js';
 import type { ChunkTable } from '../../lib/chunk/chunk-table.js';
 import { ChunkInfoWriter } from '../../lib/blob/chunk-info-writer.js';
 import { compressorName } from '../../lib/compress/compressors.js';
-import { COMPRESSORS } from '../../lib/layout/compressors.js';
+import { chunkInfoSections, NO_CHUNK_INFO, NO_TOC } from '../../lib/blob/sections.js';
 import { RafsError } from '../../lib/errors.js';
 import { BlobFeature, Section } from '../../lib/layout/blob.js';
 import { ChunkFlag, CHUNK_ALIGN } from '../../lib/layout/rafs.js';
@@ -89,17 +89,14 @@ async function* batches(options: CompactorOptions): AsyncIterable<Batch<SectionP
 
   const dataSize = file.position;
   if (tarHeaders) batch.add(file.appendHeader(Section.BLOB, dataSize));
-  const ciOffset = file.position;
-  const table =
-    hasChunkInfo && rows.length > 0
-      ? ci.finish({ compressor: compressorName(like.compressor), features, ciOffset })
-      : undefined;
-  if (table) {
-    batch.add(file.append(table.stored));
-    batch.add(file.append(table.header));
-    if (tarHeaders) {
-      batch.add(file.appendHeader(Section.META, table.stored.length + table.header.length));
-    }
+  let extent = NO_CHUNK_INFO;
+  if (hasChunkInfo && rows.length > 0) {
+    const compressor = compressorName(like.compressor);
+    const table = ci.finish({ compressor, features, ciOffset: file.position });
+    const sections = chunkInfoSections(file, table, { tarHeaders });
+    let next = sections.next();
+    for (; !next.done; next = sections.next()) batch.add(next.value);
+    extent = next.value;
   }
   const blob: BlobInfo = {
     ...like,
@@ -108,12 +105,8 @@ async function* batches(options: CompactorOptions): AsyncIterable<Batch<SectionP
     features,
     compressedSize: file.position,
     uncompressedSize,
-    tocSize: 0,
-    tocDigest: NO_DIGEST,
-    ciCompressor: COMPRESSORS[table?.compressor ?? 'none'],
-    ciOffset: table ? ciOffset : 0,
-    ciCompressedSize: table?.stored.length ?? 0,
-    ciUncompressedSize: table?.plain.length ?? 0,
+    ...NO_TOC,
+    ...extent,
     metaDigest: NO_DIGEST,
     metaSize: 0,
   };

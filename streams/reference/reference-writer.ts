@@ -15,10 +15,13 @@ import { tmpdir } from 'node:os';
 import { collectNow, NO_BYTES } from '../../lib/memory/allocate.js';
 import { BlobFile } from '../../lib/blob/blob-file.js';
 import {
+  blobEnd,
   cachedChunkInfo,
   chunkInfoSections,
   digestSections,
   longChunkInfoSections,
+  NO_TOC,
+  tocSection,
   type ChunkInfoExtent,
 } from '../../lib/blob/sections.js';
 import { alignUp } from '../../lib/layout/align.js';
@@ -47,7 +50,6 @@ import { SpooledBuffer } from '../io/spooled-buffer.js';
 import { Stage, type Push } from '../stage.js';
 import { CHUNK_ALIGN } from '../../lib/layout/rafs.js';
 
-/** Alignment of chunks in the uncompressed layout, so that a kernel can map them. */
 /**
  * Most bytes of dictionaries to hold in memory, so that the table is identical to nydus-image's:
  * enough for a kernel tree, or for most of a GB of gzip.
@@ -165,12 +167,7 @@ export const referenceWriter = async ({
   function* tables({ size, digest }: LayerPart): Generator<SectionPart, BlobInfo> {
     const ciPlace = yield* chunkInfo();
     if (blobToc) yield* digestSections(file, digests.view(0, digests.length));
-    let toc: Pick<BlobInfo, 'tocSize' | 'tocDigest'> = { tocSize: 0, tocDigest: NO_DIGEST };
-    if (blobToc && !inlineMeta) {
-      const { part, ...facts } = file.tableOfContents();
-      yield part;
-      toc = facts;
-    }
+    const toc = blobToc && !inlineMeta ? yield* tocSection(file) : NO_TOC;
     return {
       id: digest!, // always there for a layer that is referenced
       chunkSize,
@@ -248,18 +245,7 @@ export const referenceWriter = async ({
     },
     *flush() {
       if (!layer) throw new Error('the layer has not come');
-      let blob: BlobInfo | undefined;
-      if (chunkCount > 0) {
-        for (const sections = tables(layer); !blob;) {
-          const next = sections.next();
-          if (next.done) blob = next.value;
-          else if (!cache || next.value.artifact !== 'blob') yield next.value;
-        }
-      }
-      if (cache) {
-        yield { kind: 'finish', artifact: 'cache-data', name: blob && `${blob.id}.blob.data` };
-        yield { kind: 'finish', artifact: 'cache-meta', name: blob && `${blob.id}.blob.meta` };
-      }
+      const blob = yield* blobEnd(chunkCount > 0 ? tables(layer) : undefined, cache);
       yield { kind: 'blob', blob, layer: { id: layer.digest!, size: layer.size } };
     },
     destroy() {

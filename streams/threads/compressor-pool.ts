@@ -179,7 +179,7 @@ export class CompressorPool {
     worker.postMessage(taskOf(this.#options, done.buffer));
     worker.on('message', (packed: CompressedRun) => {
       thread.warm = true;
-      thread.jobs.shift()!.resolve(packed);
+      thread.jobs.shift()?.resolve(packed); // after a failure nobody waits any more
     });
     worker.on('error', error => this.#fail(error));
     worker.on('exit', code => {

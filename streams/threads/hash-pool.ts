@@ -135,7 +135,8 @@ export class HashPool {
     const worker = startThread('hash-worker');
     const jobs: Waiting[] = [];
     worker.on('message', ({ digests }: HashAnswer) => {
-      const job = jobs.shift()!;
+      const job = jobs.shift();
+      if (!job) return; // after a failure nobody waits any more
       if (job.slab) this.#free.push(job.slab);
       this.#wake?.();
       job.resolve(digests ?? NO_DIGESTS);

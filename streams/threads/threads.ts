@@ -48,7 +48,11 @@ export const startAhead = (name: ThreadName, count: number): void => {
     const thread = { name, worker: newThread(name) };
     thread.worker.unref();
     // whoever wants one will start another, and see its failure
-    thread.worker.on('error', () => void ahead.splice(ahead.indexOf(thread), 1));
+    const forget = (): void => {
+      const at = ahead.indexOf(thread);
+      if (at >= 0) ahead.splice(at, 1);
+    };
+    thread.worker.on('error', forget).on('exit', forget);
     ahead.push(thread);
   }
 };
@@ -61,7 +65,7 @@ export const startThread = (name: ThreadName): Worker => {
   const at = ahead.findIndex(thread => thread.name === name);
   if (at < 0) return newThread(name);
   const { worker } = ahead.splice(at, 1)[0]!;
-  worker.removeAllListeners('error');
+  worker.removeAllListeners('error').removeAllListeners('exit');
   worker.ref();
   return worker;
 };
