@@ -6,6 +6,7 @@ import { abandonAll } from '../streams/io/file-output.js';
 import { parseCommandLine, type Invocation, type Printout } from './cli/command-line.js';
 import { colored, highlight } from './console/color.js';
 import { runCommand } from './commands/run.js';
+import { checkFiles } from './cli/file-roles.js';
 import { createLog, type Log } from './console/log.js';
 import { UsageError } from './cli/option-rules.js';
 import { COMMANDS, GROUPS, PIPE_ARGV } from './cli/options.js';
@@ -81,6 +82,7 @@ const main = async (): Promise<number> => {
       await print(colored(stream.isTTY) ? highlight(parsed.print) : parsed.print, stream);
       return parsed.exit;
     }
+    checkFiles(parsed);
     const { globals } = parsed;
     log = createLog({ level: globals['log-level'], file: globals['log-file'] });
     await runCommand(parsed, {
@@ -99,7 +101,11 @@ const main = async (): Promise<number> => {
     if (error instanceof UsageError) {
       fail(error.message);
       await unblockFifoPeers(process.argv.slice(2));
-    } else fail(lineOf(stopped ? stop.signal.reason : error));
+    } else {
+      fail(lineOf(stopped ? stop.signal.reason : error));
+      // nothing has been opened yet
+      if (!log) await unblockFifoPeers(process.argv.slice(2));
+    }
     return stopped || exitStatus(error);
   } finally {
     log?.close();

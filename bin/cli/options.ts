@@ -12,7 +12,11 @@ import type { CommandRow, OptionRow, ValuesOf } from '../options/option-row.js';
 
 /** Accepted before and after the command. */
 export const GLOBALS = {
-  'log-file': { short: 'L', about: 'Append log records to this file instead of stderr' },
+  'log-file': {
+    short: 'L',
+    file: 'output',
+    about: 'Append log records to this file instead of stderr',
+  },
   'log-level': {
     short: 'l',
     values: ['trace', 'debug', 'info', 'warn', 'error'],

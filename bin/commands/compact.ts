@@ -1,7 +1,7 @@
 /** compact: the same image, with fewer blobs and without their unused chunks. */
 import { statSync } from 'node:fs';
-import { dirname, join, parse } from 'node:path';
 import { RafsError } from '../../lib/errors.js';
+import { withExtension } from '../../lib/model/names.js';
 import type { CompactOptions } from '../../lib/image/compact.js';
 import { backendLocation, type BlobLocation } from '../../streams/image/blob-location.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
@@ -42,10 +42,8 @@ export const compact = async (
 };
 
 /** The default output: the bootstrap's name with another extension. */
-export const defaultOutput = (bootstrap: string): string => {
-  const { dir, name } = parse(bootstrap);
-  return join(dir === '' ? dirname(bootstrap) : dir, `${name}.bootstrap.compact`);
-};
+export const defaultOutput = (bootstrap: string): string =>
+  withExtension(bootstrap, 'bootstrap.compact');
 
 const settle = async (
   values: Values,

@@ -14,6 +14,7 @@ import {
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
 import { outputJson, writeOutputJson } from '../console/output-json.js';
+import { logFile } from '../console/log.js';
 import { showProgress } from '../console/progress.js';
 import { readPatterns } from '../cli/read-patterns.js';
 
@@ -27,9 +28,17 @@ export const create = async (
   const given = await plan(invocation, context);
   const { workers } = invocation.values;
   const built = await showProgress({ title: 'create', context }, onProgress =>
-    buildLayer({ ...given, workers, signal, log, onProgress }),
+    buildLayer({ ...given, ownFiles: ownFiles(invocation), workers, signal, log, onProgress }),
   );
   report(given.build, built, text => log.info(text));
+};
+
+/** What the program writes besides the layer. */
+const ownFiles = ({ values, globals }: CreateInvocation): string[] => {
+  const log = globals['log-file'];
+  return [values['output-json'], log === undefined ? undefined : logFile(log)].filter(
+    file => file !== undefined,
+  );
 };
 
 /** Decides what is to be built. If that fails, no peer is left waiting at a FIFO that was named. */

@@ -57,6 +57,7 @@ export const exportBlock = async (
       },
       signal,
     }).catch((cause: unknown) => {
+      if (cause instanceof RafsError && cause.code === 'USAGE') throw cause;
       const message = 'failed to export RAFS filesystem as raw block device image';
       throw located(new Error(message, { cause }), contextOf(cause));
     });

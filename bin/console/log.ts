@@ -93,7 +93,7 @@ export const createLog = ({
   return log;
 };
 
-const logFile = (path: string): string => (extname(path) === '' ? `${path}.log` : path);
+export const logFile = (path: string): string => (extname(path) === '' ? `${path}.log` : path);
 
 const ORDER: readonly string[] = [...LOG_LEVELS, 'silent'];
 

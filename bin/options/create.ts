@@ -9,6 +9,7 @@ export const CREATE = {
   about: 'Build a layer from a directory or a tar (plain, gzip or zstd)',
   positional: {
     name: 'SOURCE',
+    file: 'input',
     required: true,
     about: 'What to build from: a path, which for tars may be a FIFO or /dev/stdin',
   },
@@ -24,6 +25,7 @@ export const CREATE = {
     },
     bootstrap: {
       short: 'B',
+      file: 'output',
       requiredUnless: ['blob-dir', 'blob-inline-meta'],
       conflicts: ['blob-inline-meta'],
       about: 'File for the bootstrap',
@@ -35,12 +37,13 @@ export const CREATE = {
     },
     blob: {
       short: 'b',
+      file: 'output',
       // nydus-image requires --external-blob by the same rule and so refuses calls that real
       // clients make; and it requires --blob with --blob-cache-dir, with which it conflicts.
       requiredUnless: ['type', 'blob-dir', 'blob-cache-dir'],
       about: 'File or FIFO for the blob',
     },
-    'external-blob': { about: 'File or FIFO for the metadata of external data' },
+    'external-blob': { file: 'output', about: 'File or FIFO for the metadata of external data' },
     'blob-inline-meta': {
       flag: true,
       aliases: ['inline-bootstrap'],
@@ -87,7 +90,7 @@ export const CREATE = {
     },
     features: { values: ['blob-toc'], about: 'Extras: blob-toc adds a table of contents' },
     'chunk-dict': CHUNK_DICT,
-    'parent-bootstrap': { about: 'Bootstrap of the layers below this one' },
+    'parent-bootstrap': { file: 'input', about: 'Bootstrap of the layers below this one' },
     'aligned-chunk': {
       flag: true,
       about: 'Start chunks at multiples of 4 KiB; version 6 always does',
@@ -106,7 +109,10 @@ export const CREATE = {
       conflicts: ['blob', 'blob-dir'],
       about: 'Directory for a blob cache such as nydusd makes, instead of a blob',
     },
-    attributes: { about: 'File that says which files are external, as gitattributes' },
+    attributes: {
+      file: 'input',
+      about: 'File that says which files are external, as gitattributes',
+    },
     workers: {
       number: wholeNumber(0, 256),
       defaultText: 'processors less one',

@@ -6,16 +6,22 @@ export const EXPORT = {
   about: 'Make a disk image from a bootstrap and its blobs',
   options: {
     block: { flag: true, required: true, about: 'Make an image for a block device' },
-    bootstrap: { short: 'B', requires: ['localfs-dir'], about: 'Bootstrap of the image' },
+    bootstrap: {
+      short: 'B',
+      file: 'input',
+      requires: ['localfs-dir'],
+      about: 'Bootstrap of the image',
+    },
     'localfs-dir': {
       short: 'D',
       requires: ['bootstrap'],
       conflicts: ['config'],
       about: 'Directory with the blobs',
     },
-    config: { short: 'C', about: 'File with the description of a blob cache entry' },
+    config: { short: 'C', file: 'input', about: 'File with the description of a blob cache entry' },
     output: {
       short: 'O',
+      file: 'output',
       requiredUnless: ['localfs-dir'],
       defaultText: 'in --localfs-dir, the name of the bootstrap and .disk',
       about: 'File for the image',
@@ -47,7 +53,7 @@ export const EXPORT = {
 export const NBD = {
   about: 'Serve the disk image of a bootstrap and its blobs to NBD clients until stopped',
   options: {
-    bootstrap: { short: 'B', required: true, about: 'Bootstrap of the image' },
+    bootstrap: { short: 'B', file: 'input', required: true, about: 'Bootstrap of the image' },
     'blob-dir': {
       short: 'D',
       requiredUnless: ['config', 'backend-type'],

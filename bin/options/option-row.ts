@@ -8,6 +8,9 @@ export interface NumberRule {
   readonly outside: (value: number) => string;
 }
 
+/** Whether a command reads a file or writes it. */
+export type FileRole = 'input' | 'output';
+
 export interface OptionRow {
   readonly about: string;
   readonly short?: string;
@@ -20,6 +23,8 @@ export interface OptionRow {
   /** a value of several items, separated by commas */
   readonly list?: true;
   readonly number?: NumberRule;
+  /** the value is the path of a file that is read, or written */
+  readonly file?: FileRole;
   readonly values?: readonly string[];
   readonly default?: string;
   /** shown for a default that is determined when it is needed */
@@ -37,6 +42,7 @@ export interface OptionRow {
 export interface PositionalRow {
   readonly name: string;
   readonly about: string;
+  readonly file?: FileRole;
   /** one or more */
   readonly many?: true;
   /** there are two, and this is the other one's name */

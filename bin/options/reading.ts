@@ -49,12 +49,12 @@ export const INSPECT = {
 export const STAT = {
   about: 'Show counts and sizes of bootstraps, and what they share',
   options: {
-    bootstrap: { short: 'B', about: 'Bootstrap to look at' },
+    bootstrap: { short: 'B', file: 'input', about: 'Bootstrap to look at' },
     'blob-dir': {
       short: 'D',
       about: 'Directory of bootstraps to look at: its files without an extension',
     },
-    target: { short: 'T', about: 'Bootstrap to compare with the others' },
+    target: { short: 'T', file: 'input', about: 'Bootstrap to compare with the others' },
     config: CONFIG,
     digester: {
       values: ['blake3', 'sha256'],
@@ -72,11 +72,12 @@ export const UNPACK = {
     bootstrap: BOOTSTRAP_OPTION,
     blob: {
       short: 'b',
+      file: 'input',
       conflicts: ['blob-dir', 'backend-type'],
       about: 'The one blob, whatever its id',
     },
     'blob-dir': { short: 'D', conflicts: ['backend-type'], about: 'Directory with the blobs' },
     ...BACKEND,
-    output: { required: true, about: 'File or FIFO for the tar' },
+    output: { file: 'output', required: true, about: 'File or FIFO for the tar' },
   },
 } as const satisfies CommandRow;

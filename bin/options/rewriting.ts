@@ -6,13 +6,14 @@ export const MERGE = {
   about: 'Combine the bootstraps of layers into one',
   positional: {
     name: 'SOURCE',
+    file: 'input',
     many: true,
     required: true,
     about: 'Bootstraps, or blobs with a bootstrap in them, lowest layer first',
   },
   options: {
-    'parent-bootstrap': { about: 'Bootstrap below all of SOURCE' },
-    bootstrap: { short: 'B', about: 'File for the merged bootstrap' },
+    'parent-bootstrap': { file: 'input', about: 'Bootstrap below all of SOURCE' },
+    bootstrap: { short: 'B', file: 'output', about: 'File for the merged bootstrap' },
     'blob-dir': {
       short: 'D',
       about:
@@ -33,11 +34,16 @@ export const MERGE = {
 export const OPTIMIZE = {
   about: 'Copy the chunks to prefetch into a blob of their own',
   options: {
-    bootstrap: { short: 'B', required: true, about: 'Bootstrap to start from' },
-    'prefetch-files': { short: 'p', about: 'JSON file with the files and ranges to prefetch' },
+    bootstrap: { short: 'B', file: 'input', required: true, about: 'Bootstrap to start from' },
+    'prefetch-files': {
+      short: 'p',
+      file: 'input',
+      about: 'JSON file with the files and ranges to prefetch',
+    },
     'output-blob-dir': { about: 'Directory for the new blob' },
     'output-bootstrap': {
       short: 'O',
+      file: 'output',
       default: 'optimized_bootstrap',
       about: 'File for the new bootstrap',
     },
@@ -52,7 +58,7 @@ export const OPTIMIZE = {
 export const COMPACT = {
   about: 'Rewrite blobs without the chunks that no file uses',
   options: {
-    bootstrap: { short: 'B', required: true, about: 'Bootstrap to start from' },
+    bootstrap: { short: 'B', file: 'input', required: true, about: 'Bootstrap to start from' },
     'blob-dir': {
       short: 'D',
       required: true,
@@ -69,6 +75,7 @@ export const COMPACT = {
     'chunk-dict': CHUNK_DICT,
     'output-bootstrap': {
       short: 'O',
+      file: 'output',
       defaultText: 'the bootstrap with its extension replaced by bootstrap.compact',
       about: 'File for the new bootstrap',
     },
@@ -80,16 +87,18 @@ export const CHUNKDICT_GENERATE = {
   about: 'Choose chunks worth sharing from many images',
   positional: {
     name: 'SOURCE',
+    file: 'input',
     many: true,
     required: true,
     about: 'Bootstraps, each in a directory named IMAGE:TAG',
   },
   options: {
     database: {
+      file: 'output',
       default: 'sqlite:///home/runner/output/database.db',
       about: 'Database to collect chunks in, as sqlite:// and an absolute path',
     },
-    bootstrap: { short: 'B', about: 'File for the bootstrap of the dictionary' },
+    bootstrap: { short: 'B', file: 'output', about: 'File for the bootstrap of the dictionary' },
     'blob-dir': {
       short: 'D',
       about: 'Directory for that bootstrap if --bootstrap is not given',

@@ -19,6 +19,7 @@ import {
   openOutputLate,
 } from '../io/open-output.js';
 import type { Output } from '../io/output.js';
+import { refuseSameFile, type NamedFile } from '../io/same-file.js';
 import { streamOutput } from '../io/stream-output.js';
 import type { Batch } from '../batch.js';
 
@@ -149,6 +150,7 @@ export const openArtifacts = async (
   targets: Targets,
   signal?: AbortSignal,
 ): Promise<ArtifactWriter> => {
+  refuseSameFile(filesOf(targets));
   const failed = new AbortController();
   const stop = (): void => failed.abort(signal?.reason);
   if (signal?.aborted) stop();
@@ -174,6 +176,11 @@ export const openArtifacts = async (
   }
   return new ArtifactWriter(new Map<Artifact, Open>(outputs));
 };
+
+const filesOf = (targets: Targets): NamedFile[] =>
+  Object.entries(targets).flatMap(([name, target]) =>
+    'path' in target ? [{ name, path: target.path }] : [],
+  );
 
 const openTarget = async (target: Target, signal: AbortSignal): Promise<Output> => {
   if ('path' in target) return openOutput(target.path, { signal });

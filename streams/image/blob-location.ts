@@ -22,6 +22,22 @@ export interface BlobLocation {
   storage?: Storage;
 }
 
+/** The files in which a blob, and the tables of one that is an original layer, may be. */
+export const blobFilesIn = (
+  blob: BlobRecord,
+  { blobDir, blobFile, blobBytes, storage }: BlobLocation,
+): string[] => {
+  if (blobBytes || storage) return [];
+  const directory = blobDir ?? dirname(blobFile ?? '');
+  const tables = blob.features & BlobFeature.SEPARATE ? tablesNameOf(blob) : undefined;
+  return [
+    ...(blobFile === undefined ? [] : [blobFile]),
+    ...[blobFile === undefined ? blob.id : undefined, tables]
+      .filter(name => name !== undefined && isFileName(name))
+      .map(name => join(directory, shown(name!))),
+  ];
+};
+
 /** Opens a blob. Fails with the system's error if there is no file, or as the storage does. */
 export const openBlob = async (
   blob: BlobRecord,
@@ -37,6 +53,9 @@ export const openBlob = async (
   return openReaderAt(join(blobDir ?? '', shown(blob.id)));
 };
 
+const tablesNameOf = ({ metaDigest, metaFile }: BlobRecord): string | undefined =>
+  metaDigest.some(byte => byte !== 0) ? metaDigest.toString('hex') : metaFile;
+
 /**
  * Opens the tables of an original layer: those in the image itself, if they are inlined there; else
  * a file or object named by its sha256, with the blobs, or beside the given file.
@@ -47,8 +66,7 @@ export const openTables = async (
   image: Pick<Image, 'inlined' | 'path' | 'bytes'>,
 ): Promise<ReaderAt> => {
   if (image.inlined && blob.features & BlobFeature.INLINED_FS_META) return openImageFile(image);
-  const digest = blob.metaDigest.some(byte => byte !== 0) && blob.metaDigest.toString('hex');
-  const name = digest || blob.metaFile;
+  const name = tablesNameOf(blob);
   if (name === undefined) {
     throw new RafsError('UNSUPPORTED', 'the image does not say where the tables of a layer are', {
       blob: blob.id,

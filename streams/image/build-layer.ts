@@ -1,6 +1,5 @@
 /** Runs a build that is decided: opens what it reads and writes, and the pipeline between them. */
 import fs from 'node:fs';
-import path from 'node:path';
 import type { Duplex, Writable } from 'node:stream';
 import type { Attributes } from '../../lib/layer/attributes.js';
 import type { BuildOptions, PathKind } from '../../lib/config/build.js';
@@ -9,6 +8,7 @@ import { newSecret } from '../../lib/crypto/aes-xts.js';
 import type { ChunkDict } from '../../lib/image/chunk-dict.js';
 import type { LoadedImage } from '../../lib/image/load-image.js';
 import type { Artifact } from '../../lib/model/blob.js';
+import { held, withExtension } from '../../lib/model/names.js';
 import {
   openArtifacts,
   type ArtifactWriter,
@@ -18,6 +18,8 @@ import {
 import { meter } from '../build/meter.js';
 import { destroyAndWait } from '../io/destroy.js';
 import { releaseFifo, releaseSourceFifo } from '../io/fifo.js';
+import { newPath, refuseSameFile } from '../io/same-file.js';
+import { isOwnTemporary } from '../io/temporary-name.js';
 import { openSource, Source, sourceOf } from '../io/source.js';
 import { spoolDirectory } from '../io/spool.js';
 import { dirWalk, type DirWalk, type DirWalkOptions } from '../layer/dir-walk.js';
@@ -45,6 +47,8 @@ export interface LayerGiven extends RunOptions {
   /** paths that are wanted first, as `parsePrefetchPatterns` makes them */
   prefetch?: readonly string[] | undefined;
   attributes?: Attributes | undefined;
+  /** files that are written meanwhile, besides those in `build`: they are not part of a directory */
+  ownFiles?: readonly string[] | undefined;
   /** number of threads that compress */
   workers?: number | undefined;
 }
@@ -73,6 +77,7 @@ export const buildLayer = async (given: LayerGiven): Promise<BuiltLayer> => {
   const unopened = new Set(fifosOf(build));
   try {
     const warn = (message: string): void => log.warn(message);
+    refuseInputs(given);
     await prepareCompressors(warn);
     const base = await openBase(build);
     const writer = await openArtifacts({ ...targetsOf(build), ...streamTargets(given) }, signal);
@@ -90,6 +95,16 @@ export const buildLayer = async (given: LayerGiven): Promise<BuiltLayer> => {
     await releaseUnopened(unopened, build.paths.source);
     throw error;
   }
+};
+
+/** Fails if what is read would be overwritten. */
+const refuseInputs = ({ build, source }: LayerGiven): void => {
+  const { paths } = build;
+  const read = { source: source ? undefined : paths.source, parent: paths.parentBootstrap };
+  refuseSameFile(
+    pathsOf(targetsOf(build)).map(path => ({ name: 'an output', path })),
+    Object.entries(read).flatMap(([name, path]) => (path === undefined ? [] : [{ name, path }])),
+  );
 };
 
 /** Every path of a build that may be a FIFO with somebody at its other end. */
@@ -148,11 +163,8 @@ const blobTarget = ({ mode, source, paths: { blob, blobDir = '.' } }: BuildOptio
 };
 
 /** Path of the bootstrap of external files: that of the bootstrap, with extension .external. */
-const externalOf = (bootstrap: string | undefined): string | undefined => {
-  if (bootstrap === undefined) return undefined;
-  const { dir, name } = path.parse(bootstrap);
-  return path.join(dir, `${name}.external`);
-};
+const externalOf = (bootstrap: string | undefined): string | undefined =>
+  bootstrap === undefined ? undefined : withExtension(bootstrap, 'external');
 
 /** Streams that artifacts go to instead of files. */
 const streamTargets = ({ streams = {} }: LayerGiven): Targets =>
@@ -162,7 +174,7 @@ const streamTargets = ({ streams = {} }: LayerGiven): Targets =>
 type Input = Source | TarScan | DirWalk;
 
 const openInput = (
-  { build, source: given, prefetch = [], attributes }: LayerGiven,
+  { build, source: given, prefetch = [], attributes, ownFiles = [] }: LayerGiven,
   warn: NonNullable<DirWalkOptions['warn']>,
 ): Input => {
   if (given) return sourceOf(given);
@@ -175,10 +187,23 @@ const openInput = (
         build.whiteoutSpec,
       prefetch,
       ...(attributes ? { attributes } : {}),
+      leaveOut: ownFilter([...pathsOf(targetsOf(build)), ...ownFiles]),
       warn,
     });
   }
   return (build.mode === 'tarfs' && openScan(source, !build.blobId)) || openSource(source);
+};
+
+const pathsOf = (targets: Targets): string[] =>
+  Object.values(targets).flatMap(target => ('path' in target ? [target.path] : []));
+
+/** Tells files that a build itself writes, also while they have no name yet. */
+const ownFilter = (files: readonly string[]): ((path: Buffer) => boolean) => {
+  const own = new Set(files.filter(file => file !== '-').map(file => held(newPath(file))));
+  return file => {
+    const text = file.toString('latin1');
+    return own.has(text) || isOwnTemporary(text.slice(text.lastIndexOf('/') + 1));
+  };
 };
 
 /** Opens a plain tar in a regular file for its entries and digest; undefined for other sources. */

@@ -22,7 +22,7 @@ import {
   type BlobLocation,
   type BlobsInput,
 } from './blob-location.js';
-import { openBlobs } from './open-blobs.js';
+import { openBlobs, refuseOverwriting } from './open-blobs.js';
 import { imageOf, type Image, type ImageInput } from './read-image.js';
 import { newCounters, reporting, withSignal, type RunOptions } from './run-options.js';
 
@@ -105,6 +105,7 @@ export const exportImage = async (
     return await reporting(onProgress, counters, async () => {
       const image = await imageOf(input);
       const place = await requirePlace(blobs, image);
+      refuseOverwriting(target, image, place);
       disk = await openDisk(image, place, { ...options, counters });
       return await writeDisk(disk, output, options);
     });

@@ -20,6 +20,7 @@ import { openArtifacts, type ArtifactPart, type Target } from '../build/artifact
 import { separateBootstrap } from '../build/bootstrap-finalizer.js';
 import { destroyAndWait } from '../io/destroy.js';
 import { releaseFifo } from '../io/fifo.js';
+import { refuseSameFile } from '../io/same-file.js';
 import { openBlob, placeOf, type BlobLocation, type BlobsInput } from './blob-location.js';
 import { failingWith, openLayer } from './open-layers.js';
 import { fileIdOf, type Image, type ImageInput } from './read-image.js';
@@ -105,8 +106,15 @@ export const mergeLayers = async (
   target: Target,
   options: Omit<MergeImagesOptions, 'prefetch'> & { patterns: readonly string[] },
 ): Promise<MergedImage> => {
-  const { signal, onProgress } = options;
+  const { signal, onProgress, parent, chunkDict } = options;
   signal?.throwIfAborted();
+  if ('path' in target) {
+    const read = [...layers.map(({ image }) => image), parent, chunkDict];
+    refuseSameFile(
+      [{ name: 'the output', path: target.path }],
+      read.flatMap(file => (typeof file === 'string' ? [{ name: 'a layer', path: file }] : [])),
+    );
+  }
   const writer = await openArtifacts({ bootstrap: target }, signal).catch(
     async (error: unknown) => {
       if ('path' in target) await releaseFifo(target.path);

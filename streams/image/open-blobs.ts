@@ -1,8 +1,16 @@
 /** Opens all blobs of an image, for work that reads them from end to end. */
+import type { Writable } from 'node:stream';
 import { RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
 import { countingReader, type ReaderAt } from '../io/reader-at.js';
-import { isOwnPlace, openBlob, openTables, type BlobLocation } from './blob-location.js';
+import { refuseSameFile } from '../io/same-file.js';
+import {
+  blobFilesIn,
+  isOwnPlace,
+  openBlob,
+  openTables,
+  type BlobLocation,
+} from './blob-location.js';
 import type { Image } from './read-image.js';
 
 /** The blobs of an image, all open. */
@@ -13,6 +21,20 @@ export interface OpenBlobs {
   tables: ReadonlyMap<number, ReaderAt>;
   close(): Promise<void>;
 }
+
+/** Fails if an output would replace the image that is read, or one of its blobs. */
+export const refuseOverwriting = (
+  output: string | Writable,
+  { bootstrap, bytes, path }: Image,
+  place: BlobLocation,
+): void => {
+  if (typeof output !== 'string') return;
+  const read = bytes ? [] : [{ name: 'the image', path }];
+  for (const blob of bootstrap.blobs) {
+    for (const file of blobFilesIn(blob, place)) read.push({ name: `blob ${blob.id}`, path: file });
+  }
+  refuseSameFile([{ name: 'the output', path: output }], read);
+};
 
 /** Opens every blob, and counts the bytes that are read. Fails if one is missing. */
 export const openBlobs = async (

@@ -15,7 +15,7 @@ import { blobReader, contentPool } from '../read/blob-reader.js';
 import { chunkVerifier } from '../read/chunk-verifier.js';
 import { tarMux, type OwnerNames } from '../read/tar-mux.js';
 import { requirePlace, type BlobsInput } from './blob-location.js';
-import { openBlobs, refuseExternal, type OpenBlobs } from './open-blobs.js';
+import { openBlobs, refuseExternal, refuseOverwriting, type OpenBlobs } from './open-blobs.js';
 import { imageOf, type Image, type ImageInput } from './read-image.js';
 import { newCounters, reporting, SILENT, withSignal, type RunOptions } from './run-options.js';
 
@@ -75,6 +75,7 @@ export const unpackImage = async (
       log.info(loadedText(image.bootstrap));
       const place = await requirePlace(blobs, image);
       refuseExternal(image, place, 'the option blobs');
+      refuseOverwriting(target, image, place);
       const opened = await openBlobs(image, place, counters);
       try {
         await writeTar(image, opened, output, { ...options, counters });

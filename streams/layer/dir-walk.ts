@@ -34,6 +34,8 @@ export interface DirWalkOptions {
   attributes?: Attributes | undefined;
   /** read small files ahead in the thread pool; by default, decided by how long reads take */
   readAhead?: boolean;
+  /** what is not of the layer, such as files that the build itself makes, by its real path */
+  leaveOut?: (path: Buffer) => boolean;
   /** called with one sentence for each thing left out */
   warn?: (message: string) => void;
 }
@@ -206,13 +208,14 @@ const statOrNone = (path: Buffer): fs.Stats | undefined => {
   }
 };
 
-/** Makes a function that looks up one object; it returns undefined for a dropped whiteout. */
+/** Makes a function that looks up one object; it returns undefined for what is left out. */
 const looker = (
   open: (path: string) => string,
   {
     explicitUidGid = true,
     dropWhiteouts = 'none',
     bareWhiteouts = 'none',
+    leaveOut = () => false,
     warn = () => undefined,
     attributes,
   }: DirWalkOptions,
@@ -223,6 +226,7 @@ const looker = (
     at(path, () => {
       const where = open(path);
       const bytes = Buffer.from(where, 'latin1');
+      if (leaveOut(bytes)) return undefined;
       const stat = fs.lstatSync(bytes, { bigint: true });
       const entry = entryOf(path, stat);
       // judged without xattrs, so that a directory they make opaque stays

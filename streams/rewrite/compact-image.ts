@@ -23,6 +23,7 @@ import { shown } from '../../lib/model/names.js';
 import { compactor } from '../build/compactor.js';
 import { placeOf, type BlobsInput } from '../image/blob-location.js';
 import { BlobSources } from '../image/blob-sources.js';
+import { refuseOverwriting } from '../image/open-blobs.js';
 import { openLayer } from '../image/open-layers.js';
 import type { ImageInput } from '../image/read-image.js';
 import { SILENT, type RunOptions } from '../image/run-options.js';
@@ -80,6 +81,7 @@ export const compactImage = (
     const before = image.blobs.finish(undefined);
     const dictBlobs = await dictionaryBlobs(chunkDict, image);
     const place = (await placeOf(blobsInput, opened)) ?? { blobDir };
+    refuseOverwriting(target, opened, place);
     const sources = new BlobSources(image, before, place, opened, counters);
     try {
       const sizes = await Promise.all(

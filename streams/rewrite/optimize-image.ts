@@ -17,6 +17,7 @@ import { held } from '../../lib/model/names.js';
 import { compactor } from '../build/compactor.js';
 import { requirePlace, type BlobsInput } from '../image/blob-location.js';
 import { BlobSources } from '../image/blob-sources.js';
+import { refuseOverwriting } from '../image/open-blobs.js';
 import { openLayer } from '../image/open-layers.js';
 import type { ImageInput } from '../image/read-image.js';
 import { SILENT, type RunOptions } from '../image/run-options.js';
@@ -70,6 +71,7 @@ export const optimizeImage = (
     const before = image.blobs.finish(undefined);
     const aligned = hasAlignedChunks(image);
     const place = await requirePlace(options.blobs, opened);
+    refuseOverwriting(target, opened, place);
     const sources = new BlobSources(image, before, place, opened, counters);
     try {
       const rows = redirectChunks(image, before, files, warn);
