@@ -88,6 +88,7 @@ const main = async (): Promise<number> => {
     await runCommand(parsed, {
       log,
       progress: globals.progress,
+      fsync: !globals['no-fsync'],
       signal: stop.signal,
       stdout: text => print(text),
     });

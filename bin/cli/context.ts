@@ -6,6 +6,8 @@ import type { ProgressMode } from '../console/progress.js';
 export interface CommandContext extends CommandIo {
   readonly log: Log;
   readonly progress: ProgressMode;
+  /** have every file on the disk before it gets its name */
+  readonly fsync: boolean;
   /** aborted when the user or the system asks us to stop */
   readonly signal: AbortSignal;
 }

@@ -1,4 +1,5 @@
 /** Images as commands name them: as arguments, or by the options of nydusify. */
+import type { CommandContext } from './context.js';
 import { parseByteSize } from '../../lib/config/size.js';
 import { RafsError } from '../../lib/errors.js';
 import { parsePlatform } from '../../lib/oci/platform.js';
@@ -39,12 +40,13 @@ interface TransportValues {
 /** How the source and the target are reached. */
 export const transportOptions = (
   values: TransportValues,
-  signal: AbortSignal,
+  { signal, fsync }: Pick<CommandContext, 'signal' | 'fsync'>,
 ): { source: TransportOptions; target: TransportOptions } => {
   const { 'spool-limit': limit } = values;
   const plain = values['plain-http'] === true;
   const common = {
     signal,
+    fsync,
     ...(limit === undefined ? {} : { spoolLimit: byteSize('--spool-limit', limit) }),
   };
   return {

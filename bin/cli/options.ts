@@ -30,6 +30,11 @@ export const GLOBALS = {
       'Show progress on stderr: a bar, lines of JSON, or nothing; auto is a bar on a terminal ' +
       'and nothing elsewhere',
   },
+  'no-fsync': {
+    flag: true,
+    about:
+      'Do not wait until files are on the disk: faster, but a crash of the machine may lose them',
+  },
   help: { short: 'h', flag: true, about: 'Print this help' },
 } as const satisfies Readonly<Record<string, OptionRow>>;
 

@@ -17,7 +17,7 @@ export const compact = async (
   { values }: CompactInvocation,
   context: CommandContext,
 ): Promise<void> => {
-  const { log, signal } = context;
+  const { log, signal, fsync } = context;
   const target = values['output-bootstrap'] ?? defaultOutput(values.bootstrap);
   const { rules, blobs } = await settle(values).catch(async (error: unknown) => {
     await releaseFifo(target);
@@ -31,6 +31,7 @@ export const compact = async (
     chunkDict: values['chunk-dict'],
     log,
     signal,
+    fsync,
   });
   if (!result) {
     log.info('compact: nothing to do');
@@ -38,7 +39,7 @@ export const compact = async (
   }
   if (values['output-json'] === undefined) return;
   const json = { ...result, bootstrap: target };
-  writeOutputJson(values['output-json'], outputJson(json, { pretty: true }));
+  writeOutputJson(values['output-json'], outputJson(json, { pretty: true }), context);
 };
 
 /** The default output: the bootstrap's name with another extension. */

@@ -1,11 +1,11 @@
 /** check --source: compares the files of two images. */
-import { writeFileSync } from 'node:fs';
 import { RafsError } from '../../lib/errors.js';
 import type { Difference } from '../../lib/oci/image-tree.js';
 import { compareImages } from '../../streams/nydus/compare-images.js';
 import { openImageSource } from '../../streams/transport/open-transport.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
+import { writeOutputJson } from '../console/output-json.js';
 import { platformsOf, transportOptions } from '../cli/image-names.js';
 import { shown } from '../../lib/model/names.js';
 
@@ -19,7 +19,7 @@ export const compare = async (
   if (name === undefined || values.source === undefined) {
     throw new RafsError('USAGE', 'check --source SOURCE needs the image to compare with');
   }
-  const reach = transportOptions(values, signal);
+  const reach = transportOptions(values, context);
   const source = await openImageSource(values.source, reach.source);
   try {
     const target = await openImageSource(name, reach.target);
@@ -34,7 +34,8 @@ export const compare = async (
       });
       for (const one of differences) await context.stdout(`${lineOf(one)}\n`);
       if (values['output-json'] !== undefined) {
-        writeFileSync(values['output-json'], JSON.stringify({ fileCount, differences }));
+        const json = JSON.stringify({ fileCount, differences });
+        writeOutputJson(values['output-json'], json, context);
       }
       if (differences.length > 0) {
         const count =

@@ -1,6 +1,5 @@
 /** convert: makes a Nydus image of a container image, or the other way round. */
 import { versionOf } from '../../lib/model/version.js';
-import { writeFileSync } from 'node:fs';
 import { platformText } from '../../lib/oci/platform.js';
 import {
   convertImage,
@@ -25,6 +24,7 @@ import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
 import { layerTable, startLayerProgress, type LayerDisplay } from '../console/layer-progress.js';
 import { byteSize, imageNames, platformsOf, transportOptions } from '../cli/image-names.js';
+import { writeOutputJson } from '../console/output-json.js';
 import { readPatterns } from '../cli/read-patterns.js';
 
 type ConvertInvocation = Extract<Invocation, { command: 'convert' }>;
@@ -40,7 +40,7 @@ export const convert = async (
   const { log, signal } = context;
   collectSeldom();
   const names = imageNames(values, positionals);
-  const reach = transportOptions(values, signal);
+  const reach = transportOptions(values, context);
   const prefetch = await prefetchOf(values, warning => log.warn(warning));
   const memory = byteSize('--memory', values.memory);
   const source = await openImageSource(names.source, reach.source);
@@ -112,7 +112,7 @@ export const convert = async (
         `converted ${source.name} to ${target.name}: ${result.digest}\n${layerTable(result.layers)}`,
       );
       if (values['output-json'] !== undefined) {
-        writeFileSync(values['output-json'], metrics(names, result, seconds));
+        writeOutputJson(values['output-json'], metrics(names, result, seconds), context);
       }
     } finally {
       await target.close();

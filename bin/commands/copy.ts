@@ -7,10 +7,11 @@ import { imageNames, platformsOf, transportOptions } from '../cli/image-names.js
 
 export const copy = async (
   { values, positionals }: Extract<Invocation, { command: 'copy' }>,
-  { log, signal }: CommandContext,
+  context: CommandContext,
 ): Promise<void> => {
+  const { log, signal } = context;
   const names = imageNames(values, positionals);
-  const reach = transportOptions(values, signal);
+  const reach = transportOptions(values, context);
   const source = await openImageSource(names.source, reach.source);
   try {
     const target = await openImageTarget(names.target, reach.target);

@@ -24,13 +24,21 @@ export const create = async (
   invocation: CreateInvocation,
   context: CommandContext,
 ): Promise<void> => {
-  const { log, signal } = context;
+  const { log, signal, fsync } = context;
   const given = await plan(invocation, context);
   const { workers } = invocation.values;
   const built = await showProgress({ title: 'create', context }, onProgress =>
-    buildLayer({ ...given, ownFiles: ownFiles(invocation), workers, signal, log, onProgress }),
+    buildLayer({
+      ...given,
+      ownFiles: ownFiles(invocation),
+      workers,
+      signal,
+      fsync,
+      log,
+      onProgress,
+    }),
   );
-  report(given.build, built, text => log.info(text));
+  report(given.build, built, context);
 };
 
 /** What the program writes besides the layer. */
@@ -89,7 +97,7 @@ const readAttributes = (
 const report = (
   build: BuildOptions,
   { blobs, externalBlobs, blobSize, paths: { bootstrap, external } }: BuiltLayer,
-  info: (text: string) => void,
+  context: CommandContext,
 ): void => {
   if (build.paths.outputJson !== undefined) {
     const result = {
@@ -100,9 +108,9 @@ const report = (
       fsVersion: build.fsVersion,
       compressor: build.compressor,
     };
-    writeOutputJson(build.paths.outputJson, outputJson(result, { pretty: true }));
+    writeOutputJson(build.paths.outputJson, outputJson(result, { pretty: true }), context);
   }
-  info(
+  context.log.info(
     [
       'successfully built RAFS filesystem: ',
       `meta blob path: ${bootstrap ?? '<none>'}`,

@@ -45,7 +45,7 @@ export const exportBlock = async (
     }
     opened = true;
     const { verity, threads, compressor } = options;
-    const { log, signal } = context;
+    const { log, signal, fsync } = context;
     const exported = await exportImage(bootstrap, {
       output,
       verity,
@@ -56,6 +56,7 @@ export const exportBlock = async (
         return place;
       },
       signal,
+      fsync,
     }).catch((cause: unknown) => {
       if (cause instanceof RafsError && cause.code === 'USAGE') throw cause;
       const message = 'failed to export RAFS filesystem as raw block device image';
@@ -63,7 +64,7 @@ export const exportBlock = async (
     });
     if (exported.verity) await context.stdout(`${exported.verity.options}\n`);
     if (options.outputJson !== undefined) {
-      writeOutputJson(options.outputJson, exportJson(output, exported));
+      writeOutputJson(options.outputJson, exportJson(output, exported), context);
     }
   } finally {
     if (!opened && options.output !== undefined) await releaseFifo(options.output);

@@ -20,7 +20,7 @@ export const merge = async (
   { values, positionals }: MergeInvocation,
   context: CommandContext,
 ): Promise<void> => {
-  const { log, signal } = context;
+  const { log, signal, fsync } = context;
   let unopened = values.bootstrap;
   try {
     const { patterns, warnings } = await readPatterns(values['prefetch-policy']);
@@ -39,11 +39,12 @@ export const merge = async (
         patterns: values['prefetch-policy'] === 'fs' ? patterns : [],
         log,
         signal,
+        fsync,
       },
     );
     if (values['output-json'] === undefined) return;
     const result = { bootstrap, ...merged };
-    writeOutputJson(values['output-json'], outputJson(result, { pretty: true }));
+    writeOutputJson(values['output-json'], outputJson(result, { pretty: true }), context);
   } finally {
     if (unopened !== undefined) await releaseFifo(unopened);
   }

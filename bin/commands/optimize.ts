@@ -19,7 +19,7 @@ export const optimize = async (
   { values }: OptimizeInvocation,
   context: CommandContext,
 ): Promise<void> => {
-  const { log, signal } = context;
+  const { log, signal, fsync } = context;
   const target = values['output-bootstrap'];
   const { directory, prefetch } = await settle(values, context).catch(async (error: unknown) => {
     await releaseFifo(target);
@@ -32,10 +32,11 @@ export const optimize = async (
     prefetch,
     log,
     signal,
+    fsync,
   });
   if (values['output-json'] === undefined) return;
   const json = { ...result, bootstrap: target };
-  writeOutputJson(values['output-json'], outputJson(json, { pretty: true }));
+  writeOutputJson(values['output-json'], outputJson(json, { pretty: true }), context);
 };
 
 const settle = async (

@@ -6,7 +6,7 @@ import { CONVERSIONS, conversionType } from '../../lib/config/conversions.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
 import { prestartWorkers } from '../cli/prestart-workers.js';
-import { outputJson, writeOutputJson, type Output } from '../console/output-json.js';
+import { outputJson, writeOutputJson } from '../console/output-json.js';
 import { growYoungSpace } from '../memory.js';
 
 export const runCommand = async (
@@ -55,7 +55,10 @@ export const runCommand = async (
       // the old spelling, --bootstrap, never looks at data
       const blobsAccessible = values.bootstrap === undefined;
       const result = await check({ ...options, bootstrap, verbose, blobsAccessible }, context);
-      writeResult(values['output-json'], result, { pretty: false });
+      const json = values['output-json'];
+      if (json !== undefined) {
+        writeOutputJson(json, outputJson(result, { pretty: false }), context);
+      }
       break;
     }
     case 'inspect': {
@@ -82,7 +85,7 @@ export const runCommand = async (
       });
       const json = values['output-json'];
       const statistics = await stat({ ...options, quiet: json !== undefined }, context);
-      if (json !== undefined) writeOutputJson(json, JSON.stringify(statistics));
+      if (json !== undefined) writeOutputJson(json, JSON.stringify(statistics), context);
       break;
     }
     case 'unpack': {
@@ -129,14 +132,6 @@ export const runCommand = async (
       break;
     }
   }
-};
-
-const writeResult = (
-  path: string | undefined,
-  result: Output,
-  style: { pretty: boolean },
-): void => {
-  if (path !== undefined) writeOutputJson(path, outputJson(result, style));
 };
 
 /** The options that were given. */

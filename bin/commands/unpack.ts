@@ -28,7 +28,7 @@ export interface UnpackOptions {
 
 export const unpack = async (
   options: UnpackOptions,
-  { log, signal }: CommandIo & { signal?: AbortSignal },
+  { log, signal, fsync }: CommandIo & { signal?: AbortSignal; fsync?: boolean },
 ): Promise<void> => {
   const { bootstrap, output, slashedLinks } = options;
   if (output === '') throw new RafsError('UNSUPPORTED', 'invalid empty --output option');
@@ -39,6 +39,7 @@ export const unpack = async (
     slashedLinks,
     log,
     signal,
+    fsync,
   });
 };
 

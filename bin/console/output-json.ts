@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Compressor } from '../../lib/layout/compressors.js';
+import { flushDirectorySync } from '../../streams/io/flush.js';
 import { temporaryName } from '../../streams/io/temporary-name.js';
 import { versionId } from '../version.js';
 
@@ -54,23 +55,32 @@ export const outputJson = (output: Output, { pretty }: { pretty: boolean }): str
  *
  * @throws Error with the system's error as its cause
  */
-export const writeOutputJson = (path: string, text: string): void => {
+export const writeOutputJson = (
+  path: string,
+  text: string,
+  { fsync = true }: { fsync?: boolean } = {},
+): void => {
   try {
     const there = statSync(path, { throwIfNoEntry: false });
     const isDangling = !there && lstatSync(path, { throwIfNoEntry: false }) !== undefined;
     if (isDangling || (there && !there.isFile())) writeFileSync(path, text);
-    else replaceFile(there ? realpathSync(path) : path, text, there?.mode);
+    else replaceFile(there ? realpathSync(path) : path, text, { mode: there?.mode, fsync });
   } catch (cause) {
     throw new Error(`can not open output file ${path}`, { cause });
   }
 };
 
-const replaceFile = (path: string, text: string, mode: number | undefined): void => {
+const replaceFile = (
+  path: string,
+  text: string,
+  { mode, fsync }: { mode: number | undefined; fsync: boolean },
+): void => {
   const temporary = temporaryName(dirname(path));
   try {
-    writeFileSync(temporary, text, { flag: 'wx', flush: true });
+    writeFileSync(temporary, text, { flag: 'wx', flush: fsync });
     if (mode !== undefined) chmodSync(temporary, mode & 0o7777);
     renameSync(temporary, path);
+    if (fsync) flushDirectorySync(dirname(path));
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;

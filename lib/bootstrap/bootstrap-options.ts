@@ -21,6 +21,8 @@ export interface BootstrapOptions {
 
 export interface PlannedBootstrap {
   hasXattrs: boolean;
+  /** it holds the key of an encrypted blob */
+  secret: boolean;
   /** bytes of all pieces together */
   size: number;
   /** the bytes, front to back */

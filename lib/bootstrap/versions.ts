@@ -37,6 +37,9 @@ export interface Version {
 
 const saysXattrs = (flags: number): boolean => hasFlag(flags, SuperFlag.HAS_XATTR);
 
+const holdsKey = (blobs: readonly BlobInfo[]): boolean =>
+  blobs.some(({ cipherIv }) => cipherIv !== undefined);
+
 const withXattrs = <P extends { flags: number }>(plan: P, hasXattrs: boolean): P =>
   hasXattrs && !saysXattrs(plan.flags)
     ? { ...plan, flags: plan.flags + SuperFlag.HAS_XATTR }
@@ -49,7 +52,12 @@ export const VERSIONS: Readonly<Record<RafsVersion, Version>> = {
     parse: parseV5,
     plan(tree, chunks, blobs, flags, { chunkSize, prefetch = [] }) {
       const plan = planV5(tree, chunks, blobs, { chunkSize, prefetch, flags });
-      return { hasXattrs: saysXattrs(plan.flags), size: plan.size, pieces: emitV5(plan) };
+      return {
+        hasXattrs: saysXattrs(plan.flags),
+        secret: holdsKey(blobs),
+        size: plan.size,
+        pieces: emitV5(plan),
+      };
     },
   },
   6: {
@@ -58,12 +66,13 @@ export const VERSIONS: Readonly<Record<RafsVersion, Version>> = {
     parse: parseV6,
     plan(tree, chunks, blobs, flags, options) {
       const { chunkSize, prefetch = [], tarfs = false, hasXattrs = false } = options;
-      const encrypted = options.encrypted || blobs.some(({ cipherIv }) => cipherIv);
+      const encrypted = options.encrypted || holdsKey(blobs);
       const cipher = encrypted ? SuperFlag.ENCRYPTION_AES_128_XTS : SuperFlag.ENCRYPTION_NONE;
       const given = { chunkSize, prefetch, tarfs, flags: flags + cipher };
       const plan = withXattrs(planV6(tree, chunks, blobs, given), hasXattrs);
       return {
         hasXattrs: saysXattrs(plan.flags),
+        secret: holdsKey(blobs),
         size: plan.size,
         pieces: emitV6(plan),
         split: { head: () => head(plan), rest: behindHead(plan) },

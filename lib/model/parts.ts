@@ -84,6 +84,8 @@ export interface FinishPart {
   kind: 'finish';
   artifact: Artifact;
   name: string | undefined;
+  /** it holds a secret, such as the key of encrypted blobs */
+  secret?: boolean;
 }
 
 /** What was built, as the last part of a build. */

@@ -18,7 +18,7 @@ import {
   openOutputInDirectory,
   openOutputLate,
 } from '../io/open-output.js';
-import type { Output } from '../io/output.js';
+import type { Output, OutputOptions } from '../io/output.js';
 import { refuseSameFile, type NamedFile } from '../io/same-file.js';
 import { streamOutput } from '../io/stream-output.js';
 import type { Batch } from '../batch.js';
@@ -43,6 +43,8 @@ interface Open {
   finished: boolean;
   /** file name, if it is stored in a directory; without one, nothing is stored there */
   name: string | undefined;
+  /** it holds a secret */
+  secret: boolean;
 }
 
 export class ArtifactWriter extends Writable {
@@ -100,7 +102,8 @@ export class ArtifactWriter extends Writable {
         run.push(part.bytes);
       } else if (part.kind === 'finish') {
         await flush();
-        Object.assign(this.#of(part.artifact), { finished: true, name: part.name });
+        const { name, secret = false } = part;
+        Object.assign(this.#of(part.artifact), { finished: true, name, secret });
       } else this.image = part.image;
     }
     await flush();
@@ -117,6 +120,17 @@ export class ArtifactWriter extends Writable {
   }
 
   async #finish(): Promise<void> {
+    // all at once, and before any gets its name: that takes little more time than the slowest
+    await Promise.all(
+      [...this.#open].map(async ([artifact, { output, secret }]) => {
+        if (secret) output.restrict?.();
+        try {
+          await output.flush?.();
+        } catch (error) {
+          throw located(error, { artifact });
+        }
+      }),
+    );
     for (const [artifact, { output, name }] of this.#open) {
       try {
         const path = await output.finish(name);
@@ -148,7 +162,7 @@ const settle = (work: Promise<void>, done: (error?: Error) => void): void => {
  */
 export const openArtifacts = async (
   targets: Targets,
-  signal?: AbortSignal,
+  { signal, fsync }: Pick<OutputOptions, 'signal' | 'fsync'> = {},
 ): Promise<ArtifactWriter> => {
   refuseSameFile(filesOf(targets));
   const failed = new AbortController();
@@ -158,9 +172,12 @@ export const openArtifacts = async (
   const opened = await Promise.allSettled(
     Object.entries(targets).map(async ([artifact, target]) => {
       try {
-        const output = await openTarget(target, failed.signal);
+        const output = await openTarget(target, { signal: failed.signal, fsync });
         // the keys of Targets are artifacts
-        return [artifact as Artifact, { output, finished: false, name: undefined }] as const;
+        return [
+          artifact as Artifact,
+          { output, finished: false, name: undefined, secret: false },
+        ] as const;
       } catch (error) {
         const placed = located(error, { stage: 'artifact-writer', artifact });
         failed.abort(placed);
@@ -182,11 +199,11 @@ const filesOf = (targets: Targets): NamedFile[] =>
     'path' in target ? [{ name, path: target.path }] : [],
   );
 
-const openTarget = async (target: Target, signal: AbortSignal): Promise<Output> => {
-  if ('path' in target) return openOutput(target.path, { signal });
+const openTarget = async (target: Target, options: OutputOptions): Promise<Output> => {
+  if ('path' in target) return openOutput(target.path, options);
   if ('stream' in target) return streamOutput(target.stream);
   if ('directory' in target) {
-    return (target.late ? openOutputLate : openOutputInDirectory)(target.directory);
+    return (target.late ? openOutputLate : openOutputInDirectory)(target.directory, options);
   }
   return discardOutput();
 };

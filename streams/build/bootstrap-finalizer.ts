@@ -192,7 +192,7 @@ export const bootstrapFinalizer = ({
       if (inlineMeta) {
         yield* inlined(file, plan);
         const id = file.digest().toString('hex');
-        yield { kind: 'finish', artifact: 'blob', name: id };
+        yield { kind: 'finish', artifact: 'blob', name: id, secret: plan.secret };
         // a blob with nothing but a bootstrap is not in its own blob table
         if (blob) ids[blobs.ownIndex] = layer?.id ?? id;
         else {
@@ -203,14 +203,14 @@ export const bootstrapFinalizer = ({
           const otherFile = new BlobFile('external-blob');
           yield* inlined(otherFile, other.plan);
           const name = otherFile.digest().toString('hex');
-          yield { kind: 'finish', artifact: 'external-blob', name };
+          yield { kind: 'finish', artifact: 'external-blob', name, secret: other.plan.secret };
         }
       } else {
         // a blob beside a layer is named by its own digest; no name: there was nothing new
         const fileName = layer ? blob?.metaDigest.toString('hex') : blob?.id;
         yield { kind: 'finish', artifact: 'blob', name: fileName };
-        const name = yield* separateBootstrap('bootstrap', plan.pieces);
-        if (other) yield* separateBootstrap('external', other.plan.pieces, `${name}.external`);
+        const name = yield* separateBootstrap('bootstrap', plan);
+        if (other) yield* separateBootstrap('external', other.plan, `${name}.external`);
       }
       const externalBlobs = other?.table.map(({ id }) => id) ?? [];
       yield { kind: 'image', image: { blobs: ids, externalBlobs, blobSize, entryCount } };
@@ -247,7 +247,7 @@ const withPendingId = async (
 /** A bootstrap in a file of its own; by default, its name in a directory is its sha256. */
 export function* separateBootstrap(
   artifact: 'bootstrap' | 'external',
-  pieces: Iterable<Buffer>,
+  { pieces, secret }: Pick<PlannedBootstrap, 'pieces' | 'secret'>,
   name?: string,
 ): Generator<SectionPart | FinishPart, string> {
   const hash = createHash('sha256');
@@ -256,6 +256,6 @@ export function* separateBootstrap(
     yield { kind: 'section', artifact, bytes };
   }
   const named = name ?? hash.digest('hex');
-  yield { kind: 'finish', artifact, name: named };
+  yield { kind: 'finish', artifact, name: named, secret };
   return named;
 }

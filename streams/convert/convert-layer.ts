@@ -86,7 +86,8 @@ export const convertLayer = async (job: LayerJob): Promise<ConvertedLayer> => {
     );
   });
   const expected = settings.mode === 'tarfs' ? { digest: diffId } : {};
-  const put = target.put(sink.blob(), { ...expected, signal: either });
+  const secret = settings.build.encrypt; // the blob ends with its bootstrap
+  const put = target.put(sink.blob(), { ...expected, signal: either, secret });
   const [made, stored] = await Promise.allSettled([
     build.catch(stopping(failed)),
     put.catch(stopping(failed)),

@@ -20,7 +20,7 @@ import { checkLayerType, MediaType, ociType } from '../../lib/oci/media-types.js
 import { checkDocument } from '../transport/layout-source.js';
 import { readWhole } from '../transport/file-store.js';
 import type { ImageSource } from '../transport/source.js';
-import type { ImageTarget } from '../transport/target.js';
+import type { ImageTarget, PutOptions } from '../transport/target.js';
 import type { ConvertedLayer } from './convert-layer.js';
 import { mergeLayers } from './merge-layers.js';
 import type { ConversionSettings } from './settings.js';
@@ -124,11 +124,12 @@ export const assembleImage = async (
           id: parseDigest(blob.digest).hex,
           bytes: meta,
         }));
+  const { secret } = merged.bootstrap;
   const bootstrapLayer = await putBootstrap(
     bootstrapTar(merged.bootstrap, metas),
     target,
     build.fsVersion,
-    signal,
+    { signal, secret },
   );
   const { diffId, ...last } = bootstrapLayer;
   const config = configBytes(image.config, {
@@ -206,13 +207,14 @@ export const copyBlob = async (
   source: ImageSource,
   target: ImageTarget,
   signal: AbortSignal,
+  secret = false,
 ): Promise<'there' | 'mounted' | 'copied'> => {
   const { digest, size } = blob;
   if (await target.has(blob)) return 'there';
   const described = { mediaType: MediaType.LAYER_GZIP, size: 0, ...blob };
   if (await target.mount?.(described, source)) return 'mounted';
   const bytes = (await source.open(blob, { signal })) as AsyncIterable<Buffer>;
-  await target.put(bytes, { digest, ...(size === undefined ? {} : { size }), signal });
+  await target.put(bytes, { digest, ...(size === undefined ? {} : { size }), signal, secret });
   return 'copied';
 };
 
@@ -231,7 +233,7 @@ const putBootstrap = async (
   tar: Iterable<Buffer>,
   target: ImageTarget,
   fsVersion: RafsVersion,
-  signal: AbortSignal,
+  options: Pick<PutOptions, 'signal' | 'secret'>,
 ): Promise<Descriptor & { diffId: string }> => {
   const hash = createHash('sha256');
   function* hashed(): Generator<Buffer> {
@@ -240,7 +242,7 @@ const putBootstrap = async (
       yield piece;
     }
   }
-  const blob = await target.put(gzipped(hashed()), { signal });
+  const blob = await target.put(gzipped(hashed()), options);
   return {
     mediaType: MediaType.LAYER_GZIP,
     ...blob,

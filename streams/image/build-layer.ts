@@ -73,14 +73,17 @@ export interface BuiltLayer {
 
 /** Builds a layer. Whatever goes wrong, no peer is left waiting at a FIFO that was named. */
 export const buildLayer = async (given: LayerGiven): Promise<BuiltLayer> => {
-  const { build, signal, log = SILENT } = given;
+  const { build, signal, fsync, log = SILENT } = given;
   const unopened = new Set(fifosOf(build));
   try {
     const warn = (message: string): void => log.warn(message);
     refuseInputs(given);
     await prepareCompressors(warn);
     const base = await openBase(build);
-    const writer = await openArtifacts({ ...targetsOf(build), ...streamTargets(given) }, signal);
+    const writer = await openArtifacts(
+      { ...targetsOf(build), ...streamTargets(given) },
+      { signal, fsync },
+    );
     unopened.clear();
     if (!given.source) unopened.add(build.paths.source);
     try {

@@ -132,8 +132,8 @@ export interface CreatedImage {
  * ```
  */
 export const createImage = async (options: CreateImageOptions): Promise<CreatedImage> => {
-  const { source, blob, bootstrap, attributes, prefetch, workers, signal, onProgress } = options;
-  const { log = SILENT } = options;
+  const { source, blob, bootstrap, attributes, prefetch, workers, signal } = options;
+  const { log = SILENT, fsync, onProgress } = options;
   signal?.throwIfAborted();
   const isPath = typeof source === 'string';
   const build = planBuild({
@@ -155,6 +155,7 @@ export const createImage = async (options: CreateImageOptions): Promise<CreatedI
     attributes,
     workers,
     signal,
+    fsync,
     onProgress,
     log,
   });

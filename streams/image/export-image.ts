@@ -91,9 +91,9 @@ export const exportImage = async (
   input: ImageInput,
   options: ExportImageOptions,
 ): Promise<ExportedImage> => {
-  const { output: target, blobs, signal, onProgress } = options;
+  const { output: target, blobs, signal, fsync, onProgress } = options;
   signal?.throwIfAborted();
-  const output = await openOutputTo(target, withSignal(signal));
+  const output = await openOutputTo(target, { ...withSignal(signal), fsync });
   const counters = {
     ...newCounters(),
     get bytesOut() {

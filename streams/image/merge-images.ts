@@ -106,7 +106,7 @@ export const mergeLayers = async (
   target: Target,
   options: Omit<MergeImagesOptions, 'prefetch'> & { patterns: readonly string[] },
 ): Promise<MergedImage> => {
-  const { signal, onProgress, parent, chunkDict } = options;
+  const { signal, fsync, onProgress, parent, chunkDict } = options;
   signal?.throwIfAborted();
   if ('path' in target) {
     const read = [...layers.map(({ image }) => image), parent, chunkDict];
@@ -115,7 +115,7 @@ export const mergeLayers = async (
       read.flatMap(file => (typeof file === 'string' ? [{ name: 'a layer', path: file }] : [])),
     );
   }
-  const writer = await openArtifacts({ bootstrap: target }, signal).catch(
+  const writer = await openArtifacts({ bootstrap: target }, { signal, fsync }).catch(
     async (error: unknown) => {
       if ('path' in target) await releaseFifo(target.path);
       throw error;
@@ -176,7 +176,7 @@ export const digestOf = (text: string): Buffer => {
 };
 
 function* batches(merged: Merged, blobs: readonly string[]): Iterable<ArtifactPart[]> {
-  for (const part of separateBootstrap('bootstrap', merged.bootstrap.pieces)) yield [part];
+  for (const part of separateBootstrap('bootstrap', merged.bootstrap)) yield [part];
   const blobSize = merged.blobs.at(-1)?.compressedSize ?? 0;
   yield [{ kind: 'image', image: { blobs, blobSize, entryCount: 0 } }];
 }

@@ -23,6 +23,8 @@ export interface RunOptions {
   signal?: AbortSignal | undefined;
   /** called at the start, ten times a second and at the end */
   onProgress?: ((progress: Progress) => void) | undefined;
+  /** have every file on the disk before it gets its name; default: true */
+  fsync?: boolean | undefined;
   /** told what is worth knowing and no failure; default: nobody is */
   log?: Messages | undefined;
 }

@@ -64,10 +64,10 @@ export const unpackImage = async (
   input: ImageInput,
   options: UnpackImageOptions,
 ): Promise<UnpackedImage> => {
-  const { output: target, blobs, signal, onProgress, log = SILENT } = options;
+  const { output: target, blobs, signal, fsync, onProgress, log = SILENT } = options;
   signal?.throwIfAborted();
   // first of all, so that the reader of a FIFO sees its end if anything fails
-  const output = await openOutputTo(target, withSignal(signal));
+  const output = await openOutputTo(target, { ...withSignal(signal), fsync });
   const counters = newCounters();
   try {
     return await reporting(onProgress, counters, async () => {

@@ -21,7 +21,7 @@ export interface FifoWaiting {
   /** how long to wait for a reader; forever if not given */
   timeoutMs?: number;
   /** stops the wait, with the signal's reason */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**

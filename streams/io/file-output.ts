@@ -3,6 +3,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { flushDirectory, fsync } from './flush.js';
+import { removeLeftovers } from './leftovers.js';
 import { temporaryName } from './temporary-name.js';
 import { without, type Output } from './output.js';
 import { RafsError } from '../../lib/errors.js';
@@ -11,7 +13,7 @@ import { isFileName } from '../../lib/model/names.js';
 export const open = promisify(fs.open);
 const close = promisify(fs.close);
 const ftruncate = promisify(fs.ftruncate);
-const chmod = promisify(fs.chmod);
+const fchmod = promisify(fs.fchmod);
 const rename = promisify(fs.rename);
 const unlink = promisify(fs.unlink);
 const readlink = promisify(fs.readlink);
@@ -84,17 +86,33 @@ class OpenFile {
     }
   }
 
+  /** Completes the file after the write in progress, and has it on the disk. */
+  async flush(): Promise<void> {
+    await this.#writing;
+    await this.#fill();
+    if (this.#fd !== undefined) await fsync(this.#fd);
+  }
+
+  async chmod(mode: number): Promise<void> {
+    if (this.#fd !== undefined) await fchmod(this.#fd, mode);
+  }
+
   /** Closes the file after the write in progress; fails if the system still reports an error. */
   async close(): Promise<void> {
-    const fd = this.#fd;
-    this.#fd = undefined;
     await this.#writing.catch(() => undefined); // the writer knows of its failure
+    const fd = this.#fd;
     if (fd === undefined) return;
     try {
-      if (this.#hole) await ftruncate(fd, this.bytesWritten);
+      await this.#fill();
     } finally {
+      this.#fd = undefined;
       await close(fd);
     }
+  }
+
+  async #fill(): Promise<void> {
+    if (this.#hole && this.#fd !== undefined) await ftruncate(this.#fd, this.bytesWritten);
+    this.#hole = false;
   }
 }
 
@@ -110,22 +128,42 @@ const writeSome = (
     });
   });
 
+/** Of files that are not complete. */
+const PRIVATE = 0o600;
+
+interface FileOptions {
+  /** permissions of the complete file */
+  mode: number;
+  /** have it on the disk before it gets its name */
+  fsync: boolean;
+}
+
+/** Permissions that are given to a new file, less what the user has ruled out. */
+const masked = (mode: number): number => mode & ~process.umask(); // eslint-disable-line @typescript-eslint/no-deprecated
+
 /** A file with a random name, which is either renamed or removed in the end. */
 class TemporaryFile {
-  readonly temporary: string;
+  readonly #temporary: string;
+  readonly #options: FileOptions;
+  #mode: number;
   #file: OpenFile;
+  #flushed = false;
   #done = false;
 
-  constructor(temporary: string, fd: number) {
-    this.temporary = temporary;
+  constructor(temporary: string, fd: number, options: FileOptions) {
+    this.#temporary = temporary;
     this.#file = new OpenFile(fd);
+    this.#options = options;
+    this.#mode = options.mode;
   }
 
-  static async create(directory: string, mode: number): Promise<TemporaryFile> {
+  static async create(directory: string, options: FileOptions): Promise<TemporaryFile> {
+    await removeLeftovers(directory);
     const temporary = temporaryName(directory);
     live.add(temporary);
     try {
-      return new TemporaryFile(temporary, await open(temporary, 'wx', mode));
+      // nobody else has it open when it turns out to hold a secret
+      return new TemporaryFile(temporary, await open(temporary, 'wx', PRIVATE), options);
     } catch (error) {
       live.delete(temporary);
       throw error;
@@ -137,6 +175,7 @@ class TemporaryFile {
   }
 
   async write(buffers: readonly Buffer[]): Promise<void> {
+    this.#flushed = false;
     try {
       await this.#file.write(buffers);
     } catch (error) {
@@ -146,19 +185,33 @@ class TemporaryFile {
   }
 
   hole(size: number): void {
+    this.#flushed = false;
     this.#file.hole(size);
+  }
+
+  restrict(): void {
+    this.#mode &= PRIVATE;
+  }
+
+  async flush(): Promise<void> {
+    if (this.#flushed || !this.#options.fsync) return;
+    await this.#file.flush();
+    this.#flushed = true;
   }
 
   async rename(to: string): Promise<string> {
     try {
+      if (this.#mode !== PRIVATE) await this.#file.chmod(this.#mode);
+      await this.flush();
       await this.#file.close();
-      await rename(this.temporary, to);
+      await rename(this.#temporary, to);
     } catch (error) {
       await this.abandon();
       throw error;
     }
     this.#done = true;
-    live.delete(this.temporary);
+    live.delete(this.#temporary);
+    if (this.#options.fsync) await flushDirectory(path.dirname(to));
     return to;
   }
 
@@ -166,42 +219,37 @@ class TemporaryFile {
     if (this.#done) return;
     this.#done = true;
     await this.#file.close().catch(() => undefined); // its data are no longer wanted
-    await unlink(this.temporary).catch(() => undefined); // abandonAll may have removed it
-    live.delete(this.temporary);
+    await unlink(this.#temporary).catch(() => undefined); // abandonAll may have removed it
+    live.delete(this.#temporary);
   }
 }
 
-export const temporaryOutput = async (
+/** A new file. */
+export const temporaryOutput = async (target: string, options: FileOptions): Promise<Output> => {
+  const mode = masked(options.mode);
+  return namedOutput(target, { ...options, mode });
+};
+
+/** A file that replaces another takes over its permissions, unless `mode` says otherwise. */
+export const replacingOutput = (
   target: string,
-  mode: number,
-): Promise<Output & { temporary: string }> => {
-  const file = await TemporaryFile.create(path.dirname(target), mode);
+  { mode, before, fsync }: { mode: number | undefined; before: number; fsync: boolean },
+): Promise<Output> =>
+  namedOutput(target, { mode: mode === undefined ? before : masked(mode), fsync });
+
+const namedOutput = async (target: string, options: FileOptions): Promise<Output> => {
+  const file = await TemporaryFile.create(path.dirname(target), options);
   return Object.assign(outputOf(file), {
-    temporary: file.temporary,
     finish: () => file.rename(target),
     hole: (size: number) => file.hole(size),
   });
 };
 
-/** A file that replaces another takes over its permissions, unless `given` says otherwise. */
-export const replacingOutput = async (
-  target: string,
-  given: number | undefined,
-  before: number,
+export const namedLaterOutput = async (
+  directory: string,
+  { mode, fsync }: FileOptions,
 ): Promise<Output> => {
-  const output = await temporaryOutput(target, given ?? 0o600);
-  if (given !== undefined) return output;
-  try {
-    await chmod(output.temporary, before);
-  } catch (error) {
-    await output.abandon();
-    throw error;
-  }
-  return output;
-};
-
-export const namedLaterOutput = async (directory: string, mode: number): Promise<Output> => {
-  const file = await TemporaryFile.create(directory, mode);
+  const file = await TemporaryFile.create(directory, { mode: masked(mode), fsync });
   return Object.assign(outputOf(file), {
     async finish(name?: string) {
       if (name === undefined) return file.abandon().then(() => undefined);
@@ -220,6 +268,8 @@ export const namedLaterOutput = async (directory: string, mode: number): Promise
 
 const outputOf = (file: TemporaryFile) => ({
   write: (buffers: readonly Buffer[]) => file.write(buffers),
+  flush: () => file.flush(),
+  restrict: () => file.restrict(),
   abandon: () => file.abandon(),
   get bytesWritten() {
     return file.bytesWritten;

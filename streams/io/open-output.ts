@@ -26,18 +26,22 @@ import {
  */
 export const openOutput = async (
   target: string,
-  { mode, ...waiting }: OutputOptions = {},
+  { mode, fsync = true, ...waiting }: OutputOptions = {},
 ): Promise<Output> => {
   if (target === '-' || target === '/dev/stdout') return stdoutOutput();
   const stat = await statOf(target);
   if (stat?.isFIFO()) return socketOutput(await openFifoForWriting(target, waiting), target);
   if (stat?.isFile()) {
     const real = await realFile(target, stat);
-    if (real !== undefined) return replacingOutput(real, mode, stat.mode & 0o7777);
+    if (real !== undefined) {
+      return replacingOutput(real, { mode, before: stat.mode & 0o7777, fsync });
+    }
     // a path that stands for an open file, such as /dev/fd/3, names no file to replace
     return inPlaceOutput(await open(target, 'w'), target);
   }
-  if (!stat && /[^/]$/.test(target)) return temporaryOutput(await linkEnd(target), mode ?? 0o666);
+  if (!stat && /[^/]$/.test(target)) {
+    return temporaryOutput(await linkEnd(target), { mode: mode ?? 0o666, fsync });
+  }
   // devices; directories fail here
   return inPlaceOutput(await open(target, fs.constants.O_WRONLY), target);
 };
@@ -65,18 +69,23 @@ export const openOutputTo = async (
  */
 export const openOutputInDirectory = (
   directory: string,
-  { mode = 0o600 }: { mode?: number } = {},
-): Promise<Output> => namedLaterOutput(directory, mode);
+  { mode = 0o600, fsync = true }: Pick<OutputOptions, 'mode' | 'fsync'> = {},
+): Promise<Output> => namedLaterOutput(directory, { mode, fsync });
 
 /** The same, but nothing is created in the directory before there are bytes to write. */
-export const openOutputLate = (directory: string): Output => {
+export const openOutputLate = (
+  directory: string,
+  options: Pick<OutputOptions, 'mode' | 'fsync'> = {},
+): Output => {
   let opened: Promise<Output> | undefined;
   let output: Output | undefined;
   return {
     async write(buffers) {
-      output = await (opened ??= openOutputInDirectory(directory));
+      output = await (opened ??= openOutputInDirectory(directory, options));
       await output.write(buffers);
     },
+    flush: async () => output?.flush?.(),
+    restrict: () => output?.restrict?.(),
     finish: async name => output?.finish(name),
     abandon: async () => (await opened?.catch(() => undefined))?.abandon(),
     get bytesWritten() {

@@ -12,6 +12,10 @@ export interface Output {
    * stays. Resolves to its path; undefined if it has none.
    */
   finish(finalName?: string): Promise<string | undefined>;
+  /** Has what was written on the disk; `finish` sees to that too. Only files have it. */
+  flush?(): Promise<void>;
+  /** Nobody but the user may read the file: it has a secret in it. Only new files have it. */
+  restrict?(): void;
   /** Gives up: no new file stays, and a FIFO's reader sees the end. Does nothing once finished. */
   abandon(): Promise<void>;
   readonly bytesWritten: number;
@@ -20,6 +24,8 @@ export interface Output {
 export interface OutputOptions extends FifoWaiting {
   /** permissions of a new file, less the umask; default: 0666 */
   mode?: number;
+  /** have a file on the disk before it gets its name; default: true */
+  fsync?: boolean | undefined;
 }
 
 export const sizeOf = (buffers: readonly Buffer[]): number =>

@@ -69,8 +69,10 @@ const copyAll = async (
       await copyAll(await source.manifest(digest), options, undefined, depth + 1);
     }
   } else {
+    // the bootstrap has the key, and so has a blob that ends with its own
+    const secret = document.layers.some(({ annotations }) => annotations?.[Annotation.ENCRYPTED]);
     for (const blob of [...document.layers, ...originals(document.layers), document.config]) {
-      onBlob?.(blob, await copyBlob(blob, source, target, signal));
+      onBlob?.(blob, await copyBlob(blob, source, target, signal, secret));
     }
   }
   return target.putManifest(raw.bytes, raw.mediaType || document.mediaType, reference);

@@ -69,7 +69,7 @@ export const compactImage = (
   input: ImageInput,
   options: CompactImageOptions,
 ): Promise<RewrittenImage | undefined> => {
-  const { bootstrap: target, blobDir, log = SILENT, signal } = options;
+  const { bootstrap: target, blobDir, log = SILENT, signal, fsync } = options;
   const { blobs: blobsInput = blobDir, chunkDict } = options;
   return rewriteTo(target, options, async (output, counters) => {
     const warn = (message: string): void => log.warn(message);
@@ -90,7 +90,7 @@ export const compactImage = (
       const rules = { ...rulesOf(options), dictBlobs };
       const compaction = planCompaction(before, image.chunks, sizes, rules);
       if (!compaction) return undefined;
-      return await stageImage(blobDir, { log, signal }, async staged => {
+      return await stageImage(blobDir, { log, signal, fsync }, async staged => {
         const made: BlobInfo[] = [];
         const aligned = hasAlignedChunks(image);
         for (const item of compaction) {

@@ -58,7 +58,7 @@ export const optimizeImage = (
   input: ImageInput,
   options: OptimizeImageOptions,
 ): Promise<RewrittenImage> => {
-  const { bootstrap: target, blobDir, prefetch, log = SILENT, signal } = options;
+  const { bootstrap: target, blobDir, prefetch, log = SILENT, signal, fsync } = options;
   return rewriteTo(target, options, async (output, counters) => {
     const warn = (message: string): void => log.warn(message);
     await Promise.all([prepareDigests(), prepareCompressors(warn)]);
@@ -80,7 +80,7 @@ export const optimizeImage = (
         isStoredAlike(chunks, row, before[chunks.blobIndex.get(row)]!, like)
           ? sources.stored(row)
           : sources.unpacked(row);
-      return await stageImage(blobDir, { log, signal }, async staged => {
+      return await stageImage(blobDir, { log, signal, fsync }, async staged => {
         const made: BlobInfo[] = [];
         const blob = compactor({
           chunks,

@@ -40,11 +40,11 @@ export const rewritten = (
 /** Rewrites into an output, which is given up if that fails or if there was nothing to do. */
 export const rewriteTo = async <T>(
   target: string | Writable,
-  { signal, onProgress }: RunOptions,
+  { signal, fsync, onProgress }: RunOptions,
   work: (output: Output, counters: Progress & { bytesIn: number }) => Promise<T>,
 ): Promise<T> => {
   signal?.throwIfAborted();
-  const output = await openOutputTo(target, withSignal(signal));
+  const output = await openOutputTo(target, { ...withSignal(signal), fsync });
   const counters = newCounters();
   try {
     return await reporting(onProgress, counters, () => work(output, counters));

@@ -13,6 +13,8 @@ import { isFileName, shown } from '../../lib/model/names.js';
 import type { BlobInfo } from '../../lib/model/blob.js';
 import { openArtifacts, type ArtifactPart } from '../build/artifact-writer.js';
 import { separateBootstrap } from '../build/bootstrap-finalizer.js';
+import { flushDirectory } from '../io/flush.js';
+import { removeLeftovers } from '../io/leftovers.js';
 import { temporaryName } from '../io/temporary-name.js';
 import type { Output } from '../io/output.js';
 import type { BlobLocation } from '../image/blob-location.js';
@@ -35,25 +37,29 @@ export interface StagedImage {
 /** Makes an image whose new blobs go to a directory. Nothing else is left there. */
 export const stageImage = async <T>(
   directory: string,
-  { log, signal }: Pick<RunOptions, 'log' | 'signal'>,
+  { log, signal, fsync = true }: Pick<RunOptions, 'log' | 'signal' | 'fsync'>,
   work: (staged: StagedImage) => Promise<T>,
 ): Promise<T> => {
+  await removeLeftovers(directory);
   const folder = temporaryName(directory);
   const blobDir = join(folder, 'blobs');
   const bootstrapPath = join(folder, 'bootstrap');
   const vanish = (): void => rmSync(folder, { recursive: true, force: true });
+  let secret = false;
   process.on('exit', vanish); // also if the process is stopped
   try {
     await mkdir(folder, { mode: 0o700 });
     await mkdir(blobDir);
     return await work({
       async addBlob(parts) {
-        const writer = await openArtifacts({ blob: { directory: blobDir } }, signal);
+        const writer = await openArtifacts({ blob: { directory: blobDir } }, { signal, fsync });
         await pipeline(parts, writer, withSignal(signal));
       },
-      async writeBootstrap({ pieces }) {
-        const writer = await openArtifacts({ bootstrap: { path: bootstrapPath } }, signal);
-        await pipeline(Readable.from(bootstrapParts(pieces)), writer, withSignal(signal));
+      async writeBootstrap(planned) {
+        ({ secret } = planned);
+        const targets = { bootstrap: { path: bootstrapPath } };
+        const writer = await openArtifacts(targets, { signal, fsync: false }); // to be copied
+        await pipeline(Readable.from(bootstrapParts(planned)), writer, withSignal(signal));
       },
       async verify(blobs, place) {
         for (const { id, metaDigest } of blobs) {
@@ -79,6 +85,8 @@ export const stageImage = async <T>(
           for await (const bytes of createReadStream(bootstrapPath)) {
             await bootstrap.write([bytes as Buffer]); // no encoding is set
           }
+          if (secret) bootstrap.restrict?.();
+          if (fsync) await flushDirectory(directory);
           await bootstrap.finish();
         } catch (error) {
           for (const path of named) await unlink(path);
@@ -92,8 +100,8 @@ export const stageImage = async <T>(
   }
 };
 
-function* bootstrapParts(pieces: Iterable<Buffer>): Iterable<ArtifactPart[]> {
-  for (const part of separateBootstrap('bootstrap', pieces)) yield [part];
+function* bootstrapParts(planned: PlannedBootstrap): Iterable<ArtifactPart[]> {
+  for (const part of separateBootstrap('bootstrap', planned)) yield [part];
 }
 
 /** An id comes from the image: it must not lead out of a directory. */

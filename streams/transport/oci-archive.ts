@@ -6,6 +6,7 @@ import { alignUp } from '../../lib/layout/align.js';
 import { ustarHeader } from '../../lib/tar/header.js';
 import { indexBytes } from '../../lib/oci/manifest.js';
 import { openOutput } from '../io/open-output.js';
+import type { OutputOptions } from '../io/output.js';
 import { Spool, spoolDirectory } from '../io/spool.js';
 import { openArchive, type ArchiveOptions } from './archive-store.js';
 import { DigestTee } from './digest-tee.js';
@@ -31,9 +32,9 @@ const nameOf = (file: string, tag: string | undefined): string =>
 export const archiveTarget = async (
   file: string,
   tag: string | undefined,
-  signal?: AbortSignal,
+  { signal, fsync }: Pick<OutputOptions, 'signal' | 'fsync'> = {},
 ): Promise<ImageTarget> => {
-  const output = await openOutput(file, signal ? { signal } : {});
+  const output = await openOutput(file, { signal, fsync });
   const directory = file === '-' ? tmpdir() : spoolDirectory(file);
   const stored = new Map<string, number>(); // sizes by digest
   let writing: Promise<unknown> = Promise.resolve();
@@ -70,6 +71,7 @@ export const archiveTarget = async (
     name: nameOf(file, tag),
     has: ({ digest }) => Promise.resolve(stored.has(digest)),
     async put(bytes, options) {
+      if (options.secret) output.restrict?.();
       const tee = new DigestTee(options);
       const spool = new Spool(directory);
       try {

@@ -9,6 +9,7 @@ import { indexBytes, parseManifest } from '../../lib/oci/manifest.js';
 import { MediaType } from '../../lib/oci/media-types.js';
 import { RafsError } from '../../lib/errors.js';
 import { openOutput, openOutputInDirectory } from '../io/open-output.js';
+import type { OutputOptions } from '../io/output.js';
 import { DigestTee } from './digest-tee.js';
 import { directoryStore } from './file-store.js';
 import { blobPath, INDEX, LAYOUT, layoutSource, type LayoutReference } from './layout-source.js';
@@ -30,6 +31,7 @@ export const LAYOUT_BYTES = toJson({ imageLayoutVersion: '1.0.0' });
 export const layoutTarget = async (
   directory: string,
   tag: string | undefined,
+  { fsync }: Pick<OutputOptions, 'fsync'> = {},
 ): Promise<ImageTarget> => {
   const made: string[] = []; // directories and files, in order
   const makeDirectory = async (folder: string): Promise<void> => {
@@ -48,7 +50,7 @@ export const layoutTarget = async (
   const store = async (name: string, bytes: Buffer): Promise<void> => {
     const file = path.join(directory, name);
     const isNew = (await isThere(file)) === undefined;
-    const output = await openOutput(file, { mode: 0o644 });
+    const output = await openOutput(file, { mode: 0o644, fsync });
     try {
       await output.write([bytes]);
       await output.finish();
@@ -68,7 +70,8 @@ export const layoutTarget = async (
     },
     async put(bytes, options) {
       const tee = new DigestTee(options);
-      const output = await openOutputInDirectory(blobs, { mode: 0o644 });
+      const output = await openOutputInDirectory(blobs, { mode: 0o644, fsync });
+      if (options.secret) output.restrict?.();
       try {
         for await (const piece of tee.pass(bytes)) await output.write([piece]);
         const name = tee.result.digest.slice('sha256:'.length);

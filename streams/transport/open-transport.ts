@@ -44,6 +44,8 @@ export const parseImageName = (text: string): ImageName => {
 };
 
 export interface TransportOptions extends ArchiveOptions {
+  /** have every file on the disk before it gets its name; default: true */
+  fsync?: boolean;
   /** speak plain HTTP, and TLS without checking certificates */
   insecure?: boolean;
 }
@@ -115,11 +117,11 @@ export const openImageTarget = async (
     }
     case 'oci': {
       const { layoutTarget } = await import('./oci-layout.js');
-      return layoutTarget(location, tag);
+      return layoutTarget(location, tag, options);
     }
     case 'oci-archive': {
       const { archiveTarget } = await import('./oci-archive.js');
-      return archiveTarget(location, tag, options.signal);
+      return archiveTarget(location, tag, options);
     }
     case 'docker-archive':
       throw new RafsError(

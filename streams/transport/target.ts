@@ -7,6 +7,8 @@ export interface PutOptions {
   digest?: string;
   size?: number;
   signal?: AbortSignal;
+  /** it holds the key of encrypted blobs: in a file, nobody but the user may read it */
+  secret?: boolean;
 }
 
 export interface ImageTarget {

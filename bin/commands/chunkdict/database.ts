@@ -2,7 +2,7 @@
  * The SQLite database in which `chunkdict generate` collects chunks: the tables of nydus-image,
  * with columns of our own after its columns, which it leaves empty. Rows are only ever appended.
  */
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, fchmodSync, openSync, statSync } from 'node:fs';
 import sqlite, { type Database as Sqlite, type JSValue } from 'node-sqlite3-wasm';
 import { blobEntryOf, blobOfEntry } from '../../../lib/bootstrap/v6/blob-entry.js';
 import type { StoredChunk } from '../../../lib/model/stored.js';
@@ -12,6 +12,7 @@ import { compressorName } from '../../../lib/compress/compressors.js';
 import { COMPRESSORS, type Compressor } from '../../../lib/layout/compressors.js';
 import { RafsError } from '../../../lib/errors.js';
 import { shown } from '../../../lib/model/names.js';
+import { takeDatabase } from './database-lock.js';
 import { BlobEntry } from '../../../lib/layout/rafs-v6.js';
 import { ChunkFlag } from '../../../lib/layout/rafs.js';
 import type { BlobInfo } from '../../../lib/model/blob.js';
@@ -55,15 +56,29 @@ export interface NamedImage {
 export class ChunkDictDatabase {
   readonly #path: string;
   readonly #database: Sqlite;
+  /** others may not read the file, so they may not read its journal either */
+  readonly #private: boolean;
+  readonly #giveBack: () => void;
 
   /**
-   * Opens or creates the database and its tables. Fails with CORRUPT if the file is not a database.
+   * Opens or creates the database and its tables. Fails with CORRUPT if the file is not a database,
+   * with BACKEND if another process works with it.
    *
    * @param path of a file, or ':memory:'
+   * @param options.secret it gets the key of encrypted blobs: nobody but the user may read it
    */
-  constructor(path: string) {
+  constructor(path: string, { secret = false }: { secret?: boolean } = {}) {
     this.#path = path;
-    this.#database = this.#try(() => new sqlite.Database(path));
+    const isFile = path !== ':memory:';
+    this.#giveBack = isFile ? takeDatabase(path) : () => undefined;
+    try {
+      if (isFile && secret) restrict(path);
+      this.#private = isFile && isPrivate(path);
+      this.#database = this.#try(() => new sqlite.Database(path));
+    } catch (error) {
+      this.#giveBack();
+      throw error;
+    }
     try {
       this.#try(() => this.#makeTables());
     } catch (error) {
@@ -73,7 +88,11 @@ export class ChunkDictDatabase {
   }
 
   close(): void {
-    this.#database.close();
+    try {
+      this.#database.close();
+    } finally {
+      this.#giveBack();
+    }
   }
 
   /** Appends images: all of them or, if anything fails, none. */
@@ -182,6 +201,7 @@ export class ChunkDictDatabase {
 
   /** Reports errors of SQLite with the file. */
   #try<T>(work: () => T): T {
+    const mask = this.#private ? process.umask(0o077) : undefined;
     try {
       return work();
     } catch (error) {
@@ -189,9 +209,26 @@ export class ChunkDictDatabase {
       const lock = `${this.#path}.lock`;
       const hint = existsSync(lock) ? ` (if nobody uses it, remove ${lock})` : '';
       throw new RafsError('CORRUPT', `${error.message}${hint}`, { file: this.#path });
+    } finally {
+      if (mask !== undefined) process.umask(mask);
     }
   }
 }
+
+/** Makes a file unreadable for others, before anything secret is in it. */
+const restrict = (path: string): void => {
+  const fd = openSync(path, 'a', 0o600);
+  try {
+    fchmodSync(fd, 0o600);
+  } finally {
+    closeSync(fd);
+  }
+};
+
+const isPrivate = (path: string): boolean => {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat !== undefined && (stat.mode & 0o077) === 0;
+};
 
 const U32 = 2 ** 32 - 1;
 

@@ -48,7 +48,7 @@ export const chunkdictGenerate = async (
     log.info(`Chunkdict metadata is saved at: ${JSON.stringify(values.database)}`);
     const first = sources[0]!.bootstrap; // the parser requires one
     const planned = choose(rows, blobs, first, context);
-    const writer = await openArtifacts({ bootstrap: target }, context.signal);
+    const writer = await openArtifacts({ bootstrap: target }, context);
     unopened = undefined;
     try {
       const ids = planned.blobs.map(({ id }) => id);
@@ -60,7 +60,7 @@ export const chunkdictGenerate = async (
         fsVersion: first.version,
         compressor: first.compressor,
       };
-      writeOutputJson(values['output-json'], outputJson(result, { pretty: true }));
+      writeOutputJson(values['output-json'], outputJson(result, { pretty: true }), context);
     } catch (error) {
       await destroyAndWait(writer);
       throw error;
@@ -127,7 +127,10 @@ const databasePath = (url: string): string => {
 
 /** Adds the sources to the database; returns everything in it. */
 const collect = (file: string, sources: readonly Source[]) => {
-  const database = new ChunkDictDatabase(file);
+  const secret = sources.some(({ bootstrap }) =>
+    bootstrap.blobs.some(({ cipherIv }) => cipherIv !== undefined),
+  );
+  const database = new ChunkDictDatabase(file, { secret });
   try {
     database.save(
       sources.map(({ bootstrap, ...name }): NamedImage => ({
@@ -180,7 +183,7 @@ const choose = (
 };
 
 function* parts({ bootstrap, blobs }: PlannedDict, ids: readonly string[]) {
-  for (const part of separateBootstrap('bootstrap', bootstrap.pieces)) {
+  for (const part of separateBootstrap('bootstrap', bootstrap)) {
     yield [part] satisfies ArtifactPart[];
   }
   const blobSize = blobs.at(-1)?.compressedSize ?? 0;

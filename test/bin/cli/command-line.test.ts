@@ -115,7 +115,12 @@ t.test('defaults are values, but not explicit', async t => {
   t.equal(values['chunk-size'], undefined);
   t.equal(values.workers, undefined);
   t.strictSame([...explicit], ['blob-dir']);
-  t.strictSame(globals, { 'log-file': undefined, 'log-level': 'info', progress: 'auto' });
+  t.strictSame(globals, {
+    'log-file': undefined,
+    'log-level': 'info',
+    progress: 'auto',
+    'no-fsync': false,
+  });
   const { values: threads } = run('export', 'export', '--block', '-D', 'd', '-B', 'b');
   t.equal(threads.threads, 4);
 });

@@ -179,7 +179,7 @@ t.test('when one target cannot be opened, none is waited for and none stays', as
   t.same(fs.readdirSync(directory), ['fifo']);
 
   const stop = new AbortController();
-  const opening = openArtifacts({ blob: { path: at('fifo') } }, stop.signal);
+  const opening = openArtifacts({ blob: { path: at('fifo') } }, { signal: stop.signal });
   stop.abort(new Error('stopped'));
   await t.rejects(opening, { message: 'stopped' });
   t.same(openBelow(directory), []);
