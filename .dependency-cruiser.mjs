@@ -13,6 +13,7 @@ const ROOMS = {
     ...[
       'index.ts',
       'stages.ts',
+      'report',
       'nydus',
       'convert',
       'transport',
@@ -36,7 +37,17 @@ const ROOMS = {
     ...['stage.ts', 'batch.ts'],
   ],
   lib: [
-    ...['formats.ts', 'chunkdict', 'image', 'device', 'erofs', 'bootstrap', 'tree', 'config'],
+    ...[
+      'formats.ts',
+      'report',
+      'chunkdict',
+      'image',
+      'device',
+      'erofs',
+      'bootstrap',
+      'tree',
+      'config',
+    ],
     ...['oci', 'blob', 'chunk', 'layer', 'tar', 'compress', 'layout', 'memory', 'crypto'],
     ...['model', 'errors.ts'],
   ],

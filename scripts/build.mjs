@@ -31,7 +31,9 @@ const sourceOf = file => {
   const plain = file.replace(/^dist\//, '');
   return plain.endsWith('.wasm')
     ? plain.replace(/^lib\/compress\/(.*)\.wasm$/, 'assembly/$1.ts')
-    : plain.replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts');
+    : plain
+        .replace(/^streams\/report\/report\.html$/, 'page/report.html')
+        .replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts');
 };
 
 const prune = () => {
@@ -119,12 +121,52 @@ const bundle = async () => {
   }
 };
 
+/**
+ * The page of reports: one file with its style and script, from page/. It lies beside the module
+ * that reads it, and beside the bundle.
+ */
+const buildPage = async () => {
+  const esbuild = await import('esbuild').catch(() => undefined);
+  if (!esbuild) {
+    process.stderr.write('build: without esbuild, so there is no page for reports\n');
+    return;
+  }
+  const made = async (file, options) => {
+    const { outputFiles } = await esbuild.build({
+      absWorkingDir: root,
+      entryPoints: [file],
+      bundle: true,
+      minify: true,
+      write: false,
+      target: 'es2022',
+      charset: 'utf8',
+      ...options,
+    });
+    return outputFiles[0].text.trim();
+  };
+  const parts = {
+    '%STYLE%': await made('page/style.css', {}),
+    '%SCRIPT%': await made('page/main.ts', { format: 'esm', legalComments: 'inline' }),
+  };
+  const page = readFileSync(at('page/report.html'), 'utf8').replace(
+    /%(STYLE|SCRIPT)%/g,
+    mark => parts[mark],
+  );
+  for (const directory of ['dist/streams/report', 'dist/bundle']) {
+    mkdirSync(at(directory), { recursive: true });
+    writeFileSync(at(`${directory}/report.html`), page);
+  }
+};
+
 /** Returns the exit status: 0 if everything is built and the types are right. */
 export const build = async () => {
   mkdirSync(at('dist/lib'), { recursive: true });
   prune();
   const status = buildWasm() || compile();
-  if (status === 0) await bundle();
+  if (status === 0) {
+    await bundle();
+    await buildPage();
+  }
   for (const bin of BINS) if (existsSync(at(bin))) chmodSync(at(bin), 0o755);
   return status;
 };

@@ -185,6 +185,10 @@ const main = async () => {
   detail(lines.slice(0, 12).join('\n'));
   if (lines.length > 12) detail(`… ${lines.length - 12} more lines`);
 
+  step('Shown in a page');
+  await shell(`${rafs} report --output demo/report.html --log-level warn demo/layer.blob`);
+  detail('Open demo/report.html in a browser: a treemap, the largest files, what compresses.');
+
   step('Unpacked to a tar again');
   const unpack = await shell(
     `${rafs} unpack --blob demo/layer.blob --output demo/layer.tar demo/layer.blob`,

@@ -4,7 +4,7 @@
  * tables, so a default or a name is written once.
  */
 import { CREATE } from '../options/create.js';
-import { CONVERT, COPY } from '../options/images.js';
+import { CONVERT, COPY, REPORT } from '../options/images.js';
 import { CHECK, INSPECT, STAT, UNPACK } from '../options/reading.js';
 import { EXPORT, NBD } from '../options/disks.js';
 import { MERGE, OPTIMIZE, COMPACT, CHUNKDICT_GENERATE } from '../options/rewriting.js';
@@ -52,6 +52,7 @@ export const COMMANDS = {
   check: CHECK,
   inspect: INSPECT,
   stat: STAT,
+  report: REPORT,
   unpack: UNPACK,
   export: EXPORT,
   nbd: NBD,

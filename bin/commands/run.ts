@@ -88,6 +88,11 @@ export const runCommand = async (
       if (json !== undefined) writeOutputJson(json, JSON.stringify(statistics), context);
       break;
     }
+    case 'report': {
+      const { report } = await import('./report.js');
+      await report(invocation, context);
+      break;
+    }
     case 'unpack': {
       const { unpack } = await import('./unpack.js');
       const { values, positionals } = invocation;

@@ -130,3 +130,19 @@ export const COPY = {
     'plain-http': { flag: true, hidden: true, about: 'Both registries speak plain HTTP' },
   },
 } as const satisfies CommandRow;
+
+export const REPORT = {
+  about: 'Make a page that shows what images are made of',
+  positional: {
+    name: 'IMAGE',
+    many: true,
+    required: true,
+    about: 'Bootstraps, blobs with a bootstrap in them, or whole Nydus images, as for convert',
+  },
+  options: {
+    output: { short: 'o', default: 'report.html', about: 'File for the page' },
+    source: { about: 'Image that IMAGE was made of: its layers are shown beside the blobs' },
+    'output-json': { short: 'J', about: 'Write what the page shows as JSON to this file' },
+    insecure: { flag: true, about: 'Speak plain HTTP with registries' },
+  },
+} as const satisfies CommandRow;

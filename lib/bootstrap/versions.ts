@@ -8,15 +8,18 @@ import type { Tree } from '../tree/tree.js';
 import type { BootstrapOptions, PlannedBootstrap } from './bootstrap-options.js';
 import type { Bootstrap } from './bootstrap.js';
 import type { FindExtent } from './extent.js';
+import type { RecordPlace } from './record-place.js';
 import { emitV5 } from './v5/emit.js';
 import { extentOfV5 } from './v5/extent.js';
 import { planV5 } from './v5/plan.js';
 import { parseV5 } from './v5/reader.js';
+import { recordsV5 } from './v5/records.js';
 import { isV5 } from './v5/tables.js';
 import { behindHead, emitV6, head } from './v6/emit.js';
 import { extentOfV6 } from './v6/extent.js';
 import { planV6 } from './v6/plan.js';
 import { parseV6 } from './v6/reader.js';
+import { recordsV6 } from './v6/records.js';
 import { isV6 } from './v6/tables.js';
 
 export interface Version {
@@ -33,6 +36,8 @@ export interface Version {
     flags: number,
     options: Omit<BootstrapOptions, 'fsVersion'>,
   ) => PlannedBootstrap;
+  /** The superblocks, and the first record of each table. */
+  readonly records: (bootstrap: Bootstrap, image: Buffer) => RecordPlace[];
 }
 
 const saysXattrs = (flags: number): boolean => hasFlag(flags, SuperFlag.HAS_XATTR);
@@ -50,6 +55,7 @@ export const VERSIONS: Readonly<Record<RafsVersion, Version>> = {
     is: isV5,
     extent: extentOfV5,
     parse: parseV5,
+    records: recordsV5,
     plan(tree, chunks, blobs, flags, { chunkSize, prefetch = [] }) {
       const plan = planV5(tree, chunks, blobs, { chunkSize, prefetch, flags });
       return {
@@ -64,6 +70,7 @@ export const VERSIONS: Readonly<Record<RafsVersion, Version>> = {
     is: isV6,
     extent: extentOfV6,
     parse: parseV6,
+    records: recordsV6,
     plan(tree, chunks, blobs, flags, options) {
       const { chunkSize, prefetch = [], tarfs = false, hasXattrs = false } = options;
       const encrypted = options.encrypted || holdsKey(blobs);

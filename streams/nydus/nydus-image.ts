@@ -28,9 +28,16 @@ const BOOTSTRAP_PATHS: ReadonlySet<string> = new Set([BOOTSTRAP_PATH, 'image.boo
 /** The bootstrap in the last layer of an image. */
 export const readBootstrapLayer = async (
   source: ImageSource,
+  manifest: Manifest,
+  signal: AbortSignal,
+): Promise<Bootstrap> => parseBootstrap(await readBootstrapBytes(source, manifest, signal));
+
+/** The same before it is parsed. */
+export const readBootstrapBytes = async (
+  source: ImageSource,
   { layers }: Manifest,
   signal: AbortSignal,
-): Promise<Bootstrap> => {
+): Promise<Buffer> => {
   const layer = layers.at(-1);
   if (!layer) throw new RafsError('CORRUPT', 'the image has no layers', { image: source.name });
   const input = await openLayerSource(source, layer, signal);
@@ -54,7 +61,7 @@ export const readBootstrapLayer = async (
   };
   const { compression } = input;
   await pipeline(input.stream, entriesFromTar({ compression }), collect, { signal });
-  if (found) return parseBootstrap(found);
+  if (found) return found;
   throw new RafsError('CORRUPT', `the last layer has no ${BOOTSTRAP_PATH}`, {
     layer: layer.digest,
   });

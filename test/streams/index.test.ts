@@ -69,6 +69,7 @@ const PRINTED: Readonly<Record<string, string | RegExp>> = {
   optimizeImage: '1\n',
   openImage:
     /^directory {2}\d+\n[^]*file etc\/motd 6\n[^]*\[ 'etc\/again', 'etc\/motd' \]\nhello\n\n$/,
+  reportImages: '3\n',
   compareImages: /^\d+ 0\n$/,
   openImageSource: '2\n',
   openImageTarget: 'true\n',
