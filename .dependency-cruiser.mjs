@@ -33,6 +33,7 @@ const ROOMS = {
       'read',
       'threads',
       'io',
+      'files',
     ],
     ...['stage.ts', 'batch.ts'],
   ],

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { withExtension } from '../../lib/model/names.js';
 import { parseImageName } from '../../streams/transport/open-transport.js';
-import { refuseSameFile, type NamedFile } from '../../streams/io/same-file.js';
+import { refuseSameFile, type NamedFile } from '../../streams/files/same-file.js';
 import type { FileRole, OptionRow, PositionalRow } from '../options/option-row.js';
 import type { Invocation } from './command-line.js';
 import { imageNames } from './image-names.js';

@@ -11,8 +11,8 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Compressor } from '../../lib/layout/compressors.js';
-import { flushDirectorySync } from '../../streams/io/flush.js';
-import { temporaryName } from '../../streams/io/temporary-name.js';
+import { flushDirectorySync } from '../../streams/files/flush.js';
+import { temporaryName } from '../../streams/files/temporary-name.js';
 import { versionId } from '../version.js';
 
 export interface Output {

@@ -19,7 +19,7 @@ import {
   openOutputLate,
 } from '../io/open-output.js';
 import type { Output, OutputOptions } from '../io/output.js';
-import { refuseSameFile, type NamedFile } from '../io/same-file.js';
+import { refuseSameFile, type NamedFile } from '../files/same-file.js';
 import { streamOutput } from '../io/stream-output.js';
 import type { Batch } from '../batch.js';
 

@@ -18,8 +18,8 @@ import {
 import { meter } from '../build/meter.js';
 import { destroyAndWait } from '../io/destroy.js';
 import { releaseFifo, releaseSourceFifo } from '../io/fifo.js';
-import { newPath, refuseSameFile } from '../io/same-file.js';
-import { isOwnTemporary } from '../io/temporary-name.js';
+import { newPath, refuseSameFile } from '../files/same-file.js';
+import { isOwnTemporary } from '../files/temporary-name.js';
 import { openSource, Source, sourceOf } from '../io/source.js';
 import { spoolDirectory } from '../io/spool.js';
 import { dirWalk, type DirWalk, type DirWalkOptions } from '../layer/dir-walk.js';
@@ -101,11 +101,15 @@ export const buildLayer = async (given: LayerGiven): Promise<BuiltLayer> => {
 };
 
 /** Fails if what is read would be overwritten. */
-const refuseInputs = ({ build, source }: LayerGiven): void => {
+const refuseInputs = (given: LayerGiven): void => {
+  const { build, source } = given;
   const { paths } = build;
   const read = { source: source ? undefined : paths.source, parent: paths.parentBootstrap };
   refuseSameFile(
-    pathsOf(targetsOf(build)).map(path => ({ name: 'an output', path })),
+    pathsOf({ ...targetsOf(build), ...streamTargets(given) }).map(path => ({
+      name: 'an output',
+      path,
+    })),
     Object.entries(read).flatMap(([name, path]) => (path === undefined ? [] : [{ name, path }])),
   );
 };

@@ -20,7 +20,7 @@ import { openArtifacts, type ArtifactPart, type Target } from '../build/artifact
 import { separateBootstrap } from '../build/bootstrap-finalizer.js';
 import { destroyAndWait } from '../io/destroy.js';
 import { releaseFifo } from '../io/fifo.js';
-import { refuseSameFile } from '../io/same-file.js';
+import { refuseSameFile } from '../files/same-file.js';
 import { openBlob, placeOf, type BlobLocation, type BlobsInput } from './blob-location.js';
 import { failingWith, openLayer } from './open-layers.js';
 import { fileIdOf, type Image, type ImageInput } from './read-image.js';

@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 import { RafsError } from '../../lib/errors.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
 import { countingReader, type ReaderAt } from '../io/reader-at.js';
-import { refuseSameFile } from '../io/same-file.js';
+import { refuseSameFile } from '../files/same-file.js';
 import {
   blobFilesIn,
   isOwnPlace,

@@ -3,9 +3,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { flushDirectory, fsync } from './flush.js';
-import { removeLeftovers } from './leftovers.js';
-import { temporaryName } from './temporary-name.js';
+import { flushDirectory, fsync } from '../files/flush.js';
+import { removeLeftovers } from '../files/leftovers.js';
+import { temporaryName } from '../files/temporary-name.js';
 import { without, type Output } from './output.js';
 import { RafsError } from '../../lib/errors.js';
 import { isFileName } from '../../lib/model/names.js';

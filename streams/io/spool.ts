@@ -5,7 +5,7 @@
 import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { temporaryName } from './temporary-name.js';
+import { temporaryName } from '../files/temporary-name.js';
 import { without } from './output.js';
 
 /**

@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import { allocate } from '../../lib/memory/allocate.js';
 import { GrowingMemory } from '../../lib/memory/growing-memory.js';
-import { temporaryName } from './temporary-name.js';
+import { temporaryName } from '../files/temporary-name.js';
 
 export class SpooledBuffer {
   readonly #directory: string;

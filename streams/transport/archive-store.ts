@@ -13,7 +13,7 @@ import { readPax } from '../../lib/tar/pax.js';
 import type { Batch } from '../batch.js';
 import { openReaderAt, type ReaderAt } from '../io/reader-at.js';
 import { openSource } from '../io/source.js';
-import { temporaryName } from '../io/temporary-name.js';
+import { temporaryName } from '../files/temporary-name.js';
 import { decompress, isPlain, sniff, SNIFFED_SIZE } from '../layer/decompress.js';
 import { streamOf, within, type FileStore } from './file-store.js';
 import { shown } from '../../lib/model/names.js';

@@ -8,8 +8,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { RafsError } from '../../../lib/errors.js';
-import { hasEnded, ownMark, parseMark } from '../../../streams/io/process-mark.js';
-import { temporaryName } from '../../../streams/io/temporary-name.js';
+import { hasEnded, ownMark, parseMark } from '../../../streams/files/process-mark.js';
+import { temporaryName } from '../../../streams/files/temporary-name.js';
 
 /** Most times that others get in between. */
 const MOST_TRIES = 10;

@@ -4,7 +4,7 @@ import path from 'node:path';
 import sqlite from 'node-sqlite3-wasm';
 import t from 'tap';
 import { takeDatabase } from '../../../../bin/commands/chunkdict/database-lock.js';
-import { ownMark, parseMark } from '../../../../streams/io/process-mark.js';
+import { ownMark, parseMark } from '../../../../streams/files/process-mark.js';
 import { ChunkDictDatabase } from '../../../../bin/commands/chunkdict/database.js';
 import { temporaryDirectory } from '../../../support/process/fs.js';
 

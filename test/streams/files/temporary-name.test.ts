@@ -1,6 +1,6 @@
 import path from 'node:path';
 import t from 'tap';
-import { isOwnTemporary, makerOf, temporaryName } from '../../../streams/io/temporary-name.js';
+import { isOwnTemporary, makerOf, temporaryName } from '../../../streams/files/temporary-name.js';
 
 t.test('in its directory, hidden, and never the same', t => {
   const names = Array.from({ length: 100 }, () => temporaryName('/some/where'));

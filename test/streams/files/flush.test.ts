@@ -1,6 +1,6 @@
 import path from 'node:path';
 import t from 'tap';
-import { flushDirectory, flushDirectorySync } from '../../../streams/io/flush.js';
+import { flushDirectory, flushDirectorySync } from '../../../streams/files/flush.js';
 import { temporaryDirectory } from '../../support/process/fs.js';
 
 t.test('directories are flushed; one that is not there is a failure', async t => {

@@ -2,8 +2,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { removeLeftovers } from '../../../streams/io/leftovers.js';
-import { ownMark, parseMark } from '../../../streams/io/process-mark.js';
+import { removeLeftovers } from '../../../streams/files/leftovers.js';
+import { ownMark, parseMark } from '../../../streams/files/process-mark.js';
 import { openOutput } from '../../../streams/io/open-output.js';
 import { temporaryDirectory } from '../../support/process/fs.js';
 

@@ -6,7 +6,7 @@ import {
   ownMark,
   parseMark,
   type ProcessMark,
-} from '../../../streams/io/process-mark.js';
+} from '../../../streams/files/process-mark.js';
 
 const own = parseMark(ownMark())!;
 

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { newPath, refuseSameFile } from '../../../streams/io/same-file.js';
+import { newPath, refuseSameFile } from '../../../streams/files/same-file.js';
 import { makeFifo, temporaryDirectory } from '../../support/process/fs.js';
 
 t.test('one file under several names', t => {
