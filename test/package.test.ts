@@ -107,7 +107,7 @@ t.test('the package', { skip: npmMissing }, async t => {
       'LICENSE',
       'CHANGELOG.md',
       'dist/lib/compress/inflate.wasm',
-      'dist/streams/threads/compressor-worker.js',
+      'dist/streams/threads/task-worker.js',
     ]) {
       t.ok(have.has(name), name);
     }

@@ -6,10 +6,9 @@
  * holds a few runs of parts, each with up to one slab of chunk bytes; if it names chunks, also what
  *   lib/image/chunk-deduper.ts holds, and 256 KiB for a filter, or up to 16 bytes per chunk known before
  *
- * Chunks are copied into slabs of shared memory, many small ones into one; a worker thread
- * compresses a slab at a time. There is a fixed number of slabs, which bounds memory and provides
- * back-pressure. A layer that fits one slab is compressed in this thread: starting another takes
- * longer.
+ * Chunks are copied into slabs of shared memory, many small ones into one; a worker thread, or this
+ * one, compresses a slab at a time. The slabs of the process are a fixed number, which bounds memory
+ * and provides back-pressure.
  *
  * Chunks that come without names are also hashed by the thread that compresses them, before it is
  * known whether they are new. A filter lets threads skip most chunks that are not; a chunk skipped
@@ -26,7 +25,7 @@ import { compress, prepareCompressors } from '../../lib/compress/compressors.js'
 import type { Compressor } from '../../lib/layout/compressors.js';
 import { prepareDigests } from '../../lib/crypto/digest.js';
 import { DigestFilter } from '../../lib/chunk/digest-filter.js';
-import { LEFT, type CompressedRun, type CompressRunOptions } from '../../lib/chunk/compress-run.js';
+import { LEFT, type CompressedRun } from '../../lib/chunk/compress-run.js';
 import type {
   ChunkBatchPart,
   ChunkPart,
@@ -35,7 +34,9 @@ import type {
   ExternalPart,
 } from '../../lib/model/parts.js';
 import type { Chunk, NamedChunk, PackedChunk } from '../../lib/model/chunk.js';
-import { CompressorPool, type Packing, type Slab } from '../threads/compressor-pool.js';
+import { SlabQueue } from '../threads/slab-queue.js';
+import { SLAB_SIZE } from '../threads/slab-stock.js';
+import type { Slab } from '../threads/thread-pool.js';
 import { Stage, type Push } from '../stage.js';
 import { defaultWorkers } from '../threads/threads.js';
 
@@ -43,7 +44,6 @@ type Passed = EntryPart | EndPart | ExternalPart;
 type In = Passed | ChunkPart<Chunk | NamedChunk> | ChunkBatchPart;
 type Out = Passed | ChunkPart<PackedChunk> | ChunkBatchPart;
 
-const SLAB_SIZE = 0x100000;
 const RUN_PARTS = 0x4000;
 
 export interface CompressorOptions {
@@ -104,25 +104,19 @@ export const compressor = async ({
   }
 
   const naming = names && namingWith(names);
-  const packing: CompressRunOptions = {
-    compressor: algorithm,
-    ...(naming ? { hashing: { digester: naming.names.algorithm, seen: naming.seen } } : {}),
-  };
-  const pool = new CompressorPool({
-    ...packing,
+  const hashing = naming && { digester: naming.names.algorithm, seen: naming.seen.memory };
+  const queue = new SlabQueue<Run, 'compress'>({
+    task: { kind: 'compress', compressor: algorithm, ...(hashing ? { hashing } : {}) },
     workers,
     slabSize: slabSizeOf(chunkSize),
   });
-  const pending: { run: Run; packing: Packing }[] = [];
   let hole = false; // a chunk that lies in one has come
   let run: Run | undefined;
   let closed = false;
   const copies = stored && new PooledCopies(stored);
   const room = copies ? (size: number): Buffer => copies.room(size) : allocate;
 
-  const send = (full: Run): void => {
-    pending.push({ run: full, packing: pool.pack(full.slab, full.sizes) });
-  };
+  const send = (full: Run): void => queue.send(full, full.slab, full.sizes);
 
   const settle = (done: Run, packed: CompressedRun, push: Push<Out>): void => {
     if (naming) nameChunks(done, packed, naming);
@@ -130,9 +124,20 @@ export const compressor = async ({
   };
 
   const first = async (push: Push<Out>): Promise<void> => {
-    const waiting = pending.shift()!;
-    settle(waiting.run, await waiting.packing.done, push);
-    pool.free(waiting.run.slab);
+    const { item, slab, made } = await queue.next();
+    if (closed) return;
+    settle(item, made, push);
+    queue.free(slab);
+  };
+
+  /** A slab to fill, once there is one; undefined if the stage was destroyed meanwhile. */
+  const take = async (push: Push<Out>): Promise<Slab | undefined> => {
+    for (;;) {
+      if (closed) return undefined;
+      const slab = queue.take();
+      if (slab) return slab;
+      await first(push);
+    }
   };
 
   return new Stage<In, Out>('compressor', {
@@ -142,15 +147,15 @@ export const compressor = async ({
         const unit = isUnit(part) && !(repeated && hole) ? part : undefined;
         hole ||= repeated;
         const size = unit ? unit.bytes.length : 0;
-        if (run && (run.used + size > pool.slabSize || run.parts.length === RUN_PARTS)) {
+        if (run && (run.used + size > queue.slabSize || run.parts.length === RUN_PARTS)) {
           send(run);
           run = undefined;
           await turn(); // without it, a series of answers would keep timers and signals waiting
           if (closed) return;
         }
         if (!run) {
-          while (pool.freeSlabs === 0) await first(push);
-          const slab = pool.take();
+          const slab = await take(push);
+          if (!slab) return;
           const plain = Buffer.from(slab.plain);
           run = { parts: [], units: [], sizes: [], used: 0, slab, plain };
         }
@@ -170,26 +175,26 @@ export const compressor = async ({
         flow?.reached(unit.bytes);
         unit.bytes = NO_BYTES;
       }
-      while (pending[0]?.packing.isReady) await first(push);
+      while (queue.isReady) await first(push);
     },
     async *flush() {
-      if (run) pending.push({ run, packing: pool.packLast(run.slab, run.sizes) });
+      if (run) send(run);
       const made: Out[] = [];
       const push = (part: Out): void => void made.push(part);
-      while (pending.length > 0) {
+      while (queue.length > 0) {
         await first(push);
         yield* made.splice(0);
       }
       // what follows needs their memory
       run = undefined;
-      pool.close();
+      await queue.close();
       names?.clear();
       flow?.clear();
       stored?.clear();
     },
     destroy() {
       closed = true;
-      pool.close();
+      void queue.close();
     },
   });
 };

@@ -7,8 +7,7 @@
  *   block or less that belong between those of a slab, at most 2048
  *
  * Entries come in the order of the tree rows that they were loaded into. As in the compressor,
- * pieces are copied into slabs of shared memory, and content that fits one slab is compressed in
- * this thread.
+ * pieces are copied into slabs of shared memory, for threads or for this one.
  */
 import { Writable } from 'node:stream';
 import { allocate } from '../../lib/memory/allocate.js';
@@ -22,7 +21,9 @@ import {
 } from '../../lib/erofs/pclusters.js';
 import type { Tree } from '../../lib/tree/tree.js';
 import type { ImagePart } from '../read/blob-reader.js';
-import { CompressorPool, type Packing, type Slab } from '../threads/compressor-pool.js';
+import { SlabQueue } from '../threads/slab-queue.js';
+import { SLAB_SIZE } from '../threads/slab-stock.js';
+import type { Slab } from '../threads/thread-pool.js';
 import type { Spool } from '../io/spool.js';
 import type { Batch } from '../batch.js';
 
@@ -39,7 +40,6 @@ export interface FilePackerOptions {
   workers: number;
 }
 
-const SLAB_SIZE = 0x100000;
 /** Most pieces in a run: a layer may have a million files of a few bytes. */
 const MOST_PIECES = 0x800;
 
@@ -65,26 +65,19 @@ export const filePacker = (options: FilePackerOptions): Writable => {
   const { tree, packing, pieces, workers } = options;
   const { compressor } = PACKINGS[packing];
   const { pieceSize } = pieces;
-  const pool = new CompressorPool({
-    compressor,
-    workers,
-    slabSize: SLAB_SIZE,
-  });
-  const pending: { run: Run; packing: Packing }[] = [];
+  const task = { kind: 'compress', compressor } as const;
+  const queue = new SlabQueue<Run, 'compress'>({ task, workers });
   let run: Run | undefined;
   let row = -1;
   let got = 0; // bytes of the current file so far
   let used = 0; // of them in the current piece, which lies after the run's bytes
 
-  const send = (full: Run): void => {
-    pending.push({ run: full, packing: pool.pack(full.slab, full.sizes) });
-  };
+  const send = (full: Run): void => queue.send(full, full.slab, full.sizes);
 
   const settleFirst = async (): Promise<void> => {
-    const waiting = pending.shift()!;
-    const { stored } = await waiting.packing.done;
-    const placed = place(waiting.run, stored, pieces);
-    pool.free(waiting.run.slab);
+    const { item, slab, made } = await queue.next();
+    const placed = place(item, made.stored, pieces);
+    queue.free(slab);
     await options.blocks.write(placed.blocks);
     await options.tails.write(placed.tails);
   };
@@ -96,8 +89,11 @@ export const filePacker = (options: FilePackerOptions): Writable => {
       run = undefined;
     }
     if (!run) {
-      while (pool.freeSlabs === 0) await settleFirst();
-      const slab = pool.take();
+      let slab = queue.take();
+      while (!slab) {
+        await settleFirst();
+        slab = queue.take();
+      }
       run = { pieces: [], sizes: [], slab, plain: Buffer.from(slab.plain), used: 0 };
     }
     return run;
@@ -152,12 +148,13 @@ export const filePacker = (options: FilePackerOptions): Writable => {
       } else if (part.kind === 'chunk') await take(part.bytes);
       else end();
     }
-    while (pending[0]?.packing.isReady) await settleFirst();
+    while (queue.isReady) await settleFirst();
   };
 
   const final = async (): Promise<void> => {
-    if (run) pending.push({ run, packing: pool.packLast(run.slab, run.sizes) });
-    while (pending.length > 0) await settleFirst();
+    if (run) send(run);
+    while (queue.length > 0) await settleFirst();
+    await queue.close();
   };
 
   const told = (work: Promise<void>, done: (error?: Error) => void): void =>
@@ -172,7 +169,7 @@ export const filePacker = (options: FilePackerOptions): Writable => {
     write: (batch: Batch<ImagePart>, _encoding, done) => told(write(batch), done),
     final: done => told(final(), done),
     destroy(error, done) {
-      pool.close();
+      void queue.close();
       done(error);
     },
   });

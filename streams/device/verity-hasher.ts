@@ -8,10 +8,13 @@
  * from the top down, so its lowest level waits in a spool.
  */
 import { availableParallelism } from 'node:os';
+import { NO_BYTES } from '../../lib/memory/allocate.js';
 import { copyShared } from '../../lib/memory/byte-queue.js';
 import { blockDigests, HashTree, type VerityPlan } from '../../lib/device/verity.js';
 import type { DiskPart } from './block-image.js';
-import { HashPool } from '../threads/hash-pool.js';
+import { SlabQueue } from '../threads/slab-queue.js';
+import { SLAB_SIZE } from '../threads/slab-stock.js';
+import { threadPool, type Slab } from '../threads/thread-pool.js';
 import { Spool } from '../io/spool.js';
 import { Stage } from '../stage.js';
 
@@ -29,73 +32,65 @@ export interface VerityHasherOptions {
   threads?: number;
 }
 
-const SLAB_SIZE = 0x100000;
-/** A smaller image is hashed in this thread: starting another takes longer. */
-const THREADS_FROM = 0x800000;
+/** Bytes of an image that make a thread worth its start. */
+const WORTH_A_THREAD = 0x4000000;
 const ZERO_RUN = 0x10000;
-
-type Digests = Uint8Array | { zeroBlocks: number };
 
 export const verityHasher = ({
   plan,
   directory,
-  threads = plan.dataSize < THREADS_FROM ? 0 : Math.min(availableParallelism(), 16),
+  threads = Math.min(availableParallelism(), 16),
 }: VerityHasherOptions) => {
   const { blockSize } = plan;
-  const pool = new HashPool({ threads, slabs: 2 * threads + 2, slabSize: SLAB_SIZE });
+  // each slab with the number of empty blocks before it
+  const queue = new SlabQueue<number, 'hash-blocks'>({
+    task: { kind: 'hash-blocks', blockSize },
+    workers: threads,
+  });
+  threadPool.start(Math.min(threads, Math.floor(plan.dataSize / WORTH_A_THREAD)));
   const tree = new HashTree(plan);
   const spool = new Spool(directory);
   const zeroDigest = blockDigests(Buffer.alloc(blockSize), blockSize);
-  const pending: { digests: Promise<Digests> | Digests; ready: boolean }[] = [];
-  let slab: Buffer | undefined;
+  let slab: Slab | undefined;
+  let plain: Buffer = NO_BYTES;
   let used = 0;
-
-  const add = (digests: Promise<Digests> | Digests): void => {
-    const waiting = { digests, ready: !(digests instanceof Promise) };
-    if (digests instanceof Promise) {
-      digests.then(
-        () => (waiting.ready = true),
-        () => (waiting.ready = true), // reported to whoever awaits it
-      );
-    }
-    pending.push(waiting);
-  };
+  let emptyBlocks = 0;
 
   /** Hashes what is in the slab. */
   const send = (): void => {
     if (!slab) return;
-    if (threads > 0) {
-      add(pool.blocks(slab, used, blockSize));
-      slab = undefined;
-    } else {
-      add(blockDigests(slab.subarray(0, used), blockSize));
+    queue.send(emptyBlocks, slab, [used]);
+    slab = undefined;
+    used = emptyBlocks = 0;
+  };
+
+  const addEmpty = async (blocks: number): Promise<void> => {
+    for (let left = blocks; left > 0; left -= ZERO_RUN) {
+      const count = Math.min(ZERO_RUN, left);
+      await spool.write(tree.add(Buffer.alloc(count * zeroDigest.length, zeroDigest)));
     }
-    used = 0;
+  };
+
+  /** Puts the first digests into the tree, in order. */
+  const settleFirst = async (): Promise<void> => {
+    const { item, slab: done, made } = await queue.next();
+    queue.free(done);
+    await addEmpty(item);
+    await spool.write(tree.add(made));
   };
 
   const copy = async (bytes: Buffer): Promise<void> => {
     for (let at = 0; at < bytes.length;) {
-      slab ??= await pool.take();
+      while (!slab) {
+        slab = queue.take();
+        if (slab) plain = Buffer.from(slab.plain);
+        else await settleFirst();
+      }
       const size = Math.min(SLAB_SIZE - used, bytes.length - at);
-      copyShared(slab, used, bytes.subarray(at, at + size));
+      copyShared(plain, used, bytes.subarray(at, at + size));
       used += size;
       at += size;
       if (used === SLAB_SIZE) send();
-    }
-  };
-
-  /** Puts digests into the tree, in order: those that are ready, or all. */
-  const settle = async (all: boolean): Promise<void> => {
-    while (pending.length > 0 && (all || pending[0]!.ready)) {
-      const digests = await pending.shift()!.digests;
-      if (digests instanceof Uint8Array) {
-        await spool.write(tree.add(digests));
-        continue;
-      }
-      for (let left = digests.zeroBlocks; left > 0; left -= ZERO_RUN) {
-        const count = Math.min(ZERO_RUN, left);
-        await spool.write(tree.add(Buffer.alloc(count * zeroDigest.length, zeroDigest)));
-      }
     }
   };
 
@@ -106,15 +101,17 @@ export const verityHasher = ({
           await copy(part.bytes);
         } else {
           send();
-          add({ zeroBlocks: part.size / blockSize });
+          emptyBlocks += part.size / blockSize;
         }
         yield part;
       }
-      await settle(false);
+      while (queue.isReady) await settleFirst();
     },
     async *flush() {
       send();
-      await settle(true);
+      while (queue.length > 0) await settleFirst();
+      await queue.close();
+      await addEmpty(emptyBlocks);
       const { first, upper, root } = tree.end();
       await spool.write(first);
       const padding = plan.hashOffset - plan.dataSize;
@@ -124,7 +121,7 @@ export const verityHasher = ({
       yield { kind: 'verity', root };
     },
     destroy() {
-      void pool.close();
+      void queue.close();
       void spool.close().catch(() => undefined); // its file has no name
     },
   });

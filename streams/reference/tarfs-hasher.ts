@@ -4,11 +4,10 @@
  * takes bytes; passes them, makes section and, at the end, layer
  * holds 8 slabs of 1 MiB
  *
- * The digest takes longer than all the rest, so it is computed in a thread of its own, unless the
- * tar fits into one slab.
+ * The digest takes longer than all the rest, so it is computed in a thread, unless the tar fits into
+ * half of the slabs.
  */
 import type { BytesPart, LayerPart, SectionPart } from '../../lib/model/parts.js';
-import { HashPool } from '../threads/hash-pool.js';
 import { LongHash } from '../threads/long-hash.js';
 import { Stage } from '../stage.js';
 
@@ -19,12 +18,10 @@ export interface TarfsHasherOptions {
   kept: boolean;
 }
 
-const SLAB_SIZE = 0x100000;
 const SLABS = 8;
 
 export const tarfsHasher = ({ hashed, kept }: TarfsHasherOptions) => {
-  const pool = new HashPool({ threads: 1, slabs: SLABS, slabSize: SLAB_SIZE });
-  const hash = new LongHash(pool);
+  const hash = new LongHash({ slabs: SLABS });
   let size = 0;
 
   return new Stage<BytesPart, BytesPart | SectionPart | LayerPart>('tarfs-hasher', {
@@ -37,10 +34,12 @@ export const tarfsHasher = ({ hashed, kept }: TarfsHasherOptions) => {
       }
     },
     async *flush() {
-      yield { kind: 'layer', size, digest: hashed ? await hash.digest() : undefined };
+      const digest = hashed ? await hash.digest() : undefined;
+      await hash.close();
+      yield { kind: 'layer', size, digest };
     },
     destroy() {
-      void pool.close();
+      void hash.close();
     },
   });
 };

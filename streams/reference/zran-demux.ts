@@ -3,19 +3,20 @@
  * runs, with the hashes of their chunks.
  *
  * takes bytes; makes run and, at the end, layer
- * holds 6 slabs of 1 MiB (or of a chunk, if that is larger), 1.5 MiB of the inflater, the
+ * holds 8 slabs of 1 MiB (or of a chunk, if that is larger), 1.5 MiB of the inflater, the
  *   dictionary of a context, and what a tar header may take
  *
  * A chunk is passed on without its bytes, unless they are wanted. Chunks and gzip are hashed in
- * another thread, which takes about as long as inflating here. A layer that fits one slab is hashed
- * in this thread.
+ * another thread, which takes about as long as inflating here; those of a small layer here, too.
  */
 import { collectNow, copyOf, NO_BYTES } from '../../lib/memory/allocate.js';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
-import { hashChunks } from '../../lib/chunk/chunk-hashes.js';
 import type { BytesPart, LayerPart } from '../../lib/model/parts.js';
-import { HashPool } from '../threads/hash-pool.js';
 import { LongHash } from '../threads/long-hash.js';
+import { SlabQueue } from '../threads/slab-queue.js';
+import { SLAB_SIZE } from '../threads/slab-stock.js';
+import type { Slab } from '../threads/thread-pool.js';
+import { defaultWorkers } from '../threads/threads.js';
 import type { Witness } from '../layer/observer.js';
 import { Stage } from '../stage.js';
 import { zranParser, type ZranPart } from './zran-parser.js';
@@ -27,10 +28,9 @@ export interface RunPart {
   hashes: Uint8Array;
 }
 
-const SLAB_SIZE = 0x100000;
 const SLABS = 4;
-/** For the gzip itself: one is filled while another is hashed. */
-const LAYER_SLABS = 2;
+/** For the gzip itself. */
+const LAYER_SLABS = 4;
 const RUN_PARTS = 0x1000;
 /**
  * Bytes of a gzip outside any pool between garbage collections: once used up they are garbage, and
@@ -43,59 +43,72 @@ export interface ZranDemuxOptions {
   chunkSize: number;
   /** chunks keep their bytes */
   kept?: boolean;
+  /** sha256 of the gzip in hex, if it is known; then it is not computed */
+  digest?: string | undefined;
+  /** number of threads that hash */
+  workers?: number | undefined;
   /** pool of the source's buffers */
   reads?: BufferPool | undefined;
   /** is shown what the gzip inflates to */
   witness?: Witness;
 }
 
-export const zranDemux = ({ chunkSize, kept = false, reads, witness }: ZranDemuxOptions) => {
+export const zranDemux = ({
+  chunkSize,
+  kept = false,
+  digest,
+  workers = defaultWorkers(),
+  reads,
+  witness,
+}: ZranDemuxOptions) => {
   const parser = zranParser({ chunkSize, ...(witness ? { witness } : {}) });
-  const pool = new HashPool({
-    threads: 1,
-    slabs: SLABS + LAYER_SLABS,
+  const queue = new SlabQueue<readonly ZranPart[], 'hash-chunks'>({
+    task: { kind: 'hash-chunks' },
+    workers,
     slabSize: Math.max(SLAB_SIZE, chunkSize),
+    most: SLABS,
   });
-  const layer = new LongHash(pool);
+  const layer = digest === undefined ? new LongHash({ slabs: LAYER_SLABS }) : undefined;
+  let size = 0;
   let sinceCollection = 0;
 
   // the current run; the bytes of its chunks lie in the slab, one after the other
   let parts: ZranPart[] = [];
   let sizes: number[] = [];
-  let slab: Buffer | undefined;
-  const pending: { run: Promise<RunPart>; ready: boolean }[] = [];
+  let slab: Slab | undefined;
 
-  const runOf = (hashes: Uint8Array, of: readonly ZranPart[]): RunPart => ({
-    kind: 'run',
-    parts: of,
-    hashes,
-  });
+  const first = async (): Promise<RunPart> => {
+    const { item, slab: done, made } = await queue.next();
+    queue.free(done);
+    return { kind: 'run', parts: item, hashes: made };
+  };
+
+  /** Gives the next run a slab; yields the runs that it has to wait for. */
+  async function* open(): AsyncGenerator<RunPart> {
+    while (!slab) {
+      slab = queue.take();
+      if (!slab) yield await first();
+    }
+    parser.setRoom(Buffer.from(slab.plain));
+  }
 
   /** Sends the chunks of the run to be hashed, and starts another run. */
-  const send = (): void => {
-    const hashes = slab ? pool.chunks(slab, sizes) : Promise.resolve(hashChunks(NO_BYTES, []));
-    const sent = parts;
-    const waiting = { run: hashes.then(made => runOf(made, sent)), ready: false };
-    const settled = (): void => void (waiting.ready = true);
-    waiting.run.then(settled, settled); // a failure is reported to whoever awaits it
-    pending.push(waiting);
+  const send = (filled: Slab): void => {
+    queue.send(parts, filled, sizes);
     parts = [];
     sizes = [];
     slab = undefined;
     parser.setRoom(NO_BYTES);
   };
 
-  /** Parses until it needs input; yields the runs that it has to wait for. */
-  async function* parse(): AsyncIterable<RunPart> {
+  /** Parses until it needs input. */
+  async function* parse(): AsyncGenerator<RunPart> {
     for (;;) {
       const part = parser.next();
       if (part === 'input') return;
       if (part === 'room') {
-        if (slab) send();
-        // each pending run has at most one slab, so then one is free
-        while (pending.length >= SLABS) yield await pending.shift()!.run;
-        slab = await pool.take();
-        parser.setRoom(slab);
+        if (slab) send(slab);
+        yield* open();
         continue;
       }
       if (part.kind === 'chunk') {
@@ -103,14 +116,17 @@ export const zranDemux = ({ chunkSize, kept = false, reads, witness }: ZranDemux
         part.bytes = kept ? copyOf(part.bytes) : NO_BYTES;
       }
       parts.push(part);
-      if (parts.length === RUN_PARTS) send();
+      if (parts.length < RUN_PARTS) continue;
+      if (!slab) yield* open();
+      if (slab) send(slab);
     }
   }
 
   return new Stage<BytesPart, RunPart | LayerPart>('zran-demux', {
     async *transformBatch(given) {
       for (const { bytes } of given) {
-        await layer.add(bytes);
+        size += bytes.length;
+        await layer?.add(bytes);
         reads?.releaseBefore(bytes);
         if (!reads?.has(bytes)) sinceCollection += bytes.length;
         if (sinceCollection > COLLECT_EVERY) {
@@ -120,20 +136,22 @@ export const zranDemux = ({ chunkSize, kept = false, reads, witness }: ZranDemux
         parser.feed(bytes);
         yield* parse();
       }
-      while (pending[0]?.ready) yield await pending.shift()!.run;
+      while (queue.isReady) yield await first();
     },
     async *flush() {
       const last = parser.end();
       if (last) parts.push(last);
-      if (pool.started) send();
-      while (pending.length > 0) yield await pending.shift()!.run;
-      const digest = await layer.digest();
-      await pool.close(); // what follows needs its memory
-      yield runOf(hashChunks(slab ?? NO_BYTES, sizes), parts);
-      yield { kind: 'layer', size: layer.size, digest };
+      if (!slab) yield* open();
+      if (slab) send(slab);
+      while (queue.length > 0) yield await first();
+      const found = layer ? await layer.digest() : digest;
+      // what follows needs their memory
+      await Promise.all([queue.close(), layer?.close()]);
+      yield { kind: 'layer', size, digest: found };
     },
     destroy() {
-      void pool.close();
+      void queue.close();
+      void layer?.close();
     },
   });
 };

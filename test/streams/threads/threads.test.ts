@@ -1,13 +1,11 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import {
   bareThread,
   defaultWorkers,
-  hasThreadAhead,
-  startAhead,
-  startThread,
+  newThread,
+  whenThreadStarts,
 } from '../../../streams/threads/threads.js';
 
 /** What a thread says of itself. */
@@ -42,36 +40,12 @@ t.test('there is at least one worker', async t => {
   t.ok(Number.isInteger(defaultWorkers()) && defaultWorkers() >= 1);
 });
 
-t.test(
-  'a thread that was started ahead is the next of its name, and does what it is told',
-  async t => {
-    t.equal(hasThreadAhead('hash-worker'), false);
-    startAhead('hash-worker', 2);
-    t.equal(hasThreadAhead('hash-worker'), true);
-    t.equal(hasThreadAhead('compressor-worker'), false);
-    const workers = [startThread('hash-worker'), startThread('hash-worker')];
-    t.equal(hasThreadAhead('hash-worker'), false);
-    workers.push(startThread('hash-worker'));
-    t.equal(new Set(workers).size, 3);
-    for (const worker of workers) {
-      worker.postMessage({ size: 0 });
-      const [answer] = (await once(worker, 'message')) as [{ digests: Uint8Array }];
-      t.equal(
-        Buffer.from(answer.digests).toString('hex'),
-        'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
-      );
-      await worker.terminate();
-    }
-  },
-);
-
-t.test('a process ends with threads that nobody took', async t => {
-  const script = `
-    import { startAhead } from ${JSON.stringify(new URL('../../../streams/threads/threads.js', import.meta.url))};
-    startAhead('compressor-worker', 3);
-  `;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
-    stdio: 'inherit',
-  });
-  t.same(await once(child, 'exit'), [0, null]);
+t.test('whoever set up the process hears of a thread', async t => {
+  let heard = 0;
+  whenThreadStarts(() => heard++);
+  t.teardown(() => whenThreadStarts(() => undefined));
+  const worker = newThread(new SharedArrayBuffer(4));
+  await once(worker, 'online');
+  t.equal(heard, 1);
+  await worker.terminate();
 });
