@@ -61,8 +61,14 @@ export const COMPACT = {
     bootstrap: { short: 'B', file: 'input', required: true, about: 'Bootstrap to start from' },
     'blob-dir': {
       short: 'D',
-      required: true,
+      requiredUnless: ['config'],
       about: 'Directory for new blobs; also of the old ones unless they are in a storage',
+    },
+    config: {
+      file: 'input',
+      about:
+        'File with these rules, as JSON: min_used_ratio, compact_blob_size, max_compact_size, ' +
+        'layers_to_compact, and blobs_dir instead of --blob-dir; options take precedence',
     },
     ...BACKEND,
     'min-used-ratio': {

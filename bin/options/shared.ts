@@ -25,7 +25,7 @@ export const OUTPUT_JSON = {
 
 export const BACKEND = {
   'backend-type': {
-    values: ['oss', 's3', 'registry', 'localdisk', 'http-proxy'],
+    values: ['oss', 's3', 'registry', 'localdisk', 'http-proxy', 'localfs'],
     about: 'Storage that the blobs are read from',
   },
   'backend-config': {

@@ -32,6 +32,8 @@ import { newCounters, reporting, SILENT, withSignal, type RunOptions } from './r
 export interface CheckImageOptions extends RunOptions {
   /** where the blobs are, whose data are then compared with the image; default: in the image's file */
   blobs?: BlobsInput | undefined;
+  /** blobs may be missing where `blobs` says; default: they must be there */
+  partial?: boolean | undefined;
 }
 
 /** What {@link checkImage} has found. */
@@ -69,7 +71,7 @@ const ENTRIES_AT_ONCE = 0x1000;
  */
 export const checkImage = async (
   input: ImageInput,
-  { blobs, signal, onProgress, log = SILENT }: CheckImageOptions = {},
+  { blobs, partial, signal, onProgress, log = SILENT }: CheckImageOptions = {},
 ): Promise<CheckedImage> => {
   signal?.throwIfAborted();
   const image = await imageOf(input);
@@ -87,7 +89,7 @@ export const checkImage = async (
     }
     const place = await placeOf(blobs, image);
     const data = place
-      ? await new DataCheck(image, place, { counters, signal, log }).run()
+      ? await new DataCheck(image, place, { counters, partial, signal, log }).run()
       : { verifiedBlobs: [], chunks: 0, bytes: 0 };
     return {
       fsVersion: bootstrap.version,
@@ -105,6 +107,7 @@ type CheckedData = Pick<CheckedImage, 'verifiedBlobs' | 'chunks' | 'bytes'>;
 class DataCheck {
   readonly #image: Image;
   readonly #place: BlobLocation;
+  readonly #partial: boolean;
   readonly #counters: { bytesIn: number };
   readonly #signal: AbortSignal | undefined;
   readonly #log: NonNullable<RunOptions['log']>;
@@ -116,12 +119,15 @@ class DataCheck {
     place: BlobLocation,
     {
       counters,
+      partial = false,
       signal,
       log = SILENT,
-    }: Pick<RunOptions, 'signal' | 'log'> & { counters: { bytesIn: number } },
+    }: Pick<CheckImageOptions, 'partial' | 'signal' | 'log'> & { counters: { bytesIn: number } },
   ) {
     this.#image = image;
     this.#place = place;
+    // nobody has asked for what is not in the image's own file
+    this.#partial = partial || isOwnPlace(place, image);
     this.#counters = counters;
     this.#signal = signal;
     this.#log = log;
@@ -200,12 +206,12 @@ class DataCheck {
     return { verifiedBlobs, chunks, bytes };
   }
 
-  /** What `opening` opens; undefined if there is no such file. */
+  /** What `opening` opens; undefined if there is no such file and need not be. */
   async #ifThere(opening: Promise<ReaderAt>): Promise<ReaderAt | undefined> {
     try {
       return countingReader(await opening, this.#counters);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      if (!this.#partial || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       return undefined;
     }
   }

@@ -19,8 +19,6 @@ export interface TarMuxOptions {
   names?: OwnerNames;
   /** hardlink targets begin with '/', as nydus-image writes them */
   slashedLinks?: boolean;
-  /** link targets in headers lose doubled slashes and inner '.' components, as in nydus-image */
-  tidiedTargets?: boolean;
 }
 
 const TYPES: Readonly<Record<Exclude<EntryType, 'socket'>, string>> = {
@@ -46,14 +44,10 @@ const NO_NAMES: OwnerNames = { user: () => '', group: () => '' };
  * holds only the path and sizes of the current entry
  *
  * Headers are byte for byte those of `nydus-image unpack`: in POSIX format, without a slash after
- * directory names, and with PAX records only for long names and xattrs. The root and sockets are
- * left out.
+ * directory names, and with PAX records only for long names, xattrs and parts of seconds. But targets
+ * of symlinks stay as they are, with doubled slashes, too. The root and sockets are left out.
  */
-export const tarMux = ({
-  names = NO_NAMES,
-  slashedLinks = true,
-  tidiedTargets = true,
-}: TarMuxOptions = {}) => {
+export const tarMux = ({ names = NO_NAMES, slashedLinks = true }: TarMuxOptions = {}) => {
   let offset = 0; // in the tar
   let path = '';
   let due = 0; // bytes of content that the entry must have
@@ -101,8 +95,8 @@ export const tarMux = ({
         records.push({ key: 'linkpath', value: Buffer.from(target, 'latin1') });
         linkName = shortName(target);
       }
-      if (tidiedTargets) linkName = tidied(linkName);
     }
+    if (entry.mtimeNsec > 0) records.push({ key: 'mtime', value: Buffer.from(timeOf(entry)) });
     for (const [key, value] of entry.xattrs ?? []) {
       records.push({ key: `SCHILY.xattr.${key}`, value });
     }
@@ -175,6 +169,14 @@ export const tarMux = ({
 
 const paddingOf = (size: number): number => alignUp(size, BLOCK_SIZE) - size;
 
+/** A time as PAX has it: decimal seconds. Before 1970, nanoseconds count from the second before. */
+const timeOf = ({ mtime, mtimeNsec }: Entry): string => {
+  const isEarly = mtime < 0;
+  const seconds = isEarly ? -(mtime + 1) : mtime;
+  const fraction = isEarly ? 1_000_000_000 - mtimeNsec : mtimeNsec;
+  return `${isEarly ? '-' : ''}${seconds}.${String(fraction).padStart(9, '0').replace(/0+$/, '')}`;
+};
+
 /** Leaves out a name that its field cannot hold: it is only there for people. */
 const ownerName = (name: string): string =>
   name.length > OWNER_SIZE || name.includes('\0') ? '' : name;
@@ -197,11 +199,4 @@ const paxName = (name: string): string => {
   const slash = plain.lastIndexOf('/') + 1;
   const full = `${plain.slice(0, slash)}PaxHeaders.0/${plain.slice(slash)}`;
   return full.length > NAME_SIZE ? shortName(full) : full;
-};
-
-/** The same path without doubled slashes and '.' components, except for a leading '.'. */
-const tidied = (target: string): string => {
-  const parts = target.split('/').filter((part, i) => part !== '' && (part !== '.' || i === 0));
-  const path = `${target.startsWith('/') ? '/' : ''}${parts.join('/')}`;
-  return target.endsWith('/') && path !== '/' ? `${path}/` : path;
 };

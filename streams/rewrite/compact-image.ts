@@ -52,7 +52,8 @@ export interface CompactImageOptions extends RunOptions {
 
 /**
  * Makes the same image of fewer blobs, without the chunks that no file uses. Everything is read
- * back and verified before anything gets its name. Undefined if there is nothing to do.
+ * back and verified before anything gets its name. If there is nothing to do, the new image is the
+ * old one, and no blob is new.
  *
  * @example
  * ```js
@@ -62,13 +63,13 @@ export interface CompactImageOptions extends RunOptions {
  * await createImage({ source: 'upper.tar', bootstrap: 'old-upper.boot', blobDir: '.' });
  * await mergeImages(['old-lower.boot', 'old-upper.boot'], { bootstrap: 'old.boot' });
  * const compacted = await compactImage('old.boot', { bootstrap: 'small.boot', blobDir: '.' });
- * console.log(compacted?.newBlobs.length);
+ * console.log(compacted.newBlobs.length);
  * ```
  */
 export const compactImage = (
   input: ImageInput,
   options: CompactImageOptions,
-): Promise<RewrittenImage | undefined> => {
+): Promise<RewrittenImage> => {
   const { bootstrap: target, blobDir, log = SILENT, signal, fsync } = options;
   const { blobs: blobsInput = blobDir, chunkDict } = options;
   return rewriteTo(target, options, async (output, counters) => {
@@ -89,7 +90,14 @@ export const compactImage = (
       );
       const rules = { ...rulesOf(options), dictBlobs };
       const compaction = planCompaction(before, image.chunks, sizes, rules);
-      if (!compaction) return undefined;
+      if (!compaction) {
+        log.info('compact: nothing to do');
+        // a bootstrap within a blob does not have the blob's id
+        const { pieces } = opened.inlined ? replan(image, before) : { pieces: [opened.image] };
+        await output.write([...pieces]);
+        await output.finish();
+        return rewritten(bootstrap, before, []);
+      }
       return await stageImage(blobDir, { log, signal, fsync }, async staged => {
         const made: BlobInfo[] = [];
         const aligned = hasAlignedChunks(image);

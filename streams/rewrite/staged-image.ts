@@ -70,7 +70,8 @@ export const stageImage = async <T>(
             if (!isHere && existsSync(source)) await symlink(source, join(blobDir, name));
           }
         }
-        await checkImage(bootstrapPath, { blobs: blobDir, log, signal });
+        // blobs that stay may be elsewhere
+        await checkImage(bootstrapPath, { blobs: blobDir, partial: true, log, signal });
         signal?.throwIfAborted();
       },
       async publish(made, bootstrap) {

@@ -140,9 +140,9 @@ t.test('blobs that are not there', async t => {
   fs.copyFileSync(goldenPath(name), at('boot'));
   const before = filesBelow(directory);
   const compact = await cli(['compact', ...QUIET, '-B', at('boot'), '-D', directory]);
-  // one blob that is used as a whole: there is nothing to do, and nothing is made
+  // one blob that is used as a whole: there is nothing to do, and no blob is made
   t.equal(compact.exit, 0);
-  t.same(filesBelow(directory), before);
+  t.same(filesBelow(directory), [...before, 'boot.bootstrap.compact'].sort());
 });
 
 /** Where a bootstrap says how large things are. */

@@ -2,6 +2,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { check } from '../../../bin/commands/check.js';
+import { checkImage } from '../../../streams/image/check-image.js';
+import { cli, hasFailed } from '../../support/process/cli.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
 import { recordedIo } from '../../support/process/command-io.js';
 import { openBelow, temporaryDirectory } from '../../support/process/fs.js';
@@ -48,16 +50,27 @@ t.test('reads the blobs that are at hand', async t => {
   t.match(io.text, /\t 0: blob, compressed size/);
 });
 
+t.test('blobs that are asked for must be there', async t => {
+  const zran = goldenFolder('zran.kinds'); // the blob meta is there, the layer is not
+  for (const bootstrap of [path.join(zran, 'boot'), goldenPath('merge.v6')]) {
+    await t.rejects(check({ bootstrap, blobDir: zran }, recordedIo()), { code: 'ENOENT' });
+  }
+  const ran = await cli(['check', '-D', zran, goldenPath('merge.v6')]);
+  hasFailed(t, { ...ran, stderr: ran.stderr.replace(/^\[.*\n/, '') }, 'no blobs', 1, /ENOENT/);
+  t.equal(ran.stdout.length, 0);
+});
+
 t.test('says which blobs are not read', async t => {
   const gzip = recordedIo();
-  const zran = goldenFolder('zran.kinds'); // the blob meta is there, the layer is not
-  await check({ bootstrap: path.join(zran, 'boot'), blobDir: zran }, gzip);
+  const zran = goldenFolder('zran.kinds');
+  const partial = true;
+  await checkImage(path.join(zran, 'boot'), { blobs: zran, partial, log: gzip.log });
   t.match(
     gzip.logged.info.join('\n'),
     /^data of blob \w+ are not verified: there is no such file$/m,
   );
   const missing = recordedIo();
-  await check({ bootstrap: goldenPath('merge.v6'), blobDir: zran }, missing);
+  await checkImage(goldenPath('merge.v6'), { blobs: zran, partial, log: missing.log });
   t.equal(missing.logged.info.filter(line => line.endsWith('no such file')).length, 3);
 });
 

@@ -9,7 +9,7 @@ import { walk } from '../../../lib/bootstrap/walk.js';
 import { isCopyable, usageOf } from '../../../lib/image/compact.js';
 import { loadImage } from '../../../lib/image/load-image.js';
 import type { CommandContext } from '../../../bin/cli/context.js';
-import { cli, hasFailed, start } from '../../support/process/cli.js';
+import { cli, hasFailed, start, succeed } from '../../support/process/cli.js';
 import { recordedIo } from '../../support/process/command-io.js';
 import { filesBelow } from '../../support/process/left.js';
 import {
@@ -42,6 +42,7 @@ const run = async (
   await compact(
     {
       command: 'compact',
+      explicit: new Set(Object.keys(options)),
       values: {
         bootstrap,
         'blob-dir': folder,
@@ -178,13 +179,63 @@ t.test('small blobs become one, and only blobs that are like each other', async 
   );
 });
 
-t.test('nothing to do leaves nothing', async t => {
+t.test('nothing to do: the new image is the old one', async t => {
   for (const options of [{ 'layers-to-compact': '3' }, { 'compact-blob-size': '0' }]) {
     const folder = t.testdir({});
     const image = await buildStack(hidden, folder);
     const before = filesBelow(folder);
-    await run(image, folder, options);
-    t.same(filesBelow(folder), before);
+    const { out, json } = await run(image, folder, options);
+    t.same(filesBelow(folder), [...before, 'out.boot', 'out.json'].sort());
+    t.ok(fs.readFileSync(out).equals(fs.readFileSync(image)));
+    t.same(
+      (JSON.parse(fs.readFileSync(json, 'utf8')) as { blobs: string[] }).blobs,
+      imageAt(image).blobs.map(({ id }) => id),
+    );
+  }
+});
+
+t.test('rules in a file, which options take precedence over; blobs in a local backend', async t => {
+  const folder = t.testdir({ new: {}, none: {} });
+  const at = (name: string): string => path.join(folder, name);
+  const image = await buildStack(hidden, folder);
+  const rules = {
+    min_used_ratio: 0,
+    compact_blob_size: 10485760,
+    max_compact_size: 104857600,
+    layers_to_compact: 32,
+    blobs_dir: at('new'),
+  };
+  fs.writeFileSync(at('compact.json'), JSON.stringify(rules));
+  const backend = [
+    '--backend-type',
+    'localfs',
+    '--backend-config',
+    JSON.stringify({ dir: folder }),
+  ];
+  const argv = ['compact', '-l', 'warn', '-B', image, '-O', at('out'), ...backend];
+  const config = ['--config', at('compact.json')];
+
+  await succeed(t, [...argv, ...config]);
+  t.ok(fs.readFileSync(at('out')).equals(fs.readFileSync(image)), '32 layers are not there');
+  await succeed(t, [...argv, ...config, '--layers-to-compact', '1']);
+  const [blob, ...more] = imageAt(at('out')).blobs;
+  t.same(more, [], 'the option counts');
+  t.same(filesBelow(at('new')), [blob!.id], 'blobs go where the file says');
+  await succeed(t, ['check', '-l', 'warn', '-D', at('new'), at('out')]);
+  await succeed(t, [...argv, ...config, '--layers-to-compact', '1', '-D', at('none')]);
+  t.same(filesBelow(at('none')), [blob!.id], 'or where the option says');
+
+  for (const [wrong, text] of [
+    [{ min_used_ratio: 100 }, /min_used_ratio is not a whole number from 0 to 99/],
+    [{ compact_blob_size: '5' }, /compact_blob_size is not a whole number/],
+    [{ compact_size: 5 }, /unknown field 'compact_size'/],
+    [{ blobs_dir: at('gone') }, /blobs_dir .* is not a directory/],
+    [{ layers_to_compact: 1 }, /neither --blob-dir nor blobs_dir/],
+    [[], /not an object/],
+  ] as const) {
+    fs.writeFileSync(at('wrong.json'), JSON.stringify(wrong));
+    const ran = await cli([...argv, '--config', at('wrong.json')]);
+    hasFailed(t, ran, JSON.stringify(wrong), /neither/.test(text.source) ? 2 : 1, text);
   }
 });
 

@@ -24,11 +24,11 @@ t.test('two small blobs become one, and what is wanted first another', async t =
   }
   await mergeImages([at('a'), at('b')], { bootstrap: at('both') });
   const compacted = await compactImage(at('both'), { bootstrap: at('one'), blobDir: folder });
-  t.same(compacted?.blobs, compacted?.newBlobs);
+  t.same(compacted.blobs, compacted.newBlobs);
   t.equal((await checkImage(at('one'), { blobs: folder })).chunks, 2);
   const again = await compactImage(at('one'), { bootstrap: at('none'), blobDir: folder });
-  t.equal(again, undefined, 'nothing to do');
-  t.notOk(fs.existsSync(at('none')));
+  t.match(again, { blobs: compacted.blobs, newBlobs: [] }, 'nothing to do');
+  t.ok(fs.readFileSync(at('none')).equals(fs.readFileSync(at('one'))));
   const stream = new PassThrough();
   const bytes = buffer(stream);
   const quick = { blobDir: folder, blobs: folder, prefetch: ['/a'] };
