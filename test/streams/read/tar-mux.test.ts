@@ -16,7 +16,7 @@ import { tarDemux } from '../../../streams/layer/tar-demux.js';
 import { tarMux, type TarMuxOptions } from '../../../streams/read/tar-mux.js';
 import { temporaryDirectory } from '../../support/process/fs.js';
 import { collect, type CollectOptions } from '../../support/stream/stage.js';
-import { memberOf, paxRecord, tarOf, type TarEntry } from '../../support/tar/tar.js';
+import { paxRecord, tarOf, type TarEntry } from '../../support/tar/tar.js';
 
 type Part = EntryPart | DataPart | ChunkPart | EndPart;
 
