@@ -8,7 +8,13 @@
 import type { RegistryBackend } from '../../lib/config/backends.js';
 import { RafsError } from '../../lib/errors.js';
 import type { Storage } from './storage.js';
-import { headerOf, isTlsFailure, TransientError, type HttpAnswer } from '../http/answer.js';
+import {
+  headerOf,
+  isTlsFailure,
+  shownUrl,
+  TransientError,
+  type HttpAnswer,
+} from '../http/answer.js';
 import { HttpClient, type HttpRequest } from '../http/client.js';
 import { RemoteStorage, type BlobRequest } from './remote-storage.js';
 
@@ -65,7 +71,8 @@ class RegistrySession {
       answer = await send(sent);
     } catch (error) {
       if (this.#scheme === 'http' || !http.skipVerify || !isTlsFailure(error)) throw error;
-      if (sent !== undefined) {
+      // `auth` would follow as soon as the server asks for it, and it may be anybody
+      if (sent !== undefined || this.#backend.auth !== '') {
         const text = 'the registry does not speak TLS, and credentials are not sent without it';
         throw new RafsError('BACKEND', text, { host }, { cause: error });
       }
@@ -103,13 +110,19 @@ class RegistrySession {
   }
 
   #target(answer: HttpAnswer): URL | undefined {
-    const { blobUrlScheme, blobRedirectedHost } = this.#backend;
+    const { blobUrlScheme, blobRedirectedHost, http } = this.#backend;
     const location = headerOf(answer, 'location');
     if (location === undefined || !URL.canParse(location, answer.url)) return undefined;
     const target = new URL(location, answer.url);
     if (target.protocol !== 'http:' && target.protocol !== 'https:') return undefined;
     if (blobUrlScheme !== '') target.protocol = `${blobUrlScheme}:`;
     if (blobRedirectedHost !== '') target.host = blobRedirectedHost;
+    const loses = answer.url.startsWith('https:') && target.protocol === 'http:';
+    if (loses && blobUrlScheme !== 'http' && !http.skipVerify) {
+      throw new RafsError('BACKEND', `the registry redirected from https to ${shownUrl(target)}`, {
+        url: answer.url,
+      });
+    }
     return target;
   }
 
@@ -125,6 +138,12 @@ class RegistrySession {
     const { realm, service, scope } = bearer.values;
     if (realm === undefined || service === undefined || !URL.canParse(realm)) return undefined;
     const url = new URL(realm);
+    if (!/^https?:$/.test(url.protocol)) return undefined;
+    if (url.protocol === 'http:' && this.#scheme === 'https' && this.#backend.auth !== '') {
+      throw new RafsError('BACKEND', 'credentials are not sent to a token server without TLS', {
+        url: shownUrl(url),
+      });
+    }
     const form = new URLSearchParams({ service, client_id: CLIENT_ID });
     if (scope !== undefined) form.set('scope', scope);
     const token = await this.#token(url, form, signal);

@@ -1,6 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import fs from 'node:fs';
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -11,6 +9,7 @@ import { headerOf, isTlsFailure, shownUrl, TransientError } from '../../../strea
 import { HttpClient, type HttpRequest } from '../../../streams/http/client.js';
 import { temporaryDirectory } from '../../support/process/fs.js';
 import { closedPort, serve, type Handler } from '../../support/servers/http.js';
+import { lacksOpenssl, selfSigned } from '../../support/servers/certificate.js';
 
 const HTTP: HttpSettings = { skipVerify: false, caCertFiles: [], timeout: 5, connectTimeout: 5 };
 const { signal } = new AbortController();
@@ -256,17 +255,6 @@ t.test('not through a proxy that says it is ill', async t => {
   await clientOf(t, { proxy }).send(get(server.url));
   t.equal(seen.length, 1);
 });
-
-/** A certificate of our own for 127.0.0.1. */
-const selfSigned = (directory: string): { key: Buffer; cert: Buffer; file: string } => {
-  const at = (name: string): string => path.join(directory, name);
-  const subject = ['-subj', '/CN=test', '-addext', 'subjectAltName=IP:127.0.0.1'];
-  const argv = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject];
-  execFileSync('openssl', [...argv, '-keyout', at('key'), '-out', at('cert')], { stdio: 'ignore' });
-  return { key: fs.readFileSync(at('key')), cert: fs.readFileSync(at('cert')), file: at('cert') };
-};
-
-const lacksOpenssl = spawnSync('openssl', ['version']).status !== 0 && 'needs openssl';
 
 t.test('TLS', { skip: lacksOpenssl }, async t => {
   const directory = temporaryDirectory(t);

@@ -2,6 +2,8 @@ import t, { type Test } from 'tap';
 import { parseBackend, type RegistryBackend } from '../../../lib/config/backends.js';
 import { describe } from '../../../lib/errors.js';
 import { parseChallenge, registry } from '../../../streams/storage/registry.js';
+import { lacksOpenssl, selfSigned } from '../../support/servers/certificate.js';
+import { temporaryDirectory } from '../../support/process/fs.js';
 import { blobHandler, serve, type Handler, type TestServer } from '../../support/servers/http.js';
 
 const bytes = Buffer.from('bytes of a blob');
@@ -284,6 +286,60 @@ t.test('a registry without TLS, where that is allowed', async t => {
   await reads(t, registryAt(server.host, { scheme: 'https', skip_verify: true }));
   const error = await failing(registryAt(server.host, { scheme: 'https' }));
   t.match(error, { code: 'BACKEND', message: 'the server did not respond' });
+});
+
+t.test('credentials do not follow from TLS to a server without it', async t => {
+  const server = await serve(t, blobs);
+  for (const more of [{ auth: AUTH }, { registry_token: 'token' }]) {
+    const settings = { scheme: 'https', skip_verify: true, ...more };
+    const error = await failing(registryAt(server.host, settings));
+    t.match(error, { code: 'BACKEND', message: /does not speak TLS, and credentials/ });
+  }
+  t.strictSame(server.asked, []);
+});
+
+t.test('what a registry with TLS may not ask for', { skip: lacksOpenssl }, async t => {
+  const tls = selfSigned(temporaryDirectory(t));
+  const plain = await serve(t, (request, response) => {
+    if (request.url === '/token') response.end('{"token":"x"}');
+    else blobs(request, response);
+  });
+  process.env.NYDUS_HEADER_X_Secret = 'header';
+  t.teardown(() => delete process.env.NYDUS_HEADER_X_Secret);
+  const secure = async (handler: Handler, more: object = {}) => {
+    const server = await serve(t, handler, { tls });
+    const storage = registryAt(server.host, {
+      scheme: 'https',
+      ca_cert_files: [tls.file],
+      ...more,
+    });
+    return { server, storage };
+  };
+  await t.test('a password for a token server without it', async t => {
+    const challenge = () => `Bearer realm="${plain.url}/token",service="s"`;
+    const { server, storage } = await secure(guarded('Bearer x', challenge), { auth: AUTH });
+    t.match(await failing(storage), {
+      code: 'BACKEND',
+      message: 'credentials are not sent to a token server without TLS',
+    });
+    t.strictSame(plain.asked, []);
+    t.equal(server.asked[0]?.headers.x_secret, 'header');
+    const anonymous = await secure(guarded('Bearer x', challenge));
+    await reads(t, anonymous.storage);
+    t.ok(plain.asked.every(({ headers }) => !headers.authorization && !headers.x_secret));
+  });
+  await t.test('to read from a server without it, unless that is allowed', async t => {
+    plain.asked = [];
+    const redirected = redirecting(() => `${plain.url}/blob`);
+    const { storage } = await secure(redirected, { auth: AUTH });
+    const message = `the registry redirected from https to ${plain.url}/blob`;
+    t.match(await failing(storage), { code: 'BACKEND', message });
+    t.strictSame(plain.asked, []);
+    const allowed = await secure(redirected, { auth: AUTH, blob_url_scheme: 'http' });
+    await reads(t, allowed.storage);
+    t.ok(plain.asked.length > 0);
+    t.ok(plain.asked.every(({ headers }) => !headers.authorization && !headers.x_secret));
+  });
 });
 
 t.test('challenges as they are written', async t => {
