@@ -99,7 +99,7 @@ export function* walk(bootstrap: Bootstrap): Iterable<Visit> {
       );
       open.push({ id, prefix: `${path}/`, children: grandchildren });
     } else {
-      yield { path, name, id, inode, parentId, repeated: repeated && inode.type === 'file' };
+      yield { path, name, id, inode, parentId, repeated };
     }
   }
 }

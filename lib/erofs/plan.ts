@@ -58,7 +58,7 @@ export const planCompressed = (
   const layout = new Uint8Array(tree.count);
   const nlink = new Uint32Array(tree.count).fill(1);
   const firstName = Uint32Array.from({ length: tree.count }, (_, row) => row);
-  const firstOf = new Uint32Array(tree.sourceCount); // a file's first row; 0 (the root) for none
+  const firstOf = new Uint32Array(tree.sourceCount); // an inode's first row; 0 (the root) for none
   const space = new Space(BLOCK_SIZE);
   let inodeCount = 0;
 
@@ -68,17 +68,22 @@ export const planCompressed = (
     return space.append(size);
   };
 
-  const placeFile = (row: number): void => {
+  /** Whether another name of the same inode has been placed, which this one then shares. */
+  const sharesPlace = (row: number): boolean => {
     const source = tree.source.get(row);
     const first = firstOf[source]!;
-    if (first !== 0) {
-      firstName[row] = first;
-      offset[row] = offset[first]!;
-      nlink[first]! += 1;
-      return;
+    if (first === 0) {
+      firstOf[source] = row;
+      inodeCount += 1;
+      return false;
     }
-    firstOf[source] = row;
-    inodeCount += 1;
+    firstName[row] = first;
+    offset[row] = offset[first]!;
+    nlink[first]! += 1;
+    return true;
+  };
+
+  const placeFile = (row: number): void => {
     const inodeSize = pieces.inodeSize(row);
     if (pieces.isPacked(row)) {
       layout[row] = COMPRESSED_FULL;
@@ -95,7 +100,6 @@ export const planCompressed = (
 
   /** A partial last block of data follows the inode if one block has room for both. */
   const placeFlat = (row: number): void => {
-    inodeCount += 1;
     const inodeSize = pieces.inodeSize(row);
     const dataSize = tree.size.get(row);
     const tail = dataSize % BLOCK_SIZE;
@@ -115,6 +119,7 @@ export const planCompressed = (
   };
 
   for (let row = 0; row < tree.count; row++) {
+    if (sharesPlace(row)) continue;
     if (tree.isType(row, 'file')) {
       placeFile(row);
     } else if (tree.isType(row, 'directory')) {
@@ -125,7 +130,6 @@ export const planCompressed = (
     } else if (tree.isType(row, 'symlink')) {
       placeFlat(row);
     } else {
-      inodeCount += 1;
       const size = pieces.inodeSize(row);
       offset[row] = space.take(size) || space.append(size);
     }

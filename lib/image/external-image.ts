@@ -22,7 +22,8 @@ import type { ExternalPart } from '../model/parts.js';
 import type { BlobInfo } from '../model/blob.js';
 import type { ExternalExtent } from '../model/entry.js';
 import { inOrder } from '../tree/sorted-children.js';
-import { Tree, type InodeAttributes } from '../tree/tree.js';
+import type { InodeAttributes } from '../tree/inode-attributes.js';
+import { Tree } from '../tree/tree.js';
 import type { WhiteoutSpec } from '../layer/whiteout.js';
 
 export interface ExternalImageOptions {
@@ -61,6 +62,7 @@ export const externalImage = (
   const top = lower ? tree.addRoot() : tree.root;
   tree.marksHardlinks = false;
   tree.describe(top, { ...root, size: 0 });
+  tree.implied.data[top] = 0;
   const places = new Map<number, ExternalExtent>(); // by row
   for (const { entry, place } of parts) {
     const row = tree.insert(entry);

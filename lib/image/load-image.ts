@@ -9,7 +9,8 @@ import { ChunkTable } from '../chunk/chunk-table.js';
 import { Column, RowIndex } from '../memory/columns.js';
 import { RafsError } from '../errors.js';
 import { V6 } from '../layout/rafs-v6.js';
-import { Tree, type InodeAttributes } from '../tree/tree.js';
+import type { InodeAttributes } from '../tree/inode-attributes.js';
+import { Tree } from '../tree/tree.js';
 
 /** An image to build on. */
 export interface LoadedImage {

@@ -16,7 +16,7 @@ import { RafsError } from '../errors.js';
 import { BlobFeature } from '../layout/blob.js';
 import { SuperFlag } from '../layout/rafs.js';
 import { loadTree, type LoadedImage } from './load-image.js';
-import { applyLayer } from '../tree/overlay.js';
+import { applyLayer, dropWhiteouts } from '../tree/overlay.js';
 import type { BlobInfo } from '../model/blob.js';
 import { inOrder } from '../tree/sorted-children.js';
 import { Tree } from '../tree/tree.js';
@@ -45,6 +45,13 @@ export interface Layer {
   path: string;
 }
 
+export interface MergerOptions {
+  parent?: LoadedImage;
+  dict?: Bootstrap;
+  /** whiteouts of the lowest layer stay in the image, for layers that it is to be laid over */
+  keepsWhiteouts?: boolean;
+}
+
 export interface Merged {
   blobs: readonly BlobInfo[];
   bootstrap: PlannedBootstrap;
@@ -61,6 +68,7 @@ const MAX_BLOBS = 0xffff;
 export class Merger {
   readonly #tree: Tree;
   readonly #dictBlobs: ReadonlySet<string>;
+  readonly #keepsWhiteouts: boolean;
   readonly #hasParent: boolean;
   readonly #parent: Bootstrap | undefined;
   readonly #blobs: BlobInfo[] = [];
@@ -71,13 +79,14 @@ export class Merger {
   #last: Bootstrap | undefined;
   #encrypted = false;
 
-  constructor({ parent, dict }: { parent?: LoadedImage; dict?: Bootstrap } = {}) {
+  constructor({ parent, dict, keepsWhiteouts = false }: MergerOptions = {}) {
     this.#tree = parent?.tree ?? new Tree();
     this.#chunks = parent?.chunks;
     this.#parent = parent?.bootstrap;
     this.#hasParent = parent !== undefined;
     for (const blob of parent?.blobs.finish(undefined) ?? []) this.#addBlob(blob.id, blob);
     this.#dictBlobs = new Set(dict?.blobs.map(({ id }) => id));
+    this.#keepsWhiteouts = keepsWhiteouts;
     if (dict) this.#settings = settingsOf(dict);
   }
 
@@ -89,6 +98,7 @@ export class Merger {
     const root = lowest ? 0 : this.#tree.addRoot();
     loadTree(bootstrap, { tree: this.#tree, root, chunks: this.#chunks, blobIndexes });
     if (!lowest) applyLayer(this.#tree, 0, root, 'oci');
+    else if (!this.#keepsWhiteouts) dropWhiteouts(this.#tree, root, 'oci');
     this.#last = bootstrap;
     const encrypted = hasFlag(bootstrap.flags, SuperFlag.ENCRYPTION_AES_128_XTS);
     this.#encrypted ||= encrypted;

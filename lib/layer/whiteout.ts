@@ -1,5 +1,5 @@
 /** Whiteouts: objects of an upper layer that delete names of the layers below. */
-import { isUtf8 } from 'node:buffer';
+import { RafsError } from '../errors.js';
 import type { Entry } from '../model/entry.js';
 
 /** How whiteouts are written: as in OCI layers, as in overlayfs upper dirs, or not at all. */
@@ -8,8 +8,10 @@ export type WhiteoutSpec = 'oci' | 'overlayfs' | 'none';
 /** Deletes one lower name, or all lower names of a directory. */
 export type Whiteout = 'removal' | 'opaque';
 
-const OCI_PREFIX = '.wh.';
-const OCI_OPAQUE = '.wh..wh..opq';
+export const OCI_PREFIX = '.wh.';
+export const OCI_OPAQUE = '.wh..wh..opq';
+/** What a whiteout cannot delete: its own directory, or the one above. */
+const NO_NAMES: readonly string[] = ['', '.', '..'];
 export const OVERLAYFS_OPAQUE = 'trusted.overlay.opaque';
 
 /** The facts about an entry that can make it a whiteout. */
@@ -17,13 +19,17 @@ export type WhiteoutEntry = Pick<Entry, 'path' | 'type' | 'rdev' | 'xattrs'>;
 
 /**
  * What an entry deletes, if it is a whiteout. An overlayfs-opaque directory is one, but is also an
- * ordinary directory.
+ * ordinary directory. CORRUPT for an OCI whiteout without the name of what it deletes.
  */
 export const whiteoutOf = (spec: WhiteoutSpec, entry: WhiteoutEntry): Whiteout | undefined => {
   switch (spec) {
     case 'oci': {
       const name = nameOf(entry.path);
-      if (!name.startsWith(OCI_PREFIX) || !isUtf8(Buffer.from(name, 'latin1'))) return undefined;
+      if (!name.startsWith(OCI_PREFIX)) return undefined;
+      if (NO_NAMES.includes(name.slice(OCI_PREFIX.length))) {
+        const message = `the whiteout '${name}' does not name anything to delete`;
+        throw new RafsError('CORRUPT', message, { path: entry.path });
+      }
       return name === OCI_OPAQUE ? 'opaque' : 'removal';
     }
     case 'overlayfs':

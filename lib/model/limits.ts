@@ -25,3 +25,13 @@ export const MAX_HOLE_CHUNKS = 2 ** 21;
  */
 export const FREE_IMPLIED = 0x10000;
 export const IMPLIED_PER_ENTRY = 16;
+
+/** Symlinks on the way to one entry, as many as containerd follows. */
+export const MAX_LINKS = 255;
+
+/**
+ * Names that symlinks may add to the ways of a layer's entries, beside a number for each entry:
+ * symlinks to deep directories, one through the other, would otherwise cost hours.
+ */
+export const FREE_DETOURS = 0x100000;
+export const DETOURS_PER_ENTRY = 256;

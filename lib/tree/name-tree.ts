@@ -32,6 +32,9 @@ export class NameTree {
     this.#root = root;
   }
 
+  /** Called when names were removed or moved. */
+  protected changed(): void {}
+
   name(row: number): string {
     return this.#arena.text(this.#nameAt.get(row), this.#nameSize.get(row));
   }
@@ -75,6 +78,10 @@ export class NameTree {
   /** Appends the children of a directory to `rows`, in no order. */
   childrenInto(rows: number[], row: number): void {
     for (let c = this.#firstChild.get(row); c !== 0; c = this.#nextSibling.get(c)) rows.push(c);
+  }
+
+  hasChildren(row: number): boolean {
+    return this.#firstChild.get(row) !== 0;
   }
 
   /** The row at a path, or -1. */
@@ -147,7 +154,7 @@ export class NameTree {
       this.#firstChild.data[to] = row;
       this.#index.add(this.#hash(to, name), row);
     }
-    this.enter(this.#root);
+    this.changed();
   }
 
   /** Removes children from a directory, with all below them, in one pass over its list. */
@@ -165,7 +172,7 @@ export class NameTree {
     }
     if (last === 0) this.#firstChild.data[parent] = 0;
     else this.#nextSibling.data[last] = 0;
-    this.enter(this.#root);
+    this.changed();
   }
 
   /** Removes a row and all below it from the tree. */
@@ -187,7 +194,7 @@ export class NameTree {
       }
       this.#firstChild.data[at] = 0;
     }
-    this.enter(this.#root);
+    this.changed();
   }
 
   #hash(parent: number, name: string): number {

@@ -4,116 +4,134 @@
  *
  * Whiteouts act on the layers below, whatever else the upper layer has under that name. They are
  * never in the result, even if there was nothing to delete.
+ *
+ * A directory that the upper layer only implies says nothing of its own: one that is below stays as
+ * it is, and a symlink that is below is followed.
  */
 import type { EntryType } from '../model/entry.js';
-import { MODE_OF_TYPE, S_IFMT, type Tree } from './tree.js';
+import { MODE_OF_TYPE, S_IFMT } from './inode-attributes.js';
+import type { Tree } from './tree.js';
+import { NOTHING } from './ways.js';
 import { OVERLAYFS_OPAQUE, whiteoutOf, whiteoutTarget, type Whiteout } from '../layer/whiteout.js';
 import type { WhiteoutSpec } from '../layer/whiteout.js';
 
 /**
  * Afterwards the tree at `lower` is the result, and paths begin there; nothing is left at `upper`.
  * Directories that both have keep the children of both and get the attributes of the upper one.
+ * CORRUPT if entries lie below a symlink to something else than a directory.
  */
 export const applyLayer = (tree: Tree, lower: number, upper: number, spec: WhiteoutSpec): void => {
-  const pending: [lower: number, upper: number][] = [[lower, upper]];
-  for (let next = pending.pop(); next; next = pending.pop()) {
-    pending.push(...layDirectory(tree, next[0], next[1], spec));
+  tree.enter(lower);
+  applyWhiteouts(tree, lower, upper, spec);
+  const through: Through[] = [];
+  layDirectories(tree, lower, upper, through);
+  // after all else, since that may change where symlinks lead
+  for (let next = through.shift(); next; next = through.shift()) {
+    if (tree.hasChildren(next.row)) {
+      layDirectories(tree, tree.directoryAt(next.path), next.row, through);
+      continue;
+    }
+    // it had only whiteouts, so something else may be there now
+    const { row, obstacle } = tree.follow(next.path, { end: true });
+    if (row === NOTHING && obstacle === undefined) tree.directoryAt(next.path);
   }
   tree.enter(lower);
 };
 
-/** Lays one directory over another; returns the pairs of subdirectories that both of them have. */
-const layDirectory = (
-  tree: Tree,
-  lower: number,
-  upper: number,
-  spec: WhiteoutSpec,
-): [lower: number, upper: number][] => {
-  const common: [number, number][] = [];
-  const { kept, removed, opaque } = sift(tree, upper, spec);
-  const gone = new Set<number>();
-  if (opaque) tree.clear(lower);
-  for (const name of removed) {
-    const row = tree.child(lower, name);
-    if (row >= 0) gone.add(row);
-  }
-  const moved: number[] = [];
-  for (const { row, opaque } of kept) {
-    const below = tree.child(lower, tree.name(row));
-    const both =
-      below >= 0 &&
-      !gone.has(below) &&
-      !opaque &&
-      tree.isType(row, 'directory') &&
-      tree.isType(below, 'directory');
-    if (both) {
-      common.push([below, row]);
-      continue;
+/** Takes the whiteouts out of a layer that has none below it. */
+export const dropWhiteouts = (tree: Tree, root: number, spec: WhiteoutSpec): void =>
+  applyWhiteouts(tree, NOTHING, root, spec);
+
+/** A directory of the upper layer, with a path through a symlink of the layers below. */
+interface Through {
+  row: number;
+  path: string;
+}
+
+type Pair = [lower: number, upper: number];
+
+/** Deletes what the whiteouts of the upper layer name below, and takes them out of it. */
+const applyWhiteouts = (tree: Tree, lower: number, upper: number, spec: WhiteoutSpec): void => {
+  if (spec === 'none') return;
+  const pending: Pair[] = [[lower, upper]];
+  const rows: number[] = [];
+  for (let next = pending.pop(); next; next = pending.pop()) {
+    const [below, directory] = next;
+    const whiteouts = new Set<number>();
+    const gone = new Set<number>();
+    rows.length = 0;
+    tree.childrenInto(rows, directory);
+    for (const row of rows) {
+      const whiteout = whiteoutAt(tree, row, spec);
+      if (whiteout === undefined) continue;
+      const isDirectory = spec === 'overlayfs' && whiteout === 'opaque';
+      if (isDirectory)
+        tree.removeXattr(row, OVERLAYFS_OPAQUE); // the directory itself stays
+      else whiteouts.add(row);
+      if (below === NOTHING) continue;
+      if (whiteout === 'opaque' && !isDirectory) tree.clear(below);
+      else gone.add(tree.child(below, whiteoutTarget(spec, { path: tree.name(row) })));
     }
-    if (below >= 0) gone.add(below);
-    moved.push(row);
-    if (tree.isType(row, 'directory')) dropWhiteouts(tree, row, spec);
+    if (below !== NOTHING) {
+      gone.delete(NOTHING);
+      tree.dropChildren(below, gone);
+    }
+    tree.dropChildren(directory, whiteouts);
+    for (const row of rows) {
+      if (whiteouts.has(row) || !tree.isType(row, 'directory')) continue;
+      pending.push([counterpart(tree, below, row), row]);
+    }
   }
-  tree.copyAttributes(upper, lower);
+};
+
+/** The directory below that a directory of the upper layer is laid over, if there is one. */
+const counterpart = (tree: Tree, below: number, row: number): number => {
+  const child = below === NOTHING ? NOTHING : tree.child(below, tree.name(row));
+  if (child === NOTHING || tree.isType(child, 'directory')) return child;
+  if (!isFollowed(tree, child, row)) return NOTHING;
+  const target = tree.follow(tree.path(child), { end: true }).row;
+  return target !== NOTHING && tree.isType(target, 'directory') ? target : NOTHING;
+};
+
+const isFollowed = (tree: Tree, below: number, row: number): boolean =>
+  tree.isType(below, 'symlink') && tree.implied.get(row) === 1;
+
+const layDirectories = (tree: Tree, lower: number, upper: number, through: Through[]): void => {
+  const pending: Pair[] = [[lower, upper]];
+  for (let next = pending.pop(); next; next = pending.pop()) {
+    pending.push(...layDirectory(tree, next[0], next[1], through));
+  }
+};
+
+/** Lays one directory over another; returns the pairs of subdirectories that both of them have. */
+const layDirectory = (tree: Tree, lower: number, upper: number, through: Through[]): Pair[] => {
+  const common: Pair[] = [];
+  const gone = new Set<number>();
+  const moved: number[] = [];
+  const rows: number[] = [];
+  tree.childrenInto(rows, upper);
+  for (const row of rows) {
+    const below = tree.child(lower, tree.name(row));
+    if (below !== NOTHING && tree.isType(row, 'directory')) {
+      if (tree.isType(below, 'directory')) {
+        common.push([below, row]);
+        continue;
+      }
+      if (isFollowed(tree, below, row)) {
+        through.push({ row, path: tree.path(below) });
+        continue;
+      }
+    }
+    if (below !== NOTHING) gone.add(below);
+    moved.push(row);
+  }
+  if (tree.implied.get(upper) === 0) tree.copyAttributes(upper, lower);
   tree.dropChildren(lower, gone);
   tree.moveChildren(upper, moved, lower);
   return common;
 };
 
-interface Sifted {
-  /** children that are not whiteouts; an opaque one hides the directory below it */
-  kept: { row: number; opaque: boolean }[];
-  /** names that whiteouts delete */
-  removed: string[];
-  /** everything in the directory below is hidden */
-  opaque: boolean;
-}
-
-/** Sorts the children of a directory into whiteouts and others. */
-const sift = (tree: Tree, directory: number, spec: WhiteoutSpec): Sifted => {
-  const sifted: Sifted = { kept: [], removed: [], opaque: false };
-  const rows: number[] = [];
-  tree.childrenInto(rows, directory);
-  for (const row of rows) {
-    const whiteout = whiteoutAt(tree, row, spec);
-    if (whiteout === undefined) {
-      sifted.kept.push({ row, opaque: false });
-    } else if (spec === 'overlayfs' && whiteout === 'opaque') {
-      tree.removeXattr(row, OVERLAYFS_OPAQUE); // the directory itself stays
-      sifted.kept.push({ row, opaque: true });
-    } else if (whiteout === 'opaque') {
-      sifted.opaque = true;
-    } else {
-      sifted.removed.push(whiteoutTarget(spec, { path: tree.name(row) }));
-    }
-  }
-  return sifted;
-};
-
-/** Removes all whiteouts from a directory that has no counterpart below. */
-const dropWhiteouts = (tree: Tree, directory: number, spec: WhiteoutSpec): void => {
-  if (spec === 'none') return;
-  const pending = [directory];
-  const rows: number[] = [];
-  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    rows.length = 0;
-    tree.childrenInto(rows, at);
-    const gone = new Set<number>();
-    for (const row of rows) {
-      const whiteout = whiteoutAt(tree, row, spec);
-      if (whiteout !== undefined && !(spec === 'overlayfs' && whiteout === 'opaque')) {
-        gone.add(row);
-        continue;
-      }
-      if (whiteout) tree.removeXattr(row, OVERLAYFS_OPAQUE);
-      if (tree.isType(row, 'directory')) pending.push(row);
-    }
-    tree.dropChildren(at, gone);
-  }
-};
-
 const whiteoutAt = (tree: Tree, row: number, spec: WhiteoutSpec): Whiteout | undefined => {
-  if (spec === 'none') return undefined;
   const xattrs = tree.xattrSets[tree.xattrs.get(row)];
   return whiteoutOf(spec, {
     path: spec === 'oci' ? tree.name(row) : '',

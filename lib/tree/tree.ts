@@ -2,64 +2,29 @@
  * The tree of inodes of an image, as columns: row 0 is the root.
  *
  * Rules of insertion are those of OCI layers: a later entry replaces an earlier one of the same
- * path, a directory keeps its children when it is described again, missing parents are made.
+ * path, a directory keeps its children when it is described again, missing parents are made, and a
+ * symlink on the way to an entry is followed, within the root.
  *
  * The columns may hold several trees: every layer of an image has a root of its own until it is
  * laid over those below, which moves rows and copies none (lib/tree/overlay.ts).
  */
 import { ByteArena, Column } from '../memory/columns.js';
 import { RafsError } from '../errors.js';
-import { FREE_IMPLIED, IMPLIED_PER_ENTRY, MAX_PATH } from '../model/limits.js';
+import { FREE_IMPLIED, IMPLIED_PER_ENTRY } from '../model/limits.js';
+import { NOTHING, Ways, type Destination } from './ways.js';
+import {
+  checkLengths,
+  isLikeImplied,
+  MODE_OF_TYPE,
+  S_IFMT,
+  type InodeAttributes,
+  type Xattrs,
+} from './inode-attributes.js';
 import { NameTree } from './name-tree.js';
 import type { Entry, EntryType } from '../model/entry.js';
 
-/** File type bits of a mode, as in stat(2). */
-export const S_IFMT = 0o170000;
-export const MODE_OF_TYPE: Readonly<Record<EntryType, number>> = {
-  file: 0o100000,
-  hardlink: 0o100000,
-  directory: 0o040000,
-  symlink: 0o120000,
-  char: 0o020000,
-  block: 0o060000,
-  fifo: 0o010000,
-  socket: 0o140000,
-};
 /** Device number that nydus-image records for tar entries that have none. */
 const NO_DEVICE = 0xffffffff;
-
-export type Xattrs = ReadonlyMap<string, Buffer>;
-
-/** What an image says of one of its inodes. */
-export interface InodeAttributes {
-  /** with the type bits */
-  mode: number;
-  uid: number;
-  gid: number;
-  mtime: number;
-  mtimeNsec: number;
-  size: number;
-  rdev: number;
-  /** a tar has this name as a hardlink, or as the target of one */
-  hardlink?: boolean;
-  /** of a symlink */
-  target?: string;
-  xattrs?: Xattrs;
-}
-
-const checkLengths = ({ path, target }: Entry): void => {
-  if (path.length > MAX_PATH) {
-    throw new RafsError(
-      'LIMIT',
-      `a path of ${path.length} bytes exceeds the limit of ${MAX_PATH}`,
-      { path },
-    );
-  }
-  if (target !== undefined && target.length > MAX_PATH) {
-    const sizes = `${target.length} bytes exceeds the limit of ${MAX_PATH}`;
-    throw new RafsError('LIMIT', `a link target of ${sizes}`, { path });
-  }
-};
 
 export class Tree extends NameTree {
   readonly mode = new Column(Uint16Array); // type and permissions
@@ -74,6 +39,8 @@ export class Tree extends NameTree {
   /** rows of the chunk list: first and count */
   readonly firstChunk = new Column(Uint32Array);
   readonly chunkCount = new Column(Uint32Array);
+  /** 1 for a directory that is there because something lies in it, and that nothing describes */
+  readonly implied = new Column(Uint8Array);
   /** 1 for a hardlink of a tar and for its target: v5 says so, and images built on it keep it */
   readonly hardlink = new Column(Uint8Array);
   /** false while entries come from a directory, where all names of a file are alike */
@@ -93,6 +60,10 @@ export class Tree extends NameTree {
   #nextSource = 1;
   #inserted = 0;
   #implied = 0;
+  readonly #ways = new Ways(this);
+  #lowerRoot = NOTHING;
+  /** attributes of files whose hardlinks say something new, by source number */
+  readonly #changed = new Map<number, InodeAttributes>();
   // the directory that was used last, since entries come directory by directory
   #cachedPath = '';
   #cachedRow = 0;
@@ -111,11 +82,19 @@ export class Tree extends NameTree {
     return row;
   }
 
-  /** Paths of `insert` and `find` begin at this root from now on. */
-  override enter(root: number): void {
+  /**
+   * Paths of `insert` and `find` begin at this root from now on. With `lowerRoot`, of the layers
+   * below, symlinks there are followed, and hardlinks find what their own layer does not have.
+   */
+  override enter(root: number, lowerRoot = NOTHING): void {
     super.enter(root);
+    this.#lowerRoot = lowerRoot;
+    this.changed();
+  }
+
+  protected override changed(): void {
     this.#cachedPath = '';
-    this.#cachedRow = root;
+    this.#cachedRow = this.root;
   }
 
   /** How many source numbers there are. */
@@ -180,6 +159,7 @@ export class Tree extends NameTree {
     this.mtimeNsec.data[row] = inode.mtimeNsec;
     this.size.data[row] = inode.size;
     this.rdev.data[row] = inode.rdev;
+    this.implied.data[row] = isLikeImplied(inode) ? 1 : 0;
     this.hardlink.data[row] = inode.hardlink ? 1 : 0;
     this.xattrs.data[row] = this.#setNumber(inode.xattrs);
     if (inode.target !== undefined) this.#setTarget(row, inode.target);
@@ -211,6 +191,7 @@ export class Tree extends NameTree {
       this.size,
       this.rdev,
       this.xattrs,
+      this.implied,
     ]) {
       column.data[to] = column.get(from);
     }
@@ -225,30 +206,61 @@ export class Tree extends NameTree {
     this.xattrs.data[row] = this.#setNumber(rest);
   }
 
-  /** A further name of a file: content and xattrs of the target, owner, mode and time its own. */
+  /**
+   * A further name of what is no directory. What the entry says applies to all names, as it does
+   * when the layer is unpacked; its xattrs add to those that are there.
+   */
   #link(entry: Entry): number {
-    const target = this.find(entry.target!);
-    if (target < 0) {
-      throw new RafsError(
-        'CORRUPT',
-        `the target of a hardlink does not exist: '${entry.target!}'`,
-        {
-          path: entry.path,
-        },
-      );
-    }
-    if (!this.isType(target, 'file')) {
-      throw new RafsError('CORRUPT', `the target of a hardlink is not a file: '${entry.target!}'`, {
-        path: entry.path,
-      });
-    }
+    const target = this.#linkTarget(entry);
+    const source = this.source.get(target);
+    const before = this.#changed.get(source) ?? this.facts(target);
+    const isSymlink = this.isType(target, 'symlink'); // whose mode nothing changes
+    const inode: InodeAttributes = {
+      ...before,
+      mode: isSymlink ? before.mode : (before.mode & S_IFMT) | (entry.mode & 0o7777),
+      uid: entry.uid,
+      gid: entry.gid,
+      mtime: entry.mtime,
+      mtimeNsec: entry.mtimeNsec,
+      ...(entry.xattrs ? { xattrs: new Map([...(before.xattrs ?? []), ...entry.xattrs]) } : {}),
+    };
     const row = this.#place(entry);
-    this.#describe(row, entry);
-    for (const column of [this.source, this.size, this.firstChunk, this.chunkCount, this.xattrs]) {
+    this.describe(row, inode);
+    for (const column of [
+      this.source,
+      this.firstChunk,
+      this.chunkCount,
+      this.#targetAt,
+      this.#targetSize,
+    ]) {
       column.data[row] = column.get(target);
     }
+    if (this.#changed.has(source) || this.#differ(row, target)) this.#changed.set(source, inode);
     if (this.marksHardlinks) this.hardlink.data[row] = this.hardlink.data[target] = 1;
     return row;
+  }
+
+  #linkTarget({ path, target: name }: Entry): number {
+    const target = this.follow(name!, { end: false }).row;
+    if (target >= 0 && !this.isType(target, 'directory')) return target;
+    const why = target < 0 ? 'does not exist' : 'is a directory';
+    throw new RafsError('CORRUPT', `the target of a hardlink ${why}: '${name!}'`, { path });
+  }
+
+  #differ(a: number, b: number): boolean {
+    return [this.mode, this.uid, this.gid, this.mtime, this.mtimeNsec, this.xattrs].some(
+      column => column.get(a) !== column.get(b),
+    );
+  }
+
+  /** Gives all names of a file the attributes that its last name has. */
+  settleHardlinks(): void {
+    if (this.#changed.size === 0) return;
+    for (let row = 0; row < this.count; row++) {
+      const inode = this.#changed.get(this.source.get(row));
+      if (inode) this.describe(row, { ...inode, hardlink: this.hardlink.get(row) === 1 });
+    }
+    this.#changed.clear();
   }
 
   /** The row for an entry's path: a new one, or the one there, without children it may not keep. */
@@ -258,31 +270,47 @@ export class Tree extends NameTree {
       return this.root;
     }
     const slash = path.lastIndexOf('/');
-    const parent = this.#directory(slash < 0 ? '' : path.slice(0, slash));
+    const parent = this.directoryAt(slash < 0 ? '' : path.slice(0, slash));
     const name = path.slice(slash + 1);
     const row = this.child(parent, name);
     if (row < 0) return this.#append(parent, name);
-    if (type !== 'directory') this.clear(row);
+    if (type !== 'directory' || !this.isType(row, 'directory')) this.clear(row);
     return row;
   }
 
-  #directory(path: string): number {
+  /**
+   * The directory that a path leads to, through symlinks if there are any; made if it is missing.
+   * CORRUPT if something else is on the way.
+   */
+  directoryAt(path: string): number {
     if (path === this.#cachedPath) return this.#cachedRow;
+    const { names, row: there, obstacle } = this.follow(path, { end: true });
+    const to = names.join('/');
+    // what is below is replaced, unless a symlink leads to it
+    const stays = there >= this.root || to !== path;
+    if (obstacle !== undefined || (there >= 0 && stays && !this.isType(there, 'directory'))) {
+      throw new RafsError('CORRUPT', `'${obstacle ?? to}' is not a directory`, { path });
+    }
     let row = this.root;
-    for (const name of path === '' ? [] : path.split('/')) {
-      let next = this.child(row, name);
-      if (next < 0) {
-        next = this.#append(row, name);
-        this.#countImplied(path);
-        this.#describeMissing(next);
-      } else if (!this.isType(next, 'directory')) {
-        throw new RafsError('CORRUPT', `'${this.path(next)}' is not a directory`, { path });
+    for (const name of names) {
+      const next = this.child(row, name);
+      if (next >= 0) {
+        row = next;
+        continue;
       }
-      row = next;
+      row = this.#append(row, name);
+      this.#countImplied(path);
+      this.#describeMissing(row);
     }
     this.#cachedPath = path;
     this.#cachedRow = row;
     return row;
+  }
+
+  /** Where a path leads through symlinks, and with `end` through one at its end. */
+  follow(path: string, { end }: { end: boolean }): Destination {
+    const roots = { upper: this.root, lower: this.#lowerRoot };
+    return this.#ways.follow(path, roots, { end, entries: this.#inserted });
   }
 
   #append(parent: number, name: string): number {
@@ -303,6 +331,7 @@ export class Tree extends NameTree {
       this.source,
       this.firstChunk,
       this.chunkCount,
+      this.implied,
       this.hardlink,
       this.xattrs,
       this.#targetAt,
@@ -319,6 +348,7 @@ export class Tree extends NameTree {
     this.mtime.data[row] = entry.mtime;
     this.mtimeNsec.data[row] = entry.mtimeNsec;
     this.rdev.data[row] = entry.rdev;
+    this.implied.data[row] = 0;
     this.hardlink.data[row] = 0;
   }
 
@@ -338,6 +368,7 @@ export class Tree extends NameTree {
   #describeMissing(row: number): void {
     this.mode.data[row] = MODE_OF_TYPE.directory | 0o755;
     this.rdev.data[row] = NO_DEVICE;
+    this.implied.data[row] = 1;
     this.source.data[row] = this.#nextSource++;
   }
 

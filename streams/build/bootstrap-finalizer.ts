@@ -37,7 +37,8 @@ import type {
 import type { BlobInfo } from '../../lib/model/blob.js';
 import type { NamedChunk, PlacedChunk } from '../../lib/model/chunk.js';
 import type { Entry } from '../../lib/model/entry.js';
-import { Tree, type InodeAttributes } from '../../lib/tree/tree.js';
+import type { InodeAttributes } from '../../lib/tree/inode-attributes.js';
+import { Tree } from '../../lib/tree/tree.js';
 import type { WhiteoutSpec } from '../../lib/layer/whiteout.js';
 import { Stage } from '../stage.js';
 
@@ -87,6 +88,7 @@ export const bootstrapFinalizer = ({
   const blobs = lower?.blobs ?? new BlobTable();
   const root = lower ? tree.addRoot() : tree.root;
   const settled = { fsVersion: 6 as const, ...options };
+  if (lower) tree.enter(root, 0);
   tree.marksHardlinks = !external;
   let row = 0;
   let entry: Entry | undefined;
@@ -156,8 +158,8 @@ export const bootstrapFinalizer = ({
           entry = part.entry;
           entryCount++;
           firstChunk = chunks.lists.length;
+          if (!options.explicitUidGid) entry.uid = entry.gid = 0;
           row = tree.insert(entry);
-          if (!options.explicitUidGid) tree.uid.data[row] = tree.gid.data[row] = 0;
           break;
         case 'chunk':
           chunks.lists.push(rowOf(part.chunk));
@@ -181,6 +183,7 @@ export const bootstrapFinalizer = ({
     async *flush() {
       const { blob, layer, pendingId } = ended!;
       const table = blobs.finish(blob, chunks);
+      tree.settleHardlinks();
       sizeDirectories(tree); // v5 sizes count only the names of this layer; v6 sizes are set later
       const layerRoot = tree.facts(root);
       if (lower) applyLayer(tree, 0, root, whiteoutSpec);

@@ -208,7 +208,8 @@ const merge = async (
     parent && (await failingWith(`${parentError}${quoted}`, () => loadImage(parent.bootstrap)));
   const merger = new Merger({
     ...(lower ? { parent: lower } : {}),
-    ...(dict ? { dict: dict.bootstrap } : {}),
+    // with a dictionary, as nydus-image does: the layers may be those above its image
+    ...(dict ? { dict: dict.bootstrap, keepsWhiteouts: true } : {}),
   });
   let first: Bootstrap | undefined;
   for (const { image: input, own } of layers) {

@@ -73,7 +73,7 @@ async function* batches(options: BlobReaderOptions): AsyncIterable<Batch<ImagePa
   for (const visit of walk(bootstrap)) {
     const { inode, path, repeated } = visit;
     if (rootless && path === '') continue;
-    const linked = inode.type === 'file' && inode.nlink > 1;
+    const linked = inode.type !== 'directory' && inode.nlink > 1;
     if (linked && !repeated) firstNames.set(inode.id, path);
     const target = repeated ? firstNames.get(inode.id) : undefined;
     batch.add({ kind: 'entry', entry: entryOf(bootstrap, visit, target) });

@@ -161,7 +161,7 @@ const number = (tree: Tree): Numbered => {
   const nlink = new Uint32Array(tree.count);
   const childIndex = new Uint32Array(tree.count);
   const childCount = new Uint32Array(tree.count);
-  const names = new Uint32Array(tree.sourceCount); // how many a regular file has, by source number
+  const names = new Uint32Array(tree.sourceCount); // how many an inode has, by source number
   const first = new Uint32Array(tree.sourceCount); // the place of the first of them
   let repeated = 0;
 
@@ -182,8 +182,10 @@ const number = (tree: Tree): Numbered => {
       ino[place] = place + 1;
       parent[place] = ino[directory]!;
       nlink[place] = 1;
-      if (tree.isType(child, 'directory')) nlink[directory]!++;
-      if (!tree.isType(child, 'file')) continue;
+      if (tree.isType(child, 'directory')) {
+        nlink[directory]!++;
+        continue;
+      }
       const source = tree.source.get(child);
       if (names[source]!++ === 0) first[source] = place;
       else {
@@ -197,7 +199,7 @@ const number = (tree: Tree): Numbered => {
   }
   for (let place = 0; place < next; place++) {
     const row = rows[place]!;
-    if (tree.isType(row, 'file')) nlink[place] = names[tree.source.get(row)]!;
+    if (!tree.isType(row, 'directory')) nlink[place] = names[tree.source.get(row)]!;
   }
   return {
     rows: rows.subarray(0, next),

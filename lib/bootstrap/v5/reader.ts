@@ -100,7 +100,7 @@ class ImageV5 implements Bootstrap {
     const type = TYPES[disk.mode & 0xf000];
     if (!type) throw corrupt(`inode ${index} has invalid mode 0x${disk.mode.toString(16)}`);
     if (nlink === 0) throw corrupt(`inode ${index} has no links`);
-    const further = type === 'file' && nlink > 1 && ino > 0 && ino < index;
+    const further = type !== 'directory' && nlink > 1 && ino > 0 && ino < index;
     if (ino !== index && !further)
       throw corrupt(`inode ${index}, a ${type}, has invalid number ${ino}`);
     if (index === V5.ROOT ? parent !== 0 : !(parent > 0 && parent < index)) {
@@ -261,7 +261,7 @@ class ImageV5 implements Bootstrap {
     if (own.index === own.id) return;
     const first = this.inode(own.id);
     const same =
-      first.type === 'file' &&
+      first.type === own.type &&
       first.id === own.id &&
       first.nlink === own.nlink &&
       first.size === own.size &&

@@ -81,13 +81,12 @@ export const head = (plan: PlanV6): Buffer => {
 
 /**
  * The inodes, each with what follows it, and the data blocks of directories and symlinks. Inodes
- * fill the tails of earlier blocks, so they are sorted into windows first. A hardlinked file is
- * written once, with the attributes of its last name, as if each had overwritten the one before.
+ * fill the tails of earlier blocks, so they are sorted into windows first. An inode is written once, with the attributes of its last name, as if each had overwritten the one before.
  */
 function* inodes(plan: PlanV6): Iterable<Buffer> {
   const { tree, order, offset, dataOffset, metaOffset } = plan;
   const lastName = new Uint32Array(tree.sourceCount);
-  for (const row of order) if (tree.isType(row, 'file')) lastName[tree.source.get(row)] = row;
+  for (const row of order) lastName[tree.source.get(row)] = row;
   yield* windows({
     // relative to metaOffset, where the first inode lies
     start: V6.META_ALIGN,
@@ -95,7 +94,7 @@ function* inodes(plan: PlanV6): Iterable<Buffer> {
     // twice the row, plus one for data
     each(visit) {
       for (const row of order) {
-        if (tree.isType(row, 'file') && lastName[tree.source.get(row)] !== row) continue;
+        if (lastName[tree.source.get(row)] !== row) continue;
         visit(offset[row]!, row * 2);
         if (hasBlocks(plan, row)) visit(dataOffset[row]!, row * 2 + 1);
       }

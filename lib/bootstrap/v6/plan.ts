@@ -147,7 +147,7 @@ const layOut = (
   const ino = new Uint32Array(tree.count);
   const nlink = new Uint32Array(tree.count);
   const order = new Column(Uint32Array, tree.count);
-  const names = new Uint32Array(tree.sourceCount); // how many a regular file has, by source number
+  const names = new Uint32Array(tree.sourceCount); // how many an inode has, by source number
   const firstName = new Uint32Array(tree.sourceCount);
   const space = new Space(blockSize);
   let hasXattrs = false;
@@ -190,17 +190,23 @@ const layOut = (
 
   const placeFile = (row: number, isize: number): void => {
     layout[row] = InodeLayout.CHUNK_BASED;
-    const source = tree.source.get(row);
-    if (names[source]!++ > 0) {
-      ino[row] = ino[firstName[source]!]!;
-      offset[row] = offset[firstName[source]!]!;
-    } else {
-      firstName[source] = row;
-      const count = Math.ceil(tree.size.get(row) / chunkSize);
-      const size = alignUp(isize, CHUNK_INDEX_SIZE) + CHUNK_INDEX_SIZE * count;
-      place(row, space.take(size) || space.append(size), count === 0 ? isize : size);
-    }
+    const count = Math.ceil(tree.size.get(row) / chunkSize);
+    const size = alignUp(isize, CHUNK_INDEX_SIZE) + CHUNK_INDEX_SIZE * count;
+    place(row, space.take(size) || space.append(size), count === 0 ? isize : size);
     space.align(V6.SLOT_SIZE);
+  };
+
+  /** Whether another name of the same inode has been placed, which this one then shares. */
+  const sharesPlace = (row: number): boolean => {
+    const source = tree.source.get(row);
+    if (names[source]!++ === 0) {
+      firstName[source] = row;
+      return false;
+    }
+    const first = firstName[source]!;
+    for (const column of [ino, offset, dataOffset, layout]) column[row] = column[first]!;
+    space.align(V6.SLOT_SIZE);
+    return true;
   };
 
   const inodeSizeOf = (row: number): number => {
@@ -229,6 +235,7 @@ const layOut = (
         continue;
       }
       const isize = inodeSizeOf(row);
+      if (sharesPlace(row)) continue;
       if (tree.isType(row, 'file')) placeFile(row, isize);
       else if (tree.isType(row, 'symlink')) placeWithTail(row, isize, tree.size.get(row));
       else {
@@ -243,7 +250,7 @@ const layOut = (
   }
   const rows = order.data.subarray(0, order.length);
   for (const row of rows) {
-    if (tree.isType(row, 'file')) nlink[row] = names[tree.source.get(row)]!;
+    if (!tree.isType(row, 'directory')) nlink[row] = names[tree.source.get(row)]!;
   }
   return {
     order: rows,

@@ -3,7 +3,7 @@ import { alignUp } from '../../layout/align.js';
 import { RafsError } from '../../errors.js';
 import { XattrEntry, XattrHeader } from '../../layout/rafs-v6.js';
 import { XATTR_PREFIXES } from '../../layout/rafs.js';
-import type { Xattrs } from '../../tree/tree.js';
+import type { Xattrs } from '../../tree/inode-attributes.js';
 
 const KEY_LIMIT = 255;
 const VALUE_LIMIT = 0xffff;

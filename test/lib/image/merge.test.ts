@@ -76,6 +76,7 @@ for (const tarfs of [false, true]) {
               flatten(
                 layers.map(({ model }) => model),
                 'oci',
+                { keeps: false },
               ),
             );
             if (wrong) throw new Error(wrong);

@@ -40,6 +40,7 @@ for (const spec of ['oci', 'overlayfs', 'none'] as const) {
 const file = (path: string): Entry => entryOf('file', path);
 const directory = (path: string, more: Partial<Entry> = {}): Entry =>
   entryOf('directory', path, more);
+const symlink = (path: string, target: string): Entry => entryOf('symlink', path, { target });
 const pathsOf = (tree: Tree): string[] => {
   const paths: string[] = [];
   const rows = [0];
@@ -128,6 +129,33 @@ const CASES: readonly [what: string, WhiteoutSpec, Entry[][], due: string[]][] =
     ],
     ['d', 'd/b'],
   ],
+  [
+    'a directory that is only implied follows the symlink below it, and so do its whiteouts',
+    'oci',
+    [
+      [directory('real', { mode: 0o700 }), file('real/a'), file('real/b'), symlink('l', 'real')],
+      [file('l/.wh.a'), file('l/c')],
+    ],
+    ['l', 'real', 'real/b', 'real/c'],
+  ],
+  [
+    'a directory that is described takes the place of the symlink',
+    'oci',
+    [
+      [directory('real'), file('real/a'), symlink('l', 'real')],
+      [directory('l', { mode: 0o700 }), file('l/.wh.a'), file('l/c')],
+    ],
+    ['l', 'l/c', 'real', 'real/a'],
+  ],
+  [
+    'a whiteout deletes a symlink before others could follow it',
+    'oci',
+    [
+      [directory('real'), symlink('l', 'real')],
+      [file('l/c'), file('.wh.l')],
+    ],
+    ['l', 'l/c', 'real'],
+  ],
   ['nothing is a whiteout for none', 'none', [[file('a')], [file('.wh.a')]], ['.wh.a', 'a']],
 ];
 
@@ -150,6 +178,27 @@ t.test('a directory of both gets the attributes of the upper one, the root too',
   t.match([tree.mode.get(0), tree.uid.get(0)], [0o040755, 2]);
   const row = tree.find('d');
   t.match([tree.mode.get(row), tree.mtime.get(row)], [0o040722, 6]);
+});
+
+t.test('a directory that is only implied leaves the one below as it is', async t => {
+  const { tree } = laid(
+    [
+      [directory('', { mode: 0o711 }), directory('d', { mode: 0o700, uid: 7, mtime: 5 })],
+      [file('d/x')],
+    ],
+    'oci',
+  );
+  t.equal(tree.mode.get(0), 0o040711);
+  const row = tree.find('d');
+  t.match([tree.mode.get(row), tree.uid.get(row), tree.mtime.get(row)], [0o040700, 7, 5]);
+});
+
+t.test('below a symlink to a file there can be nothing', async t => {
+  t.throws(() => laid([[file('f'), symlink('l', 'f')], [file('l/x')]], 'oci'), {
+    code: 'CORRUPT',
+    message: "'f' is not a directory",
+    at: { path: 'l' },
+  });
 });
 
 t.test('names of one file are of one layer', async t => {

@@ -161,6 +161,7 @@ const seen = (bootstrap: Bootstrap): string[] => {
  * other name had, also where that is a whiteout, or below one, and not there once layers are laid
  * over others.
  */
+const isWhiteout = ({ path }: Entry): boolean => /(?:^|\/)\.wh\./.test(path);
 const isLinkedWhiteout = ({ type, path, target }: Entry): boolean =>
   type === 'hardlink' && [path, target].some(name => /(?:^|\/)\.wh\./.test(name ?? ''));
 
@@ -173,7 +174,12 @@ for (const fsVersion of [6, 5] as const) {
         for (const [n, entries] of stack.entries()) {
           const model = new ModelTree();
           const parts = partsOfEntries(
-            entries.filter(entry => !isLinkedWhiteout(entry) && model.insert(entry) !== 'CORRUPT'),
+            entries.filter(
+              entry =>
+                !isLinkedWhiteout(entry) &&
+                !(n === 0 && isWhiteout(entry)) &&
+                typeof model.insert(entry) !== 'string',
+            ),
           );
           const { bootstrap } = await buildLayer(parts, { fsVersion });
           merger.add({

@@ -27,7 +27,7 @@ export const differenceOf = (
     { names: number; ino: number; last: ModelNode; nid: number }
   >();
   all.forEach(([path, node], i) => {
-    if (node.type !== 'file') return;
+    if (node.type === 'directory') return;
     const found = owners.get(node.content);
     if (found) {
       found.names++;
@@ -41,8 +41,8 @@ export const differenceOf = (
   for (const [i, [path, node]] of all.entries()) {
     const got = walked.entries.get(path);
     if (!got) return `'${path}' is missing`;
-    const owner = node.type === 'file' ? owners.get(node.content)! : undefined;
-    // a file of several names has the attributes of the last of them
+    const owner = node.type === 'directory' ? undefined : owners.get(node.content)!;
+    // an inode of several names has the attributes of the last of them
     const from = owner?.last ?? node;
     const due = {
       type: TYPE[node.type],
@@ -54,9 +54,7 @@ export const differenceOf = (
       ino: owner?.ino ?? i + 1,
       nlink:
         owner?.names ??
-        (node.type === 'directory'
-          ? 2 + [...node.children.values()].filter(({ type }) => type === 'directory').length
-          : 1),
+        2 + [...node.children.values()].filter(({ type }) => type === 'directory').length,
       target: node.type === 'symlink' ? node.content.target : undefined,
     };
     for (const [key, value] of Object.entries(due)) {

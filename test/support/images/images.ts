@@ -69,7 +69,7 @@ export const imageOf = (
 
   for (const entry of entries) {
     const node = model.insert(entry);
-    if (node === 'CORRUPT') continue;
+    if (typeof node === 'string') continue;
     const row = tree.insert(entry);
     if (entry.type !== 'file') continue;
     const first = chunks.lists.length;
@@ -80,6 +80,7 @@ export const imageOf = (
     }
     tree.setChunks(row, first, chunks.lists.length - first);
   }
+  tree.settleHardlinks();
   const blobs = ends.map((end, i) =>
     blobInfo({
       id: String(i).padStart(64, 'b'),

@@ -37,14 +37,30 @@ const OPTIONS = {
 } as const;
 
 export interface BuiltStack {
-  images: Record<'merged' | 'chained' | 'half chained' | 'tarfs', Bootstrap>;
+  /** by the way in which they were made */
+  images: { readonly chained: Bootstrap } & Readonly<
+    Partial<Record<'merged' | 'half chained' | 'tarfs', Bootstrap>>
+  >;
   /** by id */
   blobs: ReadonlyMap<string, Buffer>;
 }
 
-/** The layers merged; built one over the other; the upper ones merged over the lowest; as Tarfs. */
-export const builtStack = async (tars: readonly Buffer[]): Promise<BuiltStack> => {
+interface StackOptions {
+  fsVersion?: 5 | 6;
+  /** a layer makes sense only over those below: it is not built alone */
+  dependent?: boolean;
+}
+
+/**
+ * The layers merged; built one over the other; the upper ones merged over the lowest; as Tarfs,
+ * which is v6 only.
+ */
+export const builtStack = async (
+  tars: readonly Buffer[],
+  { fsVersion = 6, dependent = false }: StackOptions = {},
+): Promise<BuiltStack> => {
   await Promise.all([prepareCompressors(), prepareDigests()]);
+  const given = { ...OPTIONS, fsVersion };
   const blobs = new Map<string, Buffer>();
   const layers: Bootstrap[] = [];
   const mapped: Bootstrap[] = [];
@@ -52,23 +68,22 @@ export const builtStack = async (tars: readonly Buffer[]): Promise<BuiltStack> =
   for (const tar of tars) {
     blobs.set(sha256(tar), tar);
     const lower = chained && loadImage(chained);
-    for (const options of [OPTIONS, { ...OPTIONS, lower }]) {
+    for (const options of [...(dependent ? [] : [given]), { ...given, lower }]) {
       const { bootstrap, blob } = await built(await nativeFromTar(options), tar);
       blobs.set(sha256(blob), blob);
       if ('lower' in options) chained = bootstrap;
       else layers.push(bootstrap);
     }
-    mapped.push((await built(tarfsFromTar(OPTIONS), tar)).bootstrap);
+    if (fsVersion === 5 || dependent) continue;
+    mapped.push((await built(tarfsFromTar(given), tar)).bootstrap);
   }
-  return {
-    blobs,
-    images: {
-      merged: merged(layers),
-      chained: chained!,
-      'half chained': merged(layers.slice(1), layers[0]),
-      tarfs: merged(mapped),
-    },
+  const images = {
+    chained: chained!,
+    ...(dependent ? {} : { merged: merged(layers) }),
+    ...(layers.length > 1 ? { 'half chained': merged(layers.slice(1), layers[0]) } : {}),
+    ...(mapped.length > 0 ? { tarfs: merged(mapped) } : {}),
   };
+  return { blobs, images };
 };
 
 const built = async (

@@ -1,6 +1,7 @@
 /** Layers laid over each other path by path, in a flat map: slow and plain to see. */
 import fc from 'fast-check';
-import { MODE_OF_TYPE, type Tree } from '../../../lib/tree/tree.js';
+import { MODE_OF_TYPE } from '../../../lib/tree/inode-attributes.js';
+import type { Tree } from '../../../lib/tree/tree.js';
 import type { Entry, EntryType } from '../../../lib/model/entry.js';
 import type { WhiteoutSpec } from '../../../lib/layer/whiteout.js';
 import { ModelTree, type ModelNode } from './model-tree.js';
@@ -8,10 +9,6 @@ import { ModelTree, type ModelNode } from './model-tree.js';
 export type Flat = Map<string, ModelNode>;
 
 const OPAQUE = 'trusted.overlay.opaque';
-const isUtf8 = (name: string): boolean => {
-  const bytes = Buffer.from(name, 'latin1');
-  return Buffer.from(bytes.toString('utf8')).equals(bytes);
-};
 
 const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
@@ -25,9 +22,8 @@ const deletes = (
   node: ModelNode,
 ): { at?: string; below?: string; stays: boolean } => {
   const name = nameOf(path);
-  if (spec === 'oci' && path !== '' && name.startsWith('.wh.') && isUtf8(name)) {
+  if (spec === 'oci' && path !== '' && name.startsWith('.wh.')) {
     if (name === '.wh..wh..opq') return { below: parentOf(path), stays: false };
-    if (name === '.wh.') return { stays: false }; // of no name
     const parent = parentOf(path);
     return { at: parent === '' ? name.slice(4) : `${parent}/${name.slice(4)}`, stays: false };
   }
@@ -40,11 +36,15 @@ const deletes = (
   return { stays: true };
 };
 
-/** What the layers are together, the lowest first; of that one all objects stay. */
-export const flatten = (layers: readonly ModelTree[], spec: WhiteoutSpec): Flat => {
+/** What the layers are together, the lowest first; of that one all objects stay, with `keeps`. */
+export const flatten = (
+  layers: readonly ModelTree[],
+  spec: WhiteoutSpec,
+  { keeps = true } = {},
+): Flat => {
   const result: Flat = new Map();
   for (const [n, layer] of layers.entries()) {
-    if (n === 0) {
+    if (n === 0 && keeps) {
       for (const [path, node] of layer.all()) result.set(path, node);
       continue;
     }
@@ -70,6 +70,7 @@ export const flatten = (layers: readonly ModelTree[], spec: WhiteoutSpec): Flat 
       if (before && !(before.type === 'directory' && node.type === 'directory')) {
         for (const other of [...result.keys()]) if (isBelow(other, path)) result.delete(other);
       }
+      if (node.implied && before?.type === 'directory') continue;
       result.set(path, node);
     }
   }
@@ -112,20 +113,12 @@ export const treeDifference = (tree: Tree, flat: Flat): string | undefined => {
   return undefined;
 };
 
-const NAMES = [
-  'a',
-  'b',
-  'c',
-  '\xff',
-  '.wh.a',
-  '.wh.b',
-  '.wh.c',
-  '.wh.\xff',
-  '.wh..wh..opq',
-  '.wh.',
-];
+const NAMES = ['a', 'b', 'c', '\xff', '.wh.a', '.wh.b', '.wh.c', '.wh.\xff', '.wh..wh..opq'];
 
-/** Entries of a layer: few names, so that layers meet; whiteouts of both kinds, also as directories. */
+/**
+ * Entries of a layer: few names, so that layers meet; whiteouts of both kinds, also as directories.
+ * Nothing lies below a symlink.
+ */
 export const layerEntries: fc.Arbitrary<Entry[]> = fc.array(
   fc
     .record({
@@ -163,11 +156,13 @@ export const layerEntries: fc.Arbitrary<Entry[]> = fc.array(
       const xattrs = new Map<string, Buffer>();
       if (opaque !== undefined) xattrs.set(OPAQUE, Buffer.from(opaque));
       if (user) xattrs.set('user.a', Buffer.from('1'));
+      const isSymlink = entry.type === 'symlink';
       return {
         ...entry,
+        path: isSymlink ? `${entry.path}/link`.replace(/^\//, '') : entry.path,
         mtimeNsec: 0,
         size: entry.type === 'file' ? size : 0,
-        ...(entry.type === 'symlink' || entry.type === 'hardlink' ? { target } : {}),
+        ...(isSymlink || entry.type === 'hardlink' ? { target } : {}),
         ...(entry.type === 'hardlink' ? {} : { xattrs }),
       };
     }),
@@ -180,6 +175,7 @@ export const stackOfEntries = (maxLayers = 5): fc.Arbitrary<Entry[][]> =>
 /** Inserts what of the entries makes sense, into both. */
 export const insertBoth = (tree: Tree, entries: readonly Entry[]): ModelTree => {
   const model = new ModelTree();
-  for (const entry of entries) if (model.insert(entry) !== 'CORRUPT') tree.insert(entry);
+  for (const entry of entries) if (typeof model.insert(entry) !== 'string') tree.insert(entry);
+  tree.settleHardlinks();
   return model;
 };

@@ -113,20 +113,18 @@ export const modelLayout = (
 
   const place = (node: ModelNode, ino: number): void => {
     const { content } = node;
-    if (node.type === 'symlink') {
-      places.set(node, { ...placeFlat(node, content.target!.length, false), ino });
+    const first = firstNames.get(content);
+    let found: ModelExtent;
+    if (first) found = first;
+    else if (node.type === 'symlink') {
+      found = { ...placeFlat(node, content.target!.length, false), ino };
     } else if (node.type === 'file') {
-      const first = firstNames.get(content);
-      if (first) {
-        places.set(node, first);
-        return;
-      }
       const size = alignUp(inodeSize(node), 8) + 8 * Math.ceil(content.size / chunkSize);
       const offset = space.take(size) || space.append(size);
-      const found = { offset, data: 0, ino, layout: 4 };
-      firstNames.set(content, found);
-      places.set(node, found);
-    } else places.set(node, { offset: space.append(inodeSize(node)), data: 0, ino, layout: 0 });
+      found = { offset, data: 0, ino, layout: 4 };
+    } else found = { offset: space.append(inodeSize(node)), data: 0, ino, layout: 0 };
+    firstNames.set(content, found);
+    places.set(node, found);
   };
 
   const numbers = new Map<ModelNode, number>([[root, 1]]);

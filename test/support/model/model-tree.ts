@@ -21,6 +21,8 @@ export interface ModelNode {
   mtimeNsec: number;
   rdev: number;
   content: ModelContent;
+  /** nothing describes it */
+  implied: boolean;
   children: Map<string, ModelNode>;
 }
 
@@ -42,6 +44,7 @@ const directory = (name: string, parent?: ModelNode): ModelNode => ({
   mtimeNsec: 0,
   rdev: 0xffffffff,
   content: contentOf(),
+  implied: true,
   children: new Map(),
 });
 
@@ -54,14 +57,20 @@ export class ModelTree {
     return node;
   }
 
-  /** The node of the entry, or what is wrong with it. */
-  insert(entry: Entry): ModelNode | 'CORRUPT' {
+  /**
+   * The node of the entry, or what is wrong with it; that it is below a symlink is left to tests of
+   * its own.
+   */
+  insert(entry: Entry): ModelNode | 'CORRUPT' | 'SYMLINK' {
     let content = contentOf(entry);
+    let target: ModelNode | undefined;
     if (entry.type === 'hardlink') {
-      const target = this.find(entry.target!);
-      if (target?.type !== 'file') return 'CORRUPT';
+      if (this.#isBelowSymlink(entry.target!)) return 'SYMLINK';
+      target = this.find(entry.target!);
+      if (!target || target.type === 'directory') return 'CORRUPT';
       content = target.content;
     }
+    if (this.#isBelowSymlink(entry.path)) return 'SYMLINK';
     const names = entry.path.split('/');
     const last = names.pop()!;
     let parent = this.root;
@@ -81,15 +90,27 @@ export class ModelTree {
       parent.children.set(last, node);
     }
     if (entry.type !== 'directory') node.children.clear();
-    node.type = entry.type === 'hardlink' ? 'file' : entry.type;
-    node.mode = entry.mode;
-    node.uid = entry.uid;
-    node.gid = entry.gid;
-    node.mtime = entry.mtime;
-    node.mtimeNsec = entry.mtimeNsec;
-    node.rdev = entry.rdev;
+    node.implied = false;
     node.content = content;
-    return node;
+    node.rdev = target?.rdev ?? entry.rdev;
+    node.type = target?.type ?? (entry.type as ModelNode['type']); // only hardlinks have targets
+    const mode = target?.type === 'symlink' ? target.mode : entry.mode;
+    const { uid, gid, mtime, mtimeNsec } = entry;
+    // what a hardlink says is said of all names
+    if (target) content.xattrs = new Map([...content.xattrs, ...(entry.xattrs ?? [])]);
+    for (const [, name] of target ? this.all() : []) {
+      if (name.content === content) Object.assign(name, { mode, uid, gid, mtime, mtimeNsec });
+    }
+    return Object.assign(node, { mode, uid, gid, mtime, mtimeNsec });
+  }
+
+  #isBelowSymlink(path: string): boolean {
+    let node: ModelNode | undefined = this.root;
+    for (const name of path.split('/')) {
+      if (node?.type === 'symlink') return true;
+      node = node?.children.get(name);
+    }
+    return false;
   }
 
   remove(path: string): void {

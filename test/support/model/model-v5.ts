@@ -121,7 +121,7 @@ const numbered = (root: ModelNode): Item[] => {
     const rest = { childIndex: 0, children: [], digest: sha256() };
     const item: Item = { node, path, index, ino: index, parent, nlink: 1, ...rest };
     items.push(item);
-    if (node.type === 'file') {
+    if (node.type !== 'directory') {
       const all = [...(names.get(node.content) ?? []), item];
       names.set(node.content, all);
       item.ino = all[0]!.index;
@@ -217,7 +217,7 @@ export const linkedPaths = (entries: Iterable<Entry>): Set<string> => {
   for (const entry of entries) {
     const target = entry.type === 'hardlink' ? model.find(entry.target!) : undefined;
     const node = model.insert(entry);
-    if (node === 'CORRUPT') continue;
+    if (typeof node === 'string') continue;
     linked.delete(node);
     if (target) linked.add(target).add(node);
   }
