@@ -55,10 +55,10 @@ export {
   convertImage,
   type ConvertedImage,
   type ConvertImageOptions,
-  type LayerProgress,
 } from './convert/convert-image.js';
 export { reportImages, type ImageReportPage, type ReportOptions } from './report/report-images.js';
 export type { Report, ImageReport } from '../lib/report/report.js';
+export type { LayerProgress } from './convert/layer-queue.js';
 export { reverseImage, type ReverseImageOptions } from './nydus/reverse-image.js';
 export { copyImage, type CopyImageOptions } from './nydus/copy-image.js';
 export { compareImages, type CompareOptions, type Comparison } from './nydus/compare-images.js';

@@ -1,11 +1,8 @@
 /** convert: makes a Nydus image of a container image, or the other way round. */
 import { versionOf } from '../../lib/model/version.js';
 import { platformText } from '../../lib/oci/platform.js';
-import {
-  convertImage,
-  type ConvertedImage,
-  type LayerProgress,
-} from '../../streams/convert/convert-image.js';
+import { convertImage, type ConvertedImage } from '../../streams/convert/convert-image.js';
+import type { LayerProgress } from '../../streams/convert/layer-queue.js';
 import {
   checkCacheable,
   openLayerCache,

@@ -15,9 +15,9 @@ import { MediaType } from '../../lib/oci/media-types.js';
 import { readSectionHeader } from '../../lib/tar/header.js';
 import type { ImageSource } from '../transport/source.js';
 import type { ImageTarget } from '../transport/target.js';
-import type { LayerCache, LayerProgress } from './convert-image.js';
 import type { ConvertedLayer } from './convert-layer.js';
 import { copyBlob, putBytes } from './convert-manifest.js';
+import type { LayerCache, LayerProgress } from './layer-queue.js';
 import type { ConversionSettings } from './settings.js';
 import { sourceReader } from './source-reader.js';
 
