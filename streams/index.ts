@@ -67,5 +67,8 @@ export {
   openImageTarget,
   type TransportOptions,
 } from './transport/open-transport.js';
+export { openBlobStore, type BlobStore, type BlobStoreOptions } from './transport/blob-store.js';
+export { openDictFile, openImageDict, type ImageDictOptions } from './nydus/image-dict.js';
+export type { ImageDict } from './convert/convert-manifest.js';
 export type { ImageSource } from './transport/source.js';
 export type { ImageTarget } from './transport/target.js';

@@ -1,12 +1,13 @@
 /** check --source: compares the files of two images. */
 import { RafsError } from '../../lib/errors.js';
 import type { Difference } from '../../lib/oci/image-tree.js';
+import { givenLocation } from '../../streams/image/blob-location.js';
 import { compareImages } from '../../streams/nydus/compare-images.js';
 import { openImageSource } from '../../streams/transport/open-transport.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
-import { writeOutputJson } from '../console/output-json.js';
 import { platformsOf, transportOptions } from '../cli/image-names.js';
+import { writeOutputJson } from '../console/output-json.js';
 import { shown } from '../../lib/model/names.js';
 
 /** Prints every difference; fails with MISMATCH if there is one. */
@@ -25,9 +26,11 @@ export const compare = async (
     const target = await openImageSource(name, reach.target);
     try {
       const platforms = platformsOf(values);
+      const blobs = await givenLocation({ backend: values, blobDir: values['blob-dir'] });
       const { fileCount, differences } = await compareImages({
         source,
         target,
+        ...(blobs ? { blobs } : {}),
         signal,
         ...(platforms ? { platforms } : {}),
         onNotice: text => log.info(text),

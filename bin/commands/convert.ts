@@ -1,31 +1,45 @@
 /** convert: makes a Nydus image of a container image, or the other way round. */
-import { versionOf } from '../../lib/model/version.js';
 import { platformText } from '../../lib/oci/platform.js';
-import { convertImage, type ConvertedImage } from '../../streams/convert/convert-image.js';
-import type { LayerProgress } from '../../streams/convert/layer-queue.js';
+import {
+  convertImage,
+  type ConvertedImage,
+  type ConvertImageOptions,
+} from '../../streams/convert/convert-image.js';
+import type { ImageDict } from '../../streams/convert/convert-manifest.js';
 import {
   checkCacheable,
   openLayerCache,
   saveLayerCache,
 } from '../../streams/convert/layer-cache.js';
+import type { LayerProgress } from '../../streams/convert/layer-queue.js';
 import { planConversion, type ConversionOptions } from '../../streams/convert/settings.js';
+import { backendOf } from '../../streams/image/blob-location.js';
 import { reverseImage } from '../../streams/nydus/reverse-image.js';
+import { openBlobStore } from '../../streams/transport/blob-store.js';
 import {
   openImageSource,
   openImageTarget,
   type TransportOptions,
 } from '../../streams/transport/open-transport.js';
-import { collectSeldom } from '../memory.js';
 import type { ImageTarget } from '../../streams/transport/target.js';
 import type { Invocation } from '../cli/command-line.js';
 import type { CommandContext } from '../cli/context.js';
+import { conversionOf, openDict, prefetchOf } from '../cli/conversion.js';
+import {
+  byteSize,
+  imageNames,
+  platformsOf,
+  transportOptions,
+  type ImageNames,
+} from '../cli/image-names.js';
+import { conversionMetrics } from '../console/conversion-metrics.js';
 import { layerTable, startLayerProgress, type LayerDisplay } from '../console/layer-progress.js';
-import { byteSize, imageNames, platformsOf, transportOptions } from '../cli/image-names.js';
 import { writeOutputJson } from '../console/output-json.js';
-import { readPatterns } from '../cli/read-patterns.js';
+import { collectSeldom } from '../memory.js';
 
 type ConvertInvocation = Extract<Invocation, { command: 'convert' }>;
 type Values = ConvertInvocation['values'];
+type Reach = ReturnType<typeof transportOptions>;
 
 /** How names of images in registries begin. */
 const REGISTRY = 'docker://';
@@ -34,138 +48,151 @@ export const convert = async (
   { values, positionals }: ConvertInvocation,
   context: CommandContext,
 ): Promise<void> => {
-  const { log, signal } = context;
+  const { log, signal, fsync } = context;
   collectSeldom();
   const names = imageNames(values, positionals);
   const reach = transportOptions(values, context);
   const prefetch = await prefetchOf(values, warning => log.warn(warning));
-  const memory = byteSize('--memory', values.memory);
-  const source = await openImageSource(names.source, reach.source);
+  const open = new Opened();
   try {
-    const target = values['dry-run']
-      ? nowhere(names.target)
-      : await openImageTarget(names.target, reach.target);
-    try {
-      const platforms = platformsOf(values) ?? 'host';
-      if (values.reverse) {
-        const { digest } = await reverseImage({
-          source,
-          target,
-          platforms,
-          signal,
-          onNotice: text => log.info(text),
-        });
-        log.info(`converted ${source.name} back to ${target.name}: ${digest}`);
-        return;
-      }
-      const conversion = conversionOf(values, prefetch);
-      const cacheName = values['build-cache'];
-      const cache =
-        cacheName === undefined
-          ? undefined
-          : await openCache(cacheName, { conversion, target, reach: reach.target }, context);
-      const started = performance.now();
-      let display: LayerDisplay | undefined;
-      log.beforeRecord = () => display?.hide();
-      const result = await convertImage({
-        source,
-        target,
-        ...conversion,
-        ...(cache ? { cache: cache.layers } : {}),
-        platforms,
-        mergePlatform: values['merge-platform'],
-        withReferrer: values['with-referrer'],
-        memory,
-        ...(values.workers === undefined ? {} : { workers: values.workers }),
-        ...(source.name.startsWith(REGISTRY)
-          ? { sourceReference: source.name.slice(REGISTRY.length) }
-          : {}),
-        dryRun: values['dry-run'],
-        signal,
-        onPlan: layers => {
-          display = startLayerProgress({ mode: context.progress, layers });
-        },
-        onNotice: text => log.info(text),
-      })
-        .then(async made => {
-          if (!values['dry-run']) await cache?.save(made.layers, names.target);
-          return made;
-        })
-        .finally(async () => {
-          display?.end(signal.aborted);
-          await cache?.close();
-        });
-      if (values['dry-run']) {
-        log.info(
-          `nothing was written; these layers would be converted:\n${layerTable(result.layers)}`,
-        );
-        return;
-      }
-      const seconds = (performance.now() - started) / 1000;
-      for (const { source: from, descriptor } of result.images) {
-        log.info(`${platformText(from.config.platform)}: ${descriptor.digest}`);
-      }
-      log.info(
-        `converted ${source.name} to ${target.name}: ${result.digest}\n${layerTable(result.layers)}`,
-      );
-      if (values['output-json'] !== undefined) {
-        writeOutputJson(values['output-json'], metrics(names, result, seconds), context);
-      }
-    } finally {
-      await target.close();
+    const source = open.add(await openImageSource(names.source, reach.source));
+    const target = open.add(
+      values['dry-run'] ? nowhere(names.target) : await openImageTarget(names.target, reach.target),
+    );
+    const common = {
+      ...{ source, target, signal },
+      platforms: platformsOf(values) ?? ('host' as const),
+      onNotice: (text: string) => log.info(text),
+    };
+    if (values.reverse) {
+      const { digest } = await reverseImage(common);
+      log.info(`converted ${source.name} back to ${target.name}: ${digest}`);
+      return;
+    }
+    const conversion = conversionOf(values, prefetch);
+    const backend = await backendOf(values);
+    const blobs =
+      backend &&
+      open.add(openBlobStore(backend, { force: values['backend-force-push'], fsync, signal }));
+    const dict =
+      values['chunk-dict'] === undefined
+        ? undefined
+        : open.add(await openDict(values['chunk-dict'], conversion, reach.dict)).dict;
+    const cache = await openCache(values, { conversion, dict, target, reach, names }, context);
+    if (cache) open.add(cache);
+    const started = performance.now();
+    const result = await showing(context, {
+      ...common,
+      ...conversion,
+      ...optionsOf(values),
+      ...(cache ? { cache: cache.layers } : {}),
+      ...(blobs ? { blobs } : {}),
+      ...(dict ? { dict } : {}),
+      ...(source.name.startsWith(REGISTRY)
+        ? { sourceReference: source.name.slice(REGISTRY.length) }
+        : {}),
+    });
+    const table = layerTable(result.layers);
+    if (values['dry-run']) {
+      log.info(`nothing was written; these layers would be converted:\n${table}`);
+      return;
+    }
+    await cache?.save(result.layers);
+    const seconds = (performance.now() - started) / 1000;
+    for (const { source: from, descriptor } of result.images) {
+      log.info(`${platformText(from.config.platform)}: ${descriptor.digest}`);
+    }
+    log.info(`converted ${source.name} to ${target.name}: ${result.digest}\n${table}`);
+    if (values['output-json'] !== undefined) {
+      writeOutputJson(values['output-json'], conversionMetrics(names, result, seconds), context);
     }
   } finally {
-    await source.close();
+    await open.close();
   }
 };
 
-const conversionOf = (values: Values, prefetch: readonly string[]): ConversionOptions => ({
-  mode: values['oci-ref'] ? 'zran' : values.mode,
-  fsVersion: versionOf(values['fs-version']),
-  compressor: values.compressor,
-  chunkSize: values['chunk-size'],
-  batchSize: values['batch-size'],
-  alignedChunk: values['aligned-chunk'],
-  encrypt: values.encrypt,
-  prefetch,
+const optionsOf = (values: Values) => ({
+  mergePlatform: values['merge-platform'],
+  withReferrer: values['with-referrer'],
+  memory: byteSize('--memory', values.memory),
+  dryRun: values['dry-run'],
+  ...(values.workers === undefined ? {} : { workers: values.workers }),
 });
+
+/** Converts an image, and shows how far it is. */
+const showing = async (
+  { log, progress: mode, signal }: CommandContext,
+  options: ConvertImageOptions,
+): Promise<ConvertedImage> => {
+  let display: LayerDisplay | undefined;
+  log.beforeRecord = () => display?.hide();
+  const onPlan = (layers: readonly LayerProgress[]): void => {
+    display = startLayerProgress({ mode, layers });
+  };
+  try {
+    return await convertImage({ ...options, onPlan });
+  } finally {
+    display?.end(signal.aborted);
+  }
+};
 
 interface CacheContext {
   conversion: ConversionOptions;
+  dict: ImageDict | undefined;
   target: ImageTarget;
-  reach: TransportOptions;
+  names: ImageNames;
+  reach: Reach;
 }
 
-/** The build cache of that name, and how it is written at the end. */
+/** The build cache, if one is named, and how it is written at the end. */
 const openCache = async (
-  name: string,
-  { conversion, target, reach }: CacheContext,
+  { 'build-cache': name }: Values,
+  { conversion, dict, target, names, reach }: CacheContext,
   { log, signal }: CommandContext,
 ) => {
+  if (name === undefined) return undefined;
   const settings = planConversion(conversion);
   checkCacheable(settings);
-  const from = await openImageSource(name, reach);
+  const given: TransportOptions = reach.target;
+  const from = await openImageSource(name, given);
   const notice = (text: string): void => log.info(text);
-  const layers = await openLayerCache({ from, target, settings, signal, notice });
+  const layers = await openLayerCache({ from, target, settings, dict, signal, notice });
   return {
     layers,
-    async save(done: readonly LayerProgress[], targetName: string): Promise<void> {
-      const made = await openImageSource(targetName, reach);
+    async save(done: readonly LayerProgress[]): Promise<void> {
+      const open = new Opened();
       try {
-        const into = await openImageTarget(name, reach);
-        try {
-          const before = layers.records;
-          await saveLayerCache(done, { made, before, cache: from, into, settings, signal });
-        } finally {
-          await into.close();
-        }
+        const made = open.add(await openImageSource(names.target, given));
+        const into = open.add(await openImageTarget(name, given));
+        const before = layers.records;
+        await saveLayerCache(done, { made, before, cache: from, into, settings, dict, signal });
       } finally {
-        await made.close();
+        await open.close();
       }
     },
     close: () => from.close(),
   };
 };
+
+/** What is to be closed at the end, the last first. */
+class Opened {
+  readonly #all: { close(): Promise<void> }[] = [];
+
+  add<T extends { close(): Promise<void> }>(one: T): T {
+    this.#all.push(one);
+    return one;
+  }
+
+  async close(): Promise<void> {
+    const last = this.#all.pop();
+    if (!last) return;
+    try {
+      await last.close();
+    } finally {
+      await this.close();
+    }
+  }
+}
 
 /** Where nothing is ever written. */
 const nowhere = (name: string): ImageTarget => {
@@ -173,33 +200,4 @@ const nowhere = (name: string): ImageTarget => {
     throw new Error('a dry run writes nothing');
   };
   return { name, has: refuse, put: refuse, putManifest: refuse, close: async () => {} };
-};
-
-const prefetchOf = async (
-  values: Values,
-  warn: (text: string) => void,
-): Promise<readonly string[]> => {
-  if (values['prefetch-dir'] !== undefined) return [values['prefetch-dir']];
-  if (!values['prefetch-patterns']) return ['/'];
-  const { patterns, warnings } = await readPatterns('fs');
-  for (const warning of warnings) warn(warning);
-  return patterns.map(pattern => `/${pattern}`);
-};
-
-/** What nydusify writes of a conversion. */
-const metrics = (
-  names: { source: string; target: string },
-  { images, layers }: ConvertedImage,
-  seconds: number,
-): string => {
-  const sum = (size: (layer: LayerProgress) => number): number =>
-    layers.reduce((total, layer) => total + size(layer), 0);
-  const bootstraps = images.reduce((total, { bootstrapLayer }) => total + bootstrapLayer.size, 0);
-  return JSON.stringify({
-    SourceImage: names.source,
-    TargetImage: names.target,
-    SourceImageSize: sum(({ layer }) => layer.size),
-    TargetImageSize: sum(({ blob }) => blob?.size ?? 0) + bootstraps,
-    ConversionElapsed: Math.round(seconds * 1000),
-  });
 };

@@ -2,7 +2,7 @@
 import { VERSION_NAMES } from '../../lib/model/version.js';
 import { WRITTEN_COMPRESSORS } from '../../lib/layout/compressors.js';
 import type { CommandRow } from './option-row.js';
-import { OUTPUT_JSON, wholeNumber } from './shared.js';
+import { BACKEND, OUTPUT_JSON, wholeNumber } from './shared.js';
 
 export const CONVERT = {
   about: 'Convert a container image to Nydus, or back',
@@ -54,7 +54,26 @@ export const CONVERT = {
       flag: true,
       about: 'Read absolute paths of files to prefetch from stdin, one a line',
     },
-    'prefetch-dir': { about: 'Path in the image to prefetch instead of everything' },
+    'prefetch-dir': {
+      conflicts: ['prefetch-patterns'],
+      about: 'Path in the image to prefetch instead of everything',
+    },
+    'chunk-dict': {
+      about:
+        'Nydus image whose chunks need not be stored again: an image as SOURCE, or ' +
+        'bootstrap:registry:REFERENCE, or, with --backend-type, bootstrap:local:FILE',
+    },
+    'chunk-dict-insecure': {
+      flag: true,
+      about: 'Speak plain HTTP with the registry of --chunk-dict',
+    },
+    'backend-type': {
+      values: ['oss', 's3', 'localfs'],
+      about: 'Storage that the blobs are written to instead of TARGET, which only names them',
+    },
+    'backend-config': { ...BACKEND['backend-config'], requires: ['backend-type'] },
+    'backend-config-file': { ...BACKEND['backend-config-file'], requires: ['backend-type'] },
+    'backend-force-push': { flag: true, about: 'Also write blobs that the storage has' },
     platform: { list: true, about: 'Platforms to convert, as linux/arm64, separated by commas' },
     'all-platforms': {
       flag: true,
@@ -73,6 +92,7 @@ export const CONVERT = {
     target: { hidden: true, about: 'The same as TARGET' },
     'source-archive': { hidden: true, about: 'The same as oci-archive: as SOURCE' },
     'target-archive': { hidden: true, about: 'The same as oci-archive: as TARGET' },
+    'target-suffix': { hidden: true, about: 'TARGET is SOURCE with this after its tag' },
     'source-insecure': { flag: true, about: 'Speak plain HTTP with the registry of SOURCE' },
     'target-insecure': { flag: true, about: 'Speak plain HTTP with the registry of TARGET' },
     memory: {
@@ -100,6 +120,8 @@ export const CONVERT = {
     // of nydusify: how it runs a builder and pushes, which is settled here
     'nydus-image': { hidden: true, about: 'Without effect' },
     'work-dir': { hidden: true, about: 'Without effect' },
+    'push-retry-count': { hidden: true, about: 'Without effect' },
+    'push-retry-delay': { hidden: true, about: 'Without effect' },
     oci: { flag: true, hidden: true, about: 'Without effect: the result always is OCI' },
     'plain-http': { flag: true, hidden: true, about: 'Both registries speak plain HTTP' },
   },

@@ -3,10 +3,12 @@
  * manifest goes last, so that a run that fails leaves no image.
  */
 import type { Descriptor, Platform } from '../../lib/oci/descriptor.js';
-import { indexBytes } from '../../lib/oci/manifest.js';
+import { indexBytes, type Manifest } from '../../lib/oci/manifest.js';
+import { RafsError } from '../../lib/errors.js';
 import { MediaType } from '../../lib/oci/media-types.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
 import type { ImageSource } from '../transport/source.js';
+import type { BlobStore } from '../transport/blob-store.js';
 import type { ImageTarget } from '../transport/target.js';
 import {
   assembleImage,
@@ -31,6 +33,9 @@ export interface ConvertImageOptions extends ConversionOptions {
   mergePlatform?: boolean;
   /** name the source as the subject of the result */
   withReferrer?: boolean;
+  /** takes the blobs of layers; the result in the target then names none of them */
+  blobs?: BlobStore;
+  /** chunks that need not be stored again */
   dict?: ImageDict;
   cache?: LayerCache;
   /** bytes of memory for the process; default: 256 MiB */
@@ -50,6 +55,9 @@ export interface ConvertImageOptions extends ConversionOptions {
 export interface ConvertedImage extends Descriptor {
   images: readonly (ConvertedManifest & { descriptor: Descriptor; source: SourceImage })[];
   layers: readonly LayerProgress[];
+  /** bytes of the configs and layers that the source's manifests name, and those of the result */
+  sourceSize: number;
+  targetSize: number;
 }
 
 /**
@@ -69,6 +77,7 @@ export interface ConvertedImage extends Descriptor {
 export const convertImage = async (options: ConvertImageOptions): Promise<ConvertedImage> => {
   const { source, target, platforms = 'host', onNotice = () => undefined } = options;
   const settings = planConversion(options);
+  checkCombination(options, settings);
   await prepareCompressors();
   const selection = await selectImages(source, { platforms, notice: onNotice });
   const images: { selected: SelectedImage; image: SourceImage }[] = [];
@@ -83,12 +92,14 @@ export const convertImage = async (options: ConvertImageOptions): Promise<Conver
   const plan = layers.plan(images.map(({ image }) => image));
   if (options.dryRun) {
     layers.lookUp();
-    return { mediaType: '', digest: '', size: 0, images: [], layers: plan };
+    const nothing = { mediaType: '', digest: '', size: 0, images: [], targetSize: 0 };
+    return { ...nothing, layers: plan, sourceSize: sizeOf(images.map(({ image }) => image)) };
   }
   options.onPlan?.(plan);
   await layers.convertAll(error => failed.abort(error));
 
   const made: ConvertedImage['images'][number][] = [];
+  const ordinary: Manifest[] = [];
   const others: Descriptor[] = [];
   for (const { selected, image } of images) {
     const platform = selected.descriptor?.platform ?? platformOf(image);
@@ -105,7 +116,9 @@ export const convertImage = async (options: ConvertImageOptions): Promise<Conver
       mixed ? undefined : {},
     );
     if (options.mergePlatform) {
-      others.push({ ...(await putOrdinary(image, options, settings, signal)), platform });
+      const { manifest, ...descriptor } = await putOrdinary(image, options, settings, signal);
+      others.push({ ...descriptor, platform });
+      ordinary.push(manifest);
     }
     const descriptor = {
       ...stored,
@@ -115,15 +128,41 @@ export const convertImage = async (options: ConvertImageOptions): Promise<Conver
     };
     made.push({ ...converted, descriptor, source: image });
   }
-  if (made.length === 1 && !options.mergePlatform) {
-    return { ...made[0]!.descriptor, images: made, layers: plan };
-  }
+  const done = {
+    images: made,
+    layers: plan,
+    sourceSize: sizeOf(images.map(({ image }) => image)),
+    targetSize: sizeOf([...made, ...ordinary.map(manifest => ({ manifest }))]),
+  };
+  if (made.length === 1 && !options.mergePlatform) return { ...made[0]!.descriptor, ...done };
   const bytes = indexBytes({
     manifests: [...others, ...made.map(({ descriptor }) => descriptor)],
     ...(selection.index?.annotations ? { annotations: selection.index.annotations } : {}),
   });
   const stored = await target.putManifest(bytes, MediaType.INDEX, {});
-  return { ...stored, images: made, layers: plan };
+  return { ...stored, ...done };
+};
+
+/** Bytes of all configs and layers that manifests name. */
+const sizeOf = (images: readonly { manifest: Manifest }[]): number =>
+  images
+    .flatMap(({ manifest: { config, layers } }) => [config, ...layers])
+    .reduce((sum, { size }) => sum + size, 0);
+
+/** Refuses options that go with some modes only. */
+const checkCombination = (
+  { blobs, dict, cache }: ConvertImageOptions,
+  { mode }: ConversionSettings,
+): void => {
+  if (mode !== 'native' && blobs) {
+    throw new RafsError('USAGE', `a ${mode} image cannot have its blobs in a storage of its own`);
+  }
+  if (mode !== 'native' && dict) {
+    throw new RafsError('USAGE', `a ${mode} image stores no chunks: a dictionary is of no use`);
+  }
+  if (blobs && cache) {
+    throw new RafsError('USAGE', 'a build cache cannot hold blobs that are in another storage');
+  }
 };
 
 const platformOf = ({ config }: SourceImage): Platform => config.platform;
@@ -138,12 +177,12 @@ const putOrdinary = async (
   { source, target }: ConvertImageOptions,
   { mode }: ConversionSettings,
   signal: AbortSignal,
-): Promise<Descriptor> => {
+): Promise<Descriptor & { manifest: Manifest }> => {
   for (const layer of image.manifest.layers) await copyBlob(layer, source, target, signal);
   if (mode !== 'zran') return withEmptyLayer(image, target, signal);
   await copyBlob(image.manifest.config, source, target, signal);
   const { bytes, mediaType, digest } = image.raw;
   const type = mediaType || MediaType.MANIFEST;
   await target.putManifest(bytes, type);
-  return { mediaType: type, digest, size: bytes.length };
+  return { mediaType: type, digest, size: bytes.length, manifest: image.manifest };
 };

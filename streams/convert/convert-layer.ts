@@ -40,7 +40,8 @@ export interface LayerCounters {
 
 export interface LayerJob {
   source: ImageSource;
-  target: ImageTarget;
+  /** takes the blob */
+  target: Pick<ImageTarget, 'put'>;
   layer: Descriptor;
   /** digest of the tar, from the config */
   diffId: string;

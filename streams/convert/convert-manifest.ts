@@ -20,6 +20,7 @@ import { checkLayerType, MediaType, ociType } from '../../lib/oci/media-types.js
 import { checkDocument } from '../transport/layout-source.js';
 import { readWhole } from '../transport/file-store.js';
 import type { ImageSource } from '../transport/source.js';
+import type { BlobStore } from '../transport/blob-store.js';
 import type { ImageTarget, PutOptions } from '../transport/target.js';
 import type { ConvertedLayer } from './convert-layer.js';
 import { mergeLayers } from './merge-layers.js';
@@ -29,8 +30,10 @@ import type { ConversionSettings } from './settings.js';
 export interface ImageDict {
   chunks: ChunkDict;
   bootstrap: Bootstrap;
-  source: ImageSource;
-  layers: readonly Descriptor[];
+  /** equal for equal dictionaries */
+  digest: string;
+  /** absent if it is only known what the chunks are */
+  image?: { source: ImageSource; layers: readonly Descriptor[] };
 }
 
 /** The manifest and the config that an image is converted from. */
@@ -84,6 +87,8 @@ export const checkConvertible = ({ raw, manifest: { layers } }: SourceImage): vo
 export interface ManifestOptions {
   settings: ConversionSettings;
   dict?: ImageDict | undefined;
+  /** has the blobs of layers, which the manifest then does not name */
+  blobs?: BlobStore | undefined;
   /** the source manifest becomes the subject of the new one */
   withReferrer?: boolean;
   /** the config's media type, if it must not be taken for an ordinary image */
@@ -105,18 +110,19 @@ export const assembleImage = async (
   image: SourceImage,
   layers: readonly ConvertedLayer[],
   target: ImageTarget,
-  { settings, dict, signal, ...options }: ManifestOptions,
+  { settings, dict, blobs, signal, ...options }: ManifestOptions,
 ): Promise<ConvertedManifest> => {
   const { mode, build, prefetch } = settings;
   const merged = await mergeLayers(layers, { prefetch, dict: dict?.bootstrap });
-  const data = [...layers.map(layer => dataLayer(layer, settings))];
+  const data = layers.map(layer => dataLayer(layer, settings));
   if (mode !== 'zran') {
     const known = new Set(data.map(({ digest }) => digest));
     for (const { id } of merged.blobs) {
       const digest = `sha256:${id}`;
-      if (!known.has(digest)) data.push(await dictLayer(digest, dict, target, signal));
+      if (!known.has(digest)) data.push(await dictLayer(digest, dict, blobs ?? target, signal));
     }
   }
+  const named = blobs ? [] : data;
   const metas =
     !RAFS_VERSIONS[build.fsVersion].hasToc || build.encrypt || mode === 'tarfs'
       ? []
@@ -133,8 +139,9 @@ export const assembleImage = async (
   );
   const { diffId, ...last } = bootstrapLayer;
   const config = configBytes(image.config, {
-    diffIds: [...data.map(({ digest }) => digest), diffId],
-    history: [...image.config.history, BOOTSTRAP_HISTORY],
+    diffIds: [...named.map(({ digest }) => digest), diffId],
+    // there are no layers then that the source's could speak of
+    history: [...(blobs ? [] : image.config.history), BOOTSTRAP_HISTORY],
   });
   const storedConfig = await putBytes(target, config, signal);
   const { raw } = image;
@@ -143,7 +150,7 @@ export const assembleImage = async (
     mediaType: MediaType.MANIFEST,
     ...(options.withReferrer ? { artifactType: MediaType.NYDUS_MANIFEST } : {}),
     config: { mediaType: options.configType ?? MediaType.CONFIG, ...storedConfig },
-    layers: [...data, last],
+    layers: [...named, last],
     ...(options.withReferrer ? { subject: subjectOf(raw) } : {}),
     annotations: {
       ...image.manifest.annotations,
@@ -181,31 +188,37 @@ const dataLayer = (
   },
 });
 
-/** A blob of the dictionary that the image needs, brought into the target. */
+/** A blob of the dictionary that the image needs, brought to where the others are. */
 const dictLayer = async (
   digest: string,
   dict: ImageDict | undefined,
-  target: ImageTarget,
+  target: BlobTarget,
   signal: AbortSignal,
 ): Promise<Descriptor> => {
-  const found = dict?.layers.find(layer => layer.digest === digest);
-  if (!dict || !found) {
-    throw new RafsError('CORRUPT', 'a blob of the dictionary is not in its image', { digest });
-  }
-  await copyBlob(found, dict.source, target, signal);
-  return {
+  const layer = {
     mediaType: MediaType.NYDUS_BLOB,
     digest,
-    size: found.size,
+    size: 0,
     annotations: { [Annotation.BLOB]: 'true' },
   };
+  const found = dict?.image?.layers.find(one => one.digest === digest);
+  if (dict?.image && found) {
+    await copyBlob(found, dict.image.source, target, signal);
+    return { ...layer, size: found.size };
+  }
+  // a storage without manifests may have had it before
+  if (!target.mount && (await target.has({ digest }))) return layer;
+  throw new RafsError('CORRUPT', 'a blob of the dictionary is missing', { digest });
 };
+
+/** What takes blobs: a target, or a storage of blobs alone. */
+type BlobTarget = Pick<ImageTarget, 'has' | 'put' | 'mount'>;
 
 /** Brings a blob into a target unless it is there: without the bytes if the target can do that. */
 export const copyBlob = async (
   blob: Pick<Descriptor, 'digest'> & Partial<Descriptor>,
   source: ImageSource,
-  target: ImageTarget,
+  target: BlobTarget,
   signal: AbortSignal,
   secret = false,
 ): Promise<'there' | 'mounted' | 'copied'> => {

@@ -16,7 +16,7 @@ import { readSectionHeader } from '../../lib/tar/header.js';
 import type { ImageSource } from '../transport/source.js';
 import type { ImageTarget } from '../transport/target.js';
 import type { ConvertedLayer } from './convert-layer.js';
-import { copyBlob, putBytes } from './convert-manifest.js';
+import { copyBlob, putBytes, type ImageDict } from './convert-manifest.js';
 import type { LayerCache, LayerProgress } from './layer-queue.js';
 import type { ConversionSettings } from './settings.js';
 import { sourceReader } from './source-reader.js';
@@ -29,8 +29,8 @@ const MOST_RECORDS = 200;
 /** Chunk tables are cached in whole pages. */
 const META_ALIGN = 0x1000;
 
-const settingsKey = ({ key }: ConversionSettings): string =>
-  `sha256:${sha256(Buffer.from(key)).toString('hex')}`;
+const settingsKey = ({ key }: ConversionSettings, dict: ImageDict | undefined): string =>
+  `sha256:${sha256(Buffer.from(dict ? `${key} ${dict.digest}` : key)).toString('hex')}`;
 
 /** Refuses what a cache cannot hold: blobs without their bootstraps, or with a key of their own. */
 export const checkCacheable = ({ mode, build }: ConversionSettings): void => {
@@ -49,12 +49,15 @@ export const openLayerCache = async ({
   from,
   target,
   settings,
+  dict,
   signal,
   notice,
 }: {
   from: ImageSource;
   target: ImageTarget;
   settings: ConversionSettings;
+  /** what layers were converted with besides */
+  dict?: ImageDict | undefined;
   signal: AbortSignal;
   notice: (text: string) => void;
 }): Promise<OpenLayerCache> => {
@@ -66,7 +69,7 @@ export const openLayerCache = async ({
     signal.throwIfAborted();
     notice(`no layers from the build cache: ${describe(error)}`);
   }
-  const due = settingsKey(settings);
+  const due = settingsKey(settings, dict);
   const recordOf = (layer: Descriptor): Descriptor | undefined =>
     records.find(
       ({ annotations = {} }) =>
@@ -128,6 +131,7 @@ export const saveLayerCache = async (
     cache,
     into,
     settings,
+    dict,
     signal,
   }: {
     /** where the layers' blobs are now, and those of older records */
@@ -136,10 +140,11 @@ export const saveLayerCache = async (
     cache: ImageSource;
     into: ImageTarget;
     settings: ConversionSettings;
+    dict?: ImageDict | undefined;
     signal: AbortSignal;
   },
 ): Promise<void> => {
-  const key = settingsKey(settings);
+  const key = settingsKey(settings, dict);
   const records: Descriptor[] = [];
   for (const { layer, blob } of layers) {
     if (!blob) continue;

@@ -1,6 +1,7 @@
 /** The layers of images, several of which are converted at once, within a budget of memory. */
 import type { Descriptor } from '../../lib/oci/descriptor.js';
 import type { ImageSource } from '../transport/source.js';
+import type { BlobStore } from '../transport/blob-store.js';
 import type { ImageTarget } from '../transport/target.js';
 import { Budget } from './budget.js';
 import { convertLayer, type ConvertedLayer, type LayerCounters } from './convert-layer.js';
@@ -26,6 +27,8 @@ export interface LayerCache {
 export interface LayerQueueOptions {
   source: ImageSource;
   target: ImageTarget;
+  /** takes the blobs of layers instead of the target */
+  blobs?: BlobStore;
   settings: ConversionSettings;
   dict?: ImageDict;
   cache?: LayerCache;
@@ -117,7 +120,7 @@ export class LayerQueue {
   }
 
   async #convert(progress: LayerProgress, diffId: string): Promise<ConvertedLayer> {
-    const { source, target, settings, dict, cache, workers, signal } = this.#options;
+    const { source, target, blobs, settings, dict, cache, workers, signal } = this.#options;
     const { layer, counters } = progress;
     signal.throwIfAborted();
     const started = performance.now();
@@ -129,7 +132,7 @@ export class LayerQueue {
       known ??
       (await convertLayer({
         source,
-        target,
+        target: blobs ?? target,
         layer,
         diffId,
         settings,

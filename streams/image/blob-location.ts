@@ -133,24 +133,30 @@ export interface BackendValues {
 }
 
 /** The place that `--backend-type` and its companions describe; undefined if not given. */
-export const backendLocation = async ({
+export const backendLocation = async (values: BackendValues): Promise<BlobLocation | undefined> => {
+  const backend = await backendOf(values);
+  return backend && storagePlace(backend);
+};
+
+/** The storage that these options describe; undefined if not given. */
+export const backendOf = async ({
   'backend-type': type,
   'backend-config': text,
   'backend-config-file': file,
-}: BackendValues): Promise<BlobLocation | undefined> => {
+}: BackendValues): Promise<Backend | undefined> => {
   if (type === undefined) return undefined;
   if (file !== undefined) {
     const config = await readText(file).catch((cause: unknown) => {
       throw new Error(`fail to read backend config file ${JSON.stringify(file)}`, { cause });
     });
-    return placeIn(type, parseJson(config, { file }), { file });
+    return backendIn(type, parseJson(config, { file }), { file });
   }
   if (text === undefined) {
     const message = '--backend-config or --backend-config-file must be specified';
     throw new RafsError('UNSUPPORTED', message);
   }
   const option = { option: '--backend-config' };
-  return placeIn(type, parseJson(text, option), option);
+  return backendIn(type, parseJson(text, option), option);
 };
 
 /** The place by the first of these options that was given; undefined if none was. */
@@ -169,13 +175,13 @@ export const givenLocation = async ({
   return config === undefined ? undefined : readConfig(config);
 };
 
-const placeIn = async (
+const backendIn = (
   type: string,
   config: unknown,
   at: Readonly<Record<string, string>>,
-): Promise<BlobLocation> => {
+): Backend => {
   try {
-    return await storagePlace(parseBackend(type, config));
+    return parseBackend(type, config);
   } catch (error) {
     throw located(error, at);
   }

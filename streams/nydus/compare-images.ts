@@ -1,6 +1,7 @@
 /** Compares images file by file, as a container would see them: no root, no mount, no disk. */
 import { differences, type Difference } from '../../lib/oci/image-tree.js';
 import { platformText } from '../../lib/oci/platform.js';
+import type { BlobLocation } from '../image/blob-location.js';
 import type { ImageSource } from '../transport/source.js';
 import { readTree } from './read-tree.js';
 import { selectImages, type Platforms } from '../convert/select-images.js';
@@ -8,6 +9,8 @@ import { selectImages, type Platforms } from '../convert/select-images.js';
 export interface CompareOptions {
   source: ImageSource;
   target: ImageSource;
+  /** where blobs of the target are that its manifest does not name */
+  blobs?: BlobLocation;
   /** default: this machine's, where there is a choice */
   platforms?: Platforms;
   signal?: AbortSignal;
@@ -39,6 +42,7 @@ const MOST_LISTED = 10_000;
 export const compareImages = async ({
   source,
   target,
+  blobs,
   platforms = 'host',
   signal = new AbortController().signal,
   onNotice = () => undefined,
@@ -54,7 +58,10 @@ export const compareImages = async ({
       result.differences.push({ ...whole, kind: 'missing', ...(platform ? { platform } : {}) });
       continue;
     }
-    const trees = [await readTree(source, image, signal), await readTree(target, other, signal)];
+    const trees = [
+      await readTree(source, image, signal),
+      await readTree(target, other, signal, blobs),
+    ];
     result.fileCount += trees[0]!.size;
     for (const one of differences(trees[0]!, trees[1]!)) {
       if (result.differences.length === MOST_LISTED) break;

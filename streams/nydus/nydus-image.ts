@@ -14,6 +14,7 @@ import type { ReaderAt } from '../io/reader-at.js';
 import { entriesFromTar } from '../pipelines.js';
 import type { ImageSource } from '../transport/source.js';
 import { openLayerSource } from '../convert/layer-source.js';
+import { openBlob, type BlobLocation } from '../image/blob-location.js';
 import { sourceReader } from '../convert/source-reader.js';
 
 export const isNydus = ({ layers }: Manifest): boolean =>
@@ -76,12 +77,17 @@ export interface OpenBlobs {
   close(): Promise<void>;
 }
 
-/** Opens all blobs that a bootstrap names, out of the image that it belongs to. */
+/**
+ * Opens all blobs that a bootstrap names, out of the image that it belongs to.
+ *
+ * @param elsewhere where blobs are that its manifest does not name
+ */
 export const openBlobs = async (
   source: ImageSource,
   { layers }: Manifest,
   bootstrap: Bootstrap,
   signal: AbortSignal,
+  elsewhere?: BlobLocation,
 ): Promise<OpenBlobs> => {
   const blobs = new Map<number, ReaderAt>();
   const tables = new Map<number, ReaderAt>();
@@ -97,6 +103,10 @@ export const openBlobs = async (
       continue;
     }
     const layer = layers.find(one => one.digest === digest);
+    if (!layer && elsewhere) {
+      blobs.set(blob.index, await openBlob(blob, elsewhere));
+      continue;
+    }
     const found: Pick<Descriptor, 'digest' | 'size'> = layer ?? {
       digest,
       size: blob.compressedSize,

@@ -10,19 +10,25 @@ import type { Batch } from '../batch.js';
 import { entriesFromTar } from '../pipelines.js';
 import { blobReader } from '../read/blob-reader.js';
 import { chunkVerifier } from '../read/chunk-verifier.js';
+import type { BlobLocation } from '../image/blob-location.js';
 import type { ImageSource } from '../transport/source.js';
 import { openLayerSource } from '../convert/layer-source.js';
 import { isNydus, openBlobs, readBootstrapLayer } from './nydus-image.js';
 import type { SelectedImage } from '../convert/select-images.js';
 
-/** Every byte is read and compared with its digest. */
+/**
+ * Every byte is read and compared with its digest.
+ *
+ * @param blobs where blobs of a Nydus image are that its manifest does not name
+ */
 export const readTree = (
   source: ImageSource,
   image: SelectedImage,
   signal: AbortSignal,
+  blobs?: BlobLocation,
 ): Promise<ImageTree> =>
   isNydus(image.manifest)
-    ? readNydusTree(source, image, signal)
+    ? readNydusTree(source, image, signal, blobs)
     : readOrdinaryTree(source, image, signal);
 
 type Part = EntryPart | DataPart | ChunkPart | EndPart;
@@ -69,10 +75,11 @@ const readNydusTree = async (
   source: ImageSource,
   { manifest }: SelectedImage,
   signal: AbortSignal,
+  elsewhere?: BlobLocation,
 ): Promise<ImageTree> => {
   await prepareDigests();
   const bootstrap = await readBootstrapLayer(source, manifest, signal);
-  const open = await openBlobs(source, manifest, bootstrap, signal);
+  const open = await openBlobs(source, manifest, bootstrap, signal, elsewhere);
   const tree: ImageTree = new Map();
   const take = hashContents(({ entry }) => {
     const known = entry.type === 'hardlink' ? tree.get(entry.target ?? '') : undefined;

@@ -115,7 +115,11 @@ const reversed = async (
 ): Promise<Buffer> => {
   const history = image.config.history.filter(entry => !isBootstrapEntry(entry));
   const data = manifest.layers.slice(0, -1);
-  const { tarfs } = await readBootstrapLayer(options.source, manifest, signal);
+  const { tarfs, blobs } = await readBootstrapLayer(options.source, manifest, signal);
+  if (data.length === 0 && blobs.length > 0) {
+    const text = 'the blobs of the image are in another storage: its layers cannot be restored';
+    throw new RafsError('UNSUPPORTED', text, { image: options.source.name });
+  }
   // blobs of a dictionary follow the layers, and have no history
   const counted = history.filter(entry => entry.empty_layer !== true).length;
   const count = counted > 0 && counted < data.length ? counted : data.length;

@@ -7,27 +7,45 @@ import type { BucketBackend } from '../../lib/config/backends.js';
 import type { Storage } from './storage.js';
 import { HttpClient } from '../http/client.js';
 import { objectName, objectPath } from './object-path.js';
+import type { SendObject } from './object-request.js';
 import { RemoteStorage } from './remote-storage.js';
 
 export const oss = (backend: BucketBackend): Storage => {
-  const { scheme, endpoint, bucketName, accessKeyId, accessKeySecret } = backend;
+  const { endpoint, bucketName } = backend;
   const client = new HttpClient({ http: backend.http, host: `${bucketName}.${endpoint}` });
-  return new RemoteStorage(client, ({ method, id, range, limit, signal }) => {
+  const send = ossRequests(backend, client);
+  return new RemoteStorage(client, ({ range, ...request }) =>
+    send({ ...request, headers: range === undefined ? {} : { range } }),
+  );
+};
+
+/** Signs and sends requests for objects. */
+export const ossRequests = (backend: BucketBackend, client: HttpClient): SendObject => {
+  const { scheme, endpoint, bucketName, accessKeyId, accessKeySecret } = backend;
+  return ({ method, id, query = {}, headers: given = {}, body, limit, signal }) => {
     const url = new URL(`${scheme}://${bucketName}.${endpoint}/${objectPath(backend, id)}`);
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     const date = new Date().toUTCString();
-    const headers: Record<string, string> = { date };
-    if (range !== undefined) headers.range = range;
+    const headers: Record<string, string> = { date, ...given };
     // a public bucket needs no signature
     if (accessKeyId !== '') {
-      const resource = `/${bucketName}/${objectName(backend, id)}`;
+      const resource = `/${bucketName}/${objectName(backend, id)}${subresources(query)}`;
       const signature = signOss({ method, date, resource, secret: accessKeySecret });
       headers.authorization = `OSS ${accessKeyId}:${signature}`;
     }
-    return client.send({ method, url, headers, limit, signal });
-  });
+    return client.send({ method, url, headers, limit, signal, ...(body ? { body } : {}) });
+  };
 };
 
-/** Signs a request that has no body and no OSS-specific headers. */
+/** Parts of a query that are signed, which all of ours are: sorted, and as they are. */
+const subresources = (query: Readonly<Record<string, string>>): string => {
+  const pairs = Object.entries(query)
+    .map(([name, value]) => (value === '' ? name : `${name}=${value}`))
+    .sort();
+  return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
+};
+
+/** Signs a request without a type or an MD5 of its body, and without OSS-specific headers. */
 export const signOss = (request: {
   method: string;
   date: string;
