@@ -116,6 +116,7 @@ const optionsOf = (values: Values) => ({
   withReferrer: values['with-referrer'],
   memory: byteSize('--memory', values.memory),
   dryRun: values['dry-run'],
+  flatten: values.flatten,
   ...(values.workers === undefined ? {} : { workers: values.workers }),
 });
 

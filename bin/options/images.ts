@@ -25,6 +25,10 @@ export const CONVERT = {
         'or the plain tar and an index into it',
     },
     'oci-ref': { flag: true, aliases: ['docker-v2-ref'], about: 'The same as --mode zran' },
+    flatten: {
+      flag: true,
+      about: 'Make one data layer of what is visible in the image; for --mode native',
+    },
     'fs-version': {
       values: VERSION_NAMES,
       default: '6',

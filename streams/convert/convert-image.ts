@@ -19,7 +19,9 @@ import {
   type ImageDict,
   type SourceImage,
 } from './convert-manifest.js';
+import type { ConvertedLayer } from './convert-layer.js';
 import { withEmptyLayer } from './empty-layer.js';
+import { flattenedImage, flattenLayers, type FlattenOptions } from './flat-layers.js';
 import { LayerQueue, type LayerCache, type LayerProgress } from './layer-queue.js';
 import { selectImages, type Platforms, type SelectedImage } from './select-images.js';
 import { planConversion, type ConversionOptions, type ConversionSettings } from './settings.js';
@@ -35,6 +37,8 @@ export interface ConvertImageOptions extends ConversionOptions {
   withReferrer?: boolean;
   /** takes the blobs of layers; the result in the target then names none of them */
   blobs?: BlobStore;
+  /** make one data layer of what is visible, instead of one for each layer; native only */
+  flatten?: boolean;
   /** chunks that need not be stored again */
   dict?: ImageDict;
   cache?: LayerCache;
@@ -96,14 +100,17 @@ export const convertImage = async (options: ConvertImageOptions): Promise<Conver
     return { ...nothing, layers: plan, sourceSize: sizeOf(images.map(({ image }) => image)) };
   }
   options.onPlan?.(plan);
-  await layers.convertAll(error => failed.abort(error));
+  if (!options.flatten) await layers.convertAll(error => failed.abort(error));
 
   const made: ConvertedImage['images'][number][] = [];
   const ordinary: Manifest[] = [];
   const others: Descriptor[] = [];
   for (const { selected, image } of images) {
     const platform = selected.descriptor?.platform ?? platformOf(image);
-    const converted = await assembleImage(image, layers.of(image), target, {
+    const [from, data] = options.flatten
+      ? [flattenedImage(image), [await flat(image, layers, { ...options, settings, signal })]]
+      : [image, layers.of(image)];
+    const converted = await assembleImage(from, data, target, {
       ...options,
       settings,
       signal,
@@ -143,6 +150,13 @@ export const convertImage = async (options: ConvertImageOptions): Promise<Conver
   return { ...stored, ...done };
 };
 
+const flat = (
+  image: SourceImage,
+  layers: LayerQueue,
+  { target, blobs, ...options }: ConvertImageOptions & FlattenOptions,
+): Promise<ConvertedLayer> =>
+  flattenLayers(image, layers.progressOf(image), { ...options, target: blobs ?? target });
+
 /** Bytes of all configs and layers that manifests name. */
 const sizeOf = (images: readonly { manifest: Manifest }[]): number =>
   images
@@ -151,9 +165,15 @@ const sizeOf = (images: readonly { manifest: Manifest }[]): number =>
 
 /** Refuses options that go with some modes only. */
 const checkCombination = (
-  { blobs, dict, cache }: ConvertImageOptions,
+  { blobs, dict, cache, flatten = false }: ConvertImageOptions,
   { mode }: ConversionSettings,
 ): void => {
+  if (mode !== 'native' && flatten) {
+    throw new RafsError('USAGE', `a ${mode} image refers to layers as they are: it cannot be flat`);
+  }
+  if (flatten && cache) {
+    throw new RafsError('USAGE', 'a build cache holds layers, which a flat image does not have');
+  }
   if (mode !== 'native' && blobs) {
     throw new RafsError('USAGE', `a ${mode} image cannot have its blobs in a storage of its own`);
   }

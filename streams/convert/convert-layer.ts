@@ -89,15 +89,11 @@ export const convertLayer = async (job: LayerJob): Promise<ConvertedLayer> => {
   const expected = settings.mode === 'tarfs' ? { digest: diffId } : {};
   const secret = settings.build.encrypt; // the blob ends with its bootstrap
   const put = target.put(sink.blob(), { ...expected, signal: either, secret });
-  const [made, stored] = await Promise.allSettled([
-    build.catch(stopping(failed)),
-    put.catch(stopping(failed)),
-  ]);
-  const failure = firstFailure(failed.signal, [made, stored]);
-  if (failure) throw located(failure, { layer: layer.digest });
+  const blob = await bothOf(build, put, failed).catch((error: unknown) => {
+    throw located(error, { layer: layer.digest });
+  });
   counters.bytesIn = input.bytesRead;
   counters.bytesOut = sink.blobSize;
-  const blob = (stored as PromiseFulfilledResult<{ digest: string; size: number }>).value;
   return {
     source: layer,
     blob,
@@ -109,35 +105,35 @@ export const convertLayer = async (job: LayerJob): Promise<ConvertedLayer> => {
   };
 };
 
-/** Makes the first failure the reason why everything else stops. */
-const stopping =
-  (failed: AbortController) =>
-  (error: unknown): never => {
+/**
+ * Waits for a build and for the target that stores what it makes. The first failure of either stops
+ * both, and is the one that is told.
+ */
+export const bothOf = async <T>(
+  build: Promise<unknown>,
+  put: Promise<T>,
+  failed: AbortController,
+): Promise<T> => {
+  const stopping = (error: unknown): never => {
     failed.abort(error);
     throw error;
   };
+  const [made, stored] = await Promise.allSettled([build.catch(stopping), put.catch(stopping)]);
+  if (made.status === 'fulfilled' && stored.status === 'fulfilled') return stored.value;
+  throw failed.signal.reason;
+};
 
-const firstFailure = (
-  signal: AbortSignal,
-  results: readonly PromiseSettledResult<unknown>[],
-): unknown =>
-  results.some(({ status }) => status === 'rejected')
-    ? (signal.reason ?? new Error('a layer failed'))
-    : undefined;
-
-const stagesFor = async (
-  { settings, diffId, dict, workers }: LayerJob,
-  compression: Compression,
-  given: { witness: (bytes: Buffer) => void; counters: LayerCounters },
-): Promise<Duplex> => {
-  const { mode, build, prefetch } = settings;
+/** Options of the stages of a layer, whatever its entries come from. */
+export const stageOptions = (
+  { settings, dict, workers }: Pick<LayerJob, 'settings' | 'dict' | 'workers'>,
+  counters: LayerCounters,
+) => {
+  const { build, prefetch } = settings;
   const { encrypt } = build;
-  const options = {
+  return {
     ...build,
     ...build.features,
-    compression,
-    witness: given.witness,
-    meter: meter(given.counters),
+    meter: meter(counters),
     copies: true,
     encrypted: encrypt,
     secret: encrypt ? newSecret() : undefined,
@@ -146,12 +142,20 @@ const stagesFor = async (
     dict,
     ...(workers === undefined ? {} : { workers }),
   };
-  switch (mode) {
+};
+
+const stagesFor = async (
+  job: LayerJob,
+  compression: Compression,
+  { witness, counters }: { witness: (bytes: Buffer) => void; counters: LayerCounters },
+): Promise<Duplex> => {
+  const options = { ...stageOptions(job, counters), compression, witness };
+  switch (job.settings.mode) {
     case 'native':
       return nativeFromTar(options);
     case 'zran':
       return referenceFromTar(options);
     case 'tarfs':
-      return tarfsFromTar({ ...options, kept: true, blobId: parseDigest(diffId).hex });
+      return tarfsFromTar({ ...options, kept: true, blobId: parseDigest(job.diffId).hex });
   }
 };

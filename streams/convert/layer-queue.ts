@@ -110,6 +110,13 @@ export class LayerQueue {
     }
   }
 
+  /** What shows how far the layers of an image are, bottom first. */
+  progressOf({ manifest, config }: SourceImage): LayerProgress[] {
+    return manifest.layers.map(
+      (layer, i) => this.#jobs.get(keyOf(layer, config.diffIds[i]!))!.progress, // planned before
+    );
+  }
+
   /** The layers of an image, bottom first. */
   of({ manifest, config }: SourceImage): ConvertedLayer[] {
     return manifest.layers.map((layer, i) => {
