@@ -113,4 +113,7 @@ const main = async (): Promise<number> => {
   }
 };
 
-process.exitCode = await main();
+// not awaited here: the bundle is CommonJS
+void main().then(status => {
+  process.exitCode = status;
+});

@@ -1,37 +1,71 @@
 /**
  * Keeps the memory of the process small: garbage is collected in time, and the space for young
- * objects stays as it is.
+ * objects stays as it is. Flags are set when there is something to collect for the first time, so a
+ * command that is done before has none (see v8-flags.ts).
  */
 import vm from 'node:vm';
 import { collectEvery } from '../lib/memory/allocate.js';
 import { whenThreadStarts } from '../streams/threads/threads.js';
-import { setFlag, type Flag } from './v8-flags.js';
+import { isNode, setFlag, type Flag } from './v8-flags.js';
 
 /** Bytes that may be allocated between garbage collections. */
 const COLLECT_EVERY = 0x600000;
+/** Bytes between collections while several layers are in flight: each then has more to look at. */
+const COLLECT_SELDOM = 0x2000000;
 
-let youngGrowth: Flag = '--semi-space-growth-factor=1';
+/** Flags of a long run, and what they are otherwise. */
+const LONG_RUN: [flag: Flag, otherwise: Flag][] = [
+  // V8 optimizes a function only when it has run six times as much as by default: a build is short,
+  // and its threads need the cores on which V8 would compile
+  ['--interrupt-budget=400000', '--interrupt-budget=67584'],
+];
 
 /**
  * Minor collections would be cheaper, but with a young space this small, data in flight are old by
  * the time they die, and a larger one would take as much memory as it saves.
  */
-export const keepMemorySmall = (): void => {
-  if (!setFlag('--expose-gc')) return;
-  collectEvery(COLLECT_EVERY, vm.runInNewContext('gc') as () => void); // what the flag exposes
-  keepYoungSpace();
-  // V8 then resets the flags for all threads
-  whenThreadStarts(keepYoungSpace);
+const SMALL_YOUNG_SPACE: [flag: Flag, otherwise: Flag][] = [
+  ['--semi-space-growth-factor=1', '--semi-space-growth-factor=2'],
+  // for a space this small, dividing the work among threads takes longer than doing it
+  ['--no-parallel-scavenge', '--parallel-scavenge'],
+];
+
+let isYoungSpaceSmall = true;
+
+const flags = (): readonly (readonly [flag: Flag, otherwise: Flag])[] =>
+  isYoungSpaceSmall ? [...LONG_RUN, ...SMALL_YOUNG_SPACE] : LONG_RUN;
+
+const setFlags = (): void => {
+  for (const [flag] of flags()) setFlag(flag);
 };
 
-/** Bytes between collections while several layers are in flight: each then has more to look at. */
-const COLLECT_SELDOM = 0x2000000;
+const resetFlags = (): void => {
+  for (const [, otherwise] of flags()) setFlag(otherwise);
+};
+
+let collect: (() => void) | undefined;
+
+const collectGarbage = (): void => {
+  if (!collect) {
+    setFlag('--expose-gc');
+    collect = vm.runInNewContext('gc') as () => void; // what the flag exposes
+    setFlag('--no-expose-gc');
+    setFlags();
+    // V8 also resets the young space's flags when a thread starts
+    whenThreadStarts({ before: resetFlags, after: setFlags });
+    // before compiled code is kept (code-cache.ts)
+    process.prependListener('exit', resetFlags);
+  }
+  collect();
+};
+
+export const keepMemorySmall = (): void => {
+  if (isNode) collectEvery(COLLECT_EVERY, collectGarbage);
+};
 
 /** For commands that work on a whole image: garbage may be as large as what is in flight. */
 export const collectSeldom = (): void => {
-  if (setFlag('--expose-gc')) {
-    collectEvery(COLLECT_SELDOM, vm.runInNewContext('gc') as () => void);
-  }
+  if (isNode) collectEvery(COLLECT_SELDOM, collectGarbage);
 };
 
 /**
@@ -39,12 +73,5 @@ export const collectSeldom = (): void => {
  * and pass on few bytes. A million entries then take a tenth less time, and 36 MiB more.
  */
 export const growYoungSpace = (): void => {
-  youngGrowth = '--semi-space-growth-factor=2';
-  keepYoungSpace();
-};
-
-const keepYoungSpace = (): void => {
-  setFlag(youngGrowth);
-  // for a space this small, dividing the work among threads takes longer than doing it
-  setFlag('--no-parallel-scavenge');
+  isYoungSpaceSmall = false;
 };

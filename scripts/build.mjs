@@ -91,10 +91,41 @@ const compile = () => {
   return status;
 };
 
+/** Packages that stay outside of the bundle: native ones, those with files beside them, large ones. */
+const OUTSIDE = [
+  '@bokuweb/zstd-wasm',
+  '@napi-rs/*',
+  '@node-rs/*',
+  'hash-wasm',
+  'node-sqlite3-wasm',
+  'undici',
+  'zstd-napi',
+];
+
 /**
- * Bundles the program into few files, which start faster: what a command loads lies in files of its
- * own, and a thread is one file. Packages stay outside. Without esbuild the program runs from its
- * modules.
+ * What the bundle begins with. Its files are CommonJS, which starts faster than ES modules, so they
+ * make `import.meta.url` themselves. A module of Node is given both as itself and as its default
+ * export: esbuild's own way copies every name of it for every file that imports it.
+ */
+const BANNER = `
+'use strict';
+const bundleUrl = require('node:url').pathToFileURL(__filename).href;
+const given = new Map();
+const nodeModule = name => {
+  let made = given.get(name);
+  if (!made) {
+    const module = require(name);
+    made = Object.create(module, { default: { value: module } });
+    given.set(name, made);
+  }
+  return made;
+};`;
+
+const HELPER = /__toESM\(require\(("node:[^"]+")\)(?:, ?1)?\)/g;
+
+/**
+ * Bundles the program and each of its threads into one file. In it, a module runs when it is first
+ * needed. Without esbuild the program runs from its modules.
  */
 const bundle = async () => {
   rmSync(at('dist/bundle'), { recursive: true, force: true });
@@ -103,19 +134,33 @@ const bundle = async () => {
     process.stderr.write('build: without esbuild, so the program starts more slowly\n');
     return;
   }
-  const workers = filesBelow('dist/streams').filter(file => file.endsWith('-worker.js'));
-  const options = {
+  const threads = filesBelow('dist/streams').filter(file => file.endsWith('-worker.js'));
+  const { outputFiles } = await esbuild.build({
     absWorkingDir: root,
+    entryPoints: ['dist/bin/main.js', ...threads],
+    entryNames: '[name]',
     outdir: 'dist/bundle',
+    write: false,
     bundle: true,
-    packages: 'external',
-    format: 'esm',
+    external: OUTSIDE,
+    format: 'cjs',
+    supported: { 'dynamic-import': false }, // packages are loaded with require, too
     platform: 'node',
     target: 'node20',
+    charset: 'ascii',
+    minifyWhitespace: true,
+    legalComments: 'none',
+    define: { 'import.meta.url': 'bundleUrl' },
     logLevel: 'warning',
-  };
-  await esbuild.build({ ...options, entryPoints: ['dist/bin/main.js'], splitting: true });
-  await esbuild.build({ ...options, entryPoints: workers });
+  });
+  mkdirSync(at('dist/bundle'), { recursive: true });
+  writeFileSync(at('dist/bundle/package.json'), '{ "type": "commonjs" }\n');
+  for (const { path: file, text } of outputFiles) {
+    const code = `${BANNER}${text.replace(HELPER, 'nodeModule($1)')}`;
+    // the name under which compiled code is kept
+    const digest = createHash('sha256').update(code).digest('hex');
+    writeFileSync(file, `// ${digest}${code}`);
+  }
   for (const file of filesBelow('dist/lib').filter(file => file.endsWith('.wasm'))) {
     copyFileSync(at(file), at(`dist/bundle/${path.basename(file)}`));
   }
