@@ -7,7 +7,7 @@
 const ROOMS = {
   bin: [
     ...['rafs-stream.ts', 'main.ts', 'commands', 'cli', 'options', 'console'],
-    ...['engines.ts', 'memory.ts', 'signals.ts', 'v8-flags.ts', 'version.ts'],
+    ...['code-cache.ts', 'engines.ts', 'memory.ts', 'signals.ts', 'v8-flags.ts', 'version.ts'],
   ],
   streams: [
     ...[
