@@ -7,7 +7,7 @@ import { RafsError } from '../errors.js';
 import { OCI_OPAQUE, OCI_PREFIX } from '../layer/whiteout.js';
 import { DETOURS_PER_ENTRY, FREE_DETOURS, MAX_LINKS, MAX_PATH } from '../model/limits.js';
 import { linkedPath } from '../tar/path.js';
-import type { Tree } from './tree.js';
+import type { InodeType } from '../model/stored.js';
 
 export const NOTHING = -1;
 
@@ -25,6 +25,17 @@ export interface Destination {
 export interface Roots {
   upper: number;
   lower: number;
+}
+
+/** What a way is found in: rows with names below rows. */
+interface Tree {
+  /** NOTHING if a directory does not have the name */
+  child(parent: number, name: string): number;
+  isType(row: number, type: InodeType): boolean;
+  /** of a symlink */
+  target(row: number): string;
+  /** 1 if an entry below it is all that speaks of a directory */
+  readonly implied: { get(row: number): number };
 }
 
 export class Ways {

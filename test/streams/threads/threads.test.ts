@@ -40,12 +40,12 @@ t.test('there is at least one worker', async t => {
   t.ok(Number.isInteger(defaultWorkers()) && defaultWorkers() >= 1);
 });
 
-t.test('whoever set up the process hears of a thread', async t => {
-  let heard = 0;
-  whenThreadStarts(() => heard++);
-  t.teardown(() => whenThreadStarts(() => undefined));
-  const worker = newThread(new SharedArrayBuffer(4));
-  await once(worker, 'online');
-  t.equal(heard, 1);
-  await worker.terminate();
+t.test('whoever set up the process hears when threads start and when they run', async t => {
+  const heard: string[] = [];
+  whenThreadStarts({ before: () => heard.push('before'), after: () => heard.push('after') });
+  t.teardown(() => whenThreadStarts({ before: () => undefined, after: () => undefined }));
+  const workers = [newThread(new SharedArrayBuffer(4)), newThread(new SharedArrayBuffer(4))];
+  await Promise.all(workers.map(worker => once(worker, 'online')));
+  t.same(heard, ['before', 'after'], 'once for all that start at the same time');
+  await Promise.all(workers.map(worker => worker.terminate()));
 });
