@@ -51,7 +51,7 @@ export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promi
         said.add(line);
         log.error(line);
       },
-      onClientError: error => log.info(`a client was left alone: ${describe(error)}`),
+      onClientError: error => log.info(`a client was disconnected: ${describe(error)}`),
     });
     try {
       const uri = await server.listen(addressOf(values));

@@ -49,7 +49,7 @@ const settle = async (
   if (directory === undefined) throw missing('output-blob-dir');
   if (list === undefined) throw missing('prefetch-files');
   if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
-    const why = `--output-blob-dir ${JSON.stringify(directory)} is no directory`;
+    const why = `--output-blob-dir ${JSON.stringify(directory)} is not a directory`;
     throw new RafsError('UNSUPPORTED', why);
   }
   const text = await failingWith(`failed to read prefetch files from ${list}`, () =>

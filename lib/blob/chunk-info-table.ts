@@ -178,7 +178,7 @@ class Table implements ChunkInfoTable {
   chunk(index: number): ChunkInfo {
     const at = { blob: this.#blob.id, chunk: index };
     if (!(index >= 0 && index < this.count))
-      throw corrupt(`the chunk is not one of ${this.count}`, at);
+      throw corrupt(`expected a chunk index below ${this.count}`, at);
     const info = this.#v2 ? this.#second(index, at) : this.#first(index);
     const end = info.compressedOffset + info.compressedSize;
     if (end > this.#dataEnd)
@@ -186,7 +186,7 @@ class Table implements ChunkInfoTable {
     const plainEnd = info.uncompressedOffset + info.uncompressedSize;
     if (plainEnd > alignUp(this.#blob.uncompressedSize, 4096)) {
       throw corrupt(
-        `the chunk ends at ${plainEnd} of ${this.#blob.uncompressedSize} uncompressed bytes`,
+        `the uncompressed chunk ends at ${plainEnd}, past the end of the blob at ${this.#blob.uncompressedSize}`,
         at,
       );
     }
@@ -202,7 +202,7 @@ class Table implements ChunkInfoTable {
   batch(context: number): BatchUnit {
     const at = { blob: this.#blob.id, context };
     if (!(context >= 0 && context < this.contextCount)) {
-      throw corrupt(`the batch is not one of ${this.contextCount}`, at);
+      throw corrupt(`expected a batch index below ${this.contextCount}`, at);
     }
     const unit = BatchContext.decode(this.#plain, this.#contexts + context * CONTEXT_SIZE);
     const { compressedSize, uncompressedBatchSize: uncompressedSize } = unit;
@@ -218,7 +218,7 @@ class Table implements ChunkInfoTable {
   zran(context: number): ZranStart {
     const at = { blob: this.#blob.id, context };
     if (!(context >= 0 && context < this.contextCount)) {
-      throw corrupt(`the context is not one of ${this.contextCount}`, at);
+      throw corrupt(`expected a context index below ${this.contextCount}`, at);
     }
     const record = ZranContext.decode(this.#plain, this.#contexts + context * CONTEXT_SIZE);
     const { dictOffset, dictSize, ...facts } = record;

@@ -43,7 +43,7 @@ export const verifyChunk = (bootstrap: Bootstrap, chunk: StoredChunk): void => {
   if (plainEnd > blob.uncompressedSize && !blob.uncounted) {
     throw new RafsError(
       'CORRUPT',
-      `the chunk ends at ${plainEnd} of ${blob.uncompressedSize} uncompressed bytes`,
+      `the uncompressed chunk ends at ${plainEnd}, past the end of the blob at ${blob.uncompressedSize}`,
       at,
     );
   }

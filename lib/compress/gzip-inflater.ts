@@ -225,7 +225,7 @@ export class GzipInflater {
     const offset = this.#inflater.inputOffset;
     const crc = u32.read(bytes, 0);
     if (crc !== this.#crc) {
-      const message = `gzip: checksum 0x${this.#crc.toString(16)}, not 0x${crc.toString(16)}`;
+      const message = `gzip: expected checksum 0x${crc.toString(16)}, got 0x${this.#crc.toString(16)}`;
       throw new RafsError('CORRUPT', message, { offset });
     }
     const size = u32.read(bytes, 4);

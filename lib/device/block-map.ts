@@ -90,7 +90,7 @@ export const endOfChunk = (
 ): number => {
   const own = uncompressedOffset + uncompressedSize;
   if (uncompressedOffset < end || own > size) {
-    const where = `lies at ${uncompressedOffset}, not between ${end} and ${size}`;
+    const where = `expected a chunk between ${end} and ${size}, got one at ${uncompressedOffset}`;
     throw new RafsError('CORRUPT', where);
   }
   requireGap(uncompressedOffset - end);

@@ -77,7 +77,11 @@ const list = (value: unknown, digest: string): Descriptor[] => {
   const at = { manifest: digest };
   if (!Array.isArray(value)) throw corrupt('the layers of a manifest are not a list', at);
   if (value.length > MOST_DESCRIPTORS) {
-    throw new RafsError('LIMIT', `a manifest with ${value.length} entries`, at);
+    throw new RafsError(
+      'LIMIT',
+      `a manifest with ${value.length} entries exceeds the limit of ${MOST_DESCRIPTORS}`,
+      at,
+    );
   }
   return value.map(entry => descriptor(entry, digest));
 };
@@ -92,7 +96,7 @@ const descriptor = (value: unknown, manifest: string): Descriptor => {
   if (typeof digest !== 'string') throw corrupt('a descriptor has no digest', at);
   parseDigest(digest);
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
-    throw corrupt(`the size of a descriptor is ${JSON.stringify(size)}`, { ...at, digest });
+    throw corrupt(`invalid descriptor size ${JSON.stringify(size)}`, { ...at, digest });
   }
   const { urls } = value;
   return {
@@ -144,7 +148,7 @@ const annotationsIn = (
   const { annotations } = value;
   if (annotations === undefined || annotations === null) return {};
   if (!isObject(annotations) || Object.values(annotations).some(one => typeof one !== 'string')) {
-    throw corrupt('annotations are not strings by name', { manifest });
+    throw corrupt('the annotations are not an object of strings', { manifest });
   }
   // every value was looked at
   return { annotations: annotations as Record<string, string> };

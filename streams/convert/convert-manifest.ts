@@ -58,7 +58,11 @@ export const readSourceImage = async (
   const { config, layers } = manifest;
   const type = ociType(config.mediaType);
   if (type !== MediaType.CONFIG && type !== MediaType.NYDUS_CONFIG) {
-    throw new RafsError('UNSUPPORTED', `not an image of a container: its config is ${type}`, at);
+    throw new RafsError(
+      'UNSUPPORTED',
+      `not a container image: its config has the media type ${type}`,
+      at,
+    );
   }
   const bytes = await readWhole(
     await source.open(config),
@@ -78,7 +82,7 @@ export const readSourceImage = async (
 export const checkConvertible = ({ raw, manifest: { layers } }: SourceImage): void => {
   const at = { manifest: raw.digest };
   if (layers.at(-1)?.annotations?.[Annotation.BOOTSTRAP] !== undefined) {
-    throw new RafsError('UNSUPPORTED', 'the source is a Nydus image already', at);
+    throw new RafsError('UNSUPPORTED', 'the source is already a Nydus image', at);
   }
   if (layers.length === 0) throw new RafsError('UNSUPPORTED', 'the image has no layers', at);
   for (const { mediaType, digest } of layers) checkLayerType(mediaType, digest);

@@ -26,7 +26,7 @@ export class ChunkLookup {
     const at = this.#index.find(blobIndex, index);
     const record = at === undefined ? undefined : ChunkRecord.decode(this.#image, at);
     if (record && record.uncompressedSize !== info.uncompressedSize) {
-      const sizes = `${info.uncompressedSize} bytes, in the bootstrap ${record.uncompressedSize}`;
+      const sizes = `the chunk has ${info.uncompressedSize} bytes, but ${record.uncompressedSize} in the bootstrap`;
       throw new RafsError('MISMATCH', sizes);
     }
     const place: Omit<ChunkInfo, 'zran'> = info; // its place in a gzip stream is not needed here

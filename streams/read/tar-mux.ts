@@ -145,7 +145,7 @@ export const tarMux = ({ names = NO_NAMES, slashedLinks = true }: TarMuxOptions 
         }
         case 'chunk':
           if (part.chunk.fileOffset !== written) {
-            const message = `a chunk for offset ${part.chunk.fileOffset} comes at ${written}`;
+            const message = `expected the chunk at ${written}, got the one at ${part.chunk.fileOffset}`;
             throw new RafsError('MISMATCH', message, { path });
           }
           content(part.bytes, push);

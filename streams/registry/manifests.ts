@@ -75,7 +75,7 @@ export const putManifest = async (
 ): Promise<{ subject: boolean }> => {
   const place = { registry: registry.host, repository: name, manifest: tag ?? digest };
   if (bytes.length > MOST_MANIFEST) {
-    const text = `a manifest of ${bytes.length} bytes, and registries take ${MOST_MANIFEST}`;
+    const text = `a manifest of ${bytes.length} bytes exceeds the ${MOST_MANIFEST} that registries take`;
     throw new RafsError('LIMIT', text, place);
   }
   const answer = await registry.ask({

@@ -31,10 +31,10 @@ export class DigestTee {
       parseDigest(digest).algorithm === 'sha256' &&
       digest !== this.#digest
     ) {
-      throw new RafsError('MISMATCH', `the sha256 of the blob is ${hex}`, { digest });
+      throw new RafsError('MISMATCH', `expected digest ${digest}, got ${this.#digest}`);
     }
     if (size !== undefined && size !== this.#size) {
-      throw new RafsError('MISMATCH', `the blob has ${this.#size} bytes, expected ${size}`, {
+      throw new RafsError('MISMATCH', `expected ${size} bytes, got ${this.#size}`, {
         digest: this.#digest,
       });
     }

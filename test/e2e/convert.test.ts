@@ -221,7 +221,7 @@ t.test('what cannot be converted is refused by name, and leaves nothing', async 
   await refuse({ layers: [{ tar: BASE, mediaType: foreign }] }, /foreign layer/);
   await refuse(
     { layers: [{ tar: BASE }], configType: 'application/vnd.oci.empty.v1+json' },
-    /not an image of a container/,
+    /not a container image/,
   );
   await refuse({ layers: [{ tar: BASE }], manifest: { schemaVersion: 1 } }, /schema 1/);
   await refuse(

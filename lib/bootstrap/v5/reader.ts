@@ -314,17 +314,14 @@ class ImageV5 implements Bootstrap {
     const record = ChunkRecord.decode(this.#image, at);
     const { blobIndex, flags, index, uncompressedSize } = record;
     const blob = this.blobs[blobIndex];
-    if (!blob)
-      throw corrupt(
-        `blob index ${blobIndex} is out of range: there are ${this.blobs.length} blobs`,
-      );
+    if (!blob) throw corrupt(`expected a blob index below ${this.blobs.length}, got ${blobIndex}`);
     if (flags & ~CHUNK_FLAGS || flags & ChunkFlag.BATCH) {
       throw corrupt(`invalid chunk flags 0x${flags.toString(16)}`, { blob: blob.id });
     }
     if (flags & ChunkFlag.HOLE)
       throw new RafsError('UNSUPPORTED', 'chunks that are holes are not supported');
     if (index > V5.MAX_CHUNK_INDEX || (index >= blob.chunkCount && !blob.uncounted)) {
-      throw corrupt(`chunk index ${index} is out of range: there are ${blob.chunkCount} chunks`, {
+      throw corrupt(`expected a chunk index below ${blob.chunkCount}, got ${index}`, {
         blob: blob.id,
       });
     }

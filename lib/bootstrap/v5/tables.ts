@@ -52,8 +52,14 @@ export const isV5 = (image: Buffer): boolean =>
 /** Reads and checks everything that lies at a fixed place or in a table. */
 export const readTablesV5 = (image: Buffer): TablesV5 => {
   const size = image.length;
-  check(size > V5.SUPER_SIZE, `a bootstrap has more than ${V5.SUPER_SIZE} bytes, got ${size}`);
-  check(size % V5.ALIGN === 0, `the size of a bootstrap is a multiple of ${V5.ALIGN}, got ${size}`);
+  check(
+    size > V5.SUPER_SIZE,
+    `expected a bootstrap of more than ${V5.SUPER_SIZE} bytes, got ${size}`,
+  );
+  check(
+    size % V5.ALIGN === 0,
+    `expected a bootstrap size that is a multiple of ${V5.ALIGN}, got ${size}`,
+  );
   if (size > V5.MAX_SIZE) throw new RafsError('LIMIT', `a bootstrap of ${size} bytes is too large`);
   const base = SuperBlockV5.decode(image);
   const { chunkSize, flags } = base;
@@ -160,7 +166,7 @@ const readPrefetch = (image: Buffer, { offset, size }: TableExtent, entries: num
   for (let at = offset; at < offset + size; at += u32.size) {
     const ino = u32.read(image, at);
     if (ino === 0) break;
-    check(ino <= entries, `invalid inode ${ino} in the prefetch table: there are ${entries}`);
+    check(ino <= entries, `the prefetch table names inode ${ino} of ${entries}`);
     inos.push(ino);
   }
   return inos;

@@ -34,7 +34,7 @@ export class ChunkIndex {
       if (blob >= blobs.length) {
         throw new RafsError(
           'CORRUPT',
-          `chunk record ${i}: blob index ${blob} is out of range, there are ${blobs.length} blobs`,
+          `chunk record ${i}: expected a blob index below ${blobs.length}, got ${blob}`,
         );
       }
       this.#starts[blob + 1]! += 1;

@@ -293,12 +293,10 @@ class ImageV6 implements Bootstrap {
     const index = entry.chunkIndexHigh * 0x10000 + entry.chunkIndexLow;
     const blob = this.blobs[blobIndex];
     if (!blob)
-      throw corrupt(
-        `device id ${entry.deviceId} is out of range: there are ${this.blobs.length} blobs`,
-      );
+      throw corrupt(`expected a device id of at most ${this.blobs.length}, got ${entry.deviceId}`);
     const loose = BlobFeature.IS_CHUNKDICT_GENERATED | BlobFeature.TARFS;
     if (index >= blob.chunkCount && !(blob.features & loose)) {
-      throw corrupt(`chunk index ${index} is out of range: there are ${blob.chunkCount} chunks`, {
+      throw corrupt(`expected a chunk index below ${blob.chunkCount}, got ${index}`, {
         blob: blob.id,
       });
     }
@@ -340,10 +338,9 @@ class ImageV6 implements Bootstrap {
     for (let at = offset; at < offset + size; at += ChunkRecord.size) {
       const record = ChunkRecord.decode(this.#image, at);
       if (record.blobIndex >= this.blobs.length) {
-        throw corrupt(
-          `blob index ${record.blobIndex} is out of range: there are ${this.blobs.length} blobs`,
-          { offset: at },
-        );
+        throw corrupt(`expected a blob index below ${this.blobs.length}, got ${record.blobIndex}`, {
+          offset: at,
+        });
       }
       yield storedChunk(record, 0);
     }

@@ -82,7 +82,7 @@ const SUPER_MAGIC = Buffer.from([0xe2, 0xe1, 0xf5, 0xe0]);
 export const readTables = (image: Buffer): Tables => {
   check(
     image.length >= MIN_SIZE,
-    `a bootstrap has at least ${MIN_SIZE} bytes, got ${image.length}`,
+    `expected a bootstrap of at least ${MIN_SIZE} bytes, got ${image.length}`,
   );
   const base = SuperBlock.decode(image, V6.SUPER_OFFSET);
   const extended = ExtendedSuperBlock.decode(image, V6.EXTENDED_OFFSET);
@@ -125,7 +125,7 @@ const checkSuperBlock = (image: Buffer, base: ValueOf<typeof SuperBlock>, flags:
   const tarfs = (flags & SuperFlag.TARTFS_MODE) !== 0;
   check(
     tarfs === (blockSize === 512),
-    `a block size of ${blockSize} does not go ${tarfs ? 'with' : 'without'} the tarfs flag`,
+    `block size ${blockSize} is invalid ${tarfs ? 'with' : 'without'} the tarfs flag`,
     at,
   );
   check(
@@ -163,7 +163,7 @@ const checkSuperBlock = (image: Buffer, base: ValueOf<typeof SuperBlock>, flags:
     `an image without devices cannot have ${base.blocks} blocks`,
     at,
   );
-  check(base.rootNid !== 0, 'the root has nid 0', at);
+  check(base.rootNid !== 0, 'invalid root nid 0', at);
   const metaOffset = base.metaBlkaddr * blockSize;
   check(
     metaOffset <= image.length,

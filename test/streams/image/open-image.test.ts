@@ -77,7 +77,7 @@ t.test('an image in one file needs nothing else, as a path and as bytes', async 
     t.match(image.stat(''), { type: 'directory', path: '' });
     t.throws(() => image.readFile('a'), {
       code: 'USAGE',
-      message: 'it is a directory, not a file',
+      message: 'expected a file, got a directory',
     });
     t.throws(() => image.list('b'), { code: 'USAGE', at: { path: '/b' } });
     await image.close();

@@ -65,13 +65,17 @@ t.test('areas that make no sense', async t => {
     change(area);
     t.throws(() => read(area), { name: 'RafsError', code: 'CORRUPT', message }, what);
   };
-  wrong('a pair too long', area => area.writeUInt32LE(100, 8), /passes the end/);
-  wrong('a pair of all sizes', area => area.writeUInt32LE(0xffffffff, 8), /passes the end/);
-  wrong('an empty pair', area => area.writeUInt32LE(0, 8), /without a name/);
-  wrong('no NUL', area => area.writeUInt32LE(6, 8), /without a name/);
-  wrong('no name', area => area.writeUInt8(0, 12), /without a name/);
-  wrong('a name twice', area => area.write('a', 8 + 12 + 4 + 5, 'latin1'), /comes twice/);
-  wrong('a cut head', area => area.writeUInt32LE(14, 0), /passes the end/);
+  wrong('a pair too long', area => area.writeUInt32LE(100, 8), /past the end of its area/);
+  wrong(
+    'a pair of all sizes',
+    area => area.writeUInt32LE(0xffffffff, 8),
+    /past the end of its area/,
+  );
+  wrong('an empty pair', area => area.writeUInt32LE(0, 8), /has no name/);
+  wrong('no NUL', area => area.writeUInt32LE(6, 8), /has no name/);
+  wrong('no name', area => area.writeUInt8(0, 12), /has no name/);
+  wrong('a name twice', area => area.write('a', 8 + 12 + 4 + 5, 'latin1'), /occurs twice/);
+  wrong('a cut head', area => area.writeUInt32LE(14, 0), /past the end of its area/);
   for (let size = 0; size < good.length - 8; size++) {
     const error = failure(() => read(good, size));
     t.equal(error === undefined, [0, 12, 24].includes(size), `cut at ${size}`);
