@@ -133,7 +133,7 @@ t.test('what cannot be mapped is one line, and nothing is left', async t => {
   fs.writeFileSync(sparse, 'start');
   fs.truncateSync(sparse, 3_000_000);
   const layers: [name: string, bytes: Buffer, text: RegExp][] = [
-    ['a cut tar', tar.subarray(0, 60_000), /the tar ends /],
+    ['a cut tar', tar.subarray(0, 60_000), /unexpected end of the tar/],
     ['garbage', Buffer.alloc(20_000, '7'), /checksum/],
     ['a cut tar.gz', gzipSync(tar).subarray(0, 9000), /\S/],
   ];

@@ -53,10 +53,10 @@ t.test('what makes no sense is refused', t => {
     [[], /not a JSON object/],
     [{ schemaVersion: 1, fsLayers: [] }, /schema 1/],
     [{ manifests: [], layers: [] }, /both an image and an index/],
-    [{ config: descriptor, layers: [{ ...descriptor, size: -1 }] }, /size of a descriptor is -1/],
+    [{ config: descriptor, layers: [{ ...descriptor, size: -1 }] }, /invalid descriptor size -1/],
     [{ config: { ...descriptor, digest: 'sha256:../../x' } }, /invalid digest/],
     [{ config: { ...descriptor, digest: `md5:${HEX}` } }, /unknown digest algorithm/],
-    [{ config: descriptor, layers: [], annotations: { a: 1 } }, /annotations are not strings/],
+    [{ config: descriptor, layers: [], annotations: { a: 1 } }, /not an object of strings/],
     [{ mediaType: 'application/json', config: descriptor }, /not a manifest of an image/],
   ];
   for (const [value, text] of wrong) t.throws(() => read(value), { message: text });
