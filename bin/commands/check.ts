@@ -1,5 +1,7 @@
 /** Verifies a bootstrap and, if its blobs are available, everything in them. */
+import { isDigestName } from '../../lib/blob/blob-digest.js';
 import { verify } from '../../lib/bootstrap/verify.js';
+import { RafsError } from '../../lib/errors.js';
 import type { Compressor } from '../../lib/layout/compressors.js';
 import type { RafsVersion } from '../../lib/model/version.js';
 import {
@@ -23,6 +25,12 @@ export interface CheckOptions {
   /** a storage of blobs, whose data are read too */
   backend?: BackendValues;
   verbose?: boolean;
+  /** fail for what is missing or not proven */
+  strict?: boolean;
+  /** the sha256 that the bootstrap's file must have, in hex */
+  sha256?: string;
+  /** ids of blobs were given, and need not be their sha256 */
+  anyBlobId?: boolean;
   /** blobs of `config`, and data beside an inlined bootstrap, may be read; default: true */
   blobsAccessible?: boolean;
 }
@@ -39,14 +47,16 @@ export const check = async (
   options: CheckOptions,
   io: CommandIo & { signal?: AbortSignal },
 ): Promise<ImageResult> => {
-  const { bootstrap: path, verbose = false } = options;
+  const { bootstrap: path, verbose = false, strict, sha256, anyBlobId } = options;
+  if (sha256 !== undefined && !isDigestName(sha256)) {
+    throw new RafsError('USAGE', `--sha256 takes 64 hex digits, got '${sha256}'`);
+  }
   const { log, signal } = io;
   const image = await readImage(path);
   const { bootstrap } = image;
   const { blobs, fsVersion, compressor } = await checkImage(image, {
     blobs: () => blobLocation(options, image),
-    log,
-    signal,
+    ...{ strict, sha256, anyBlobId, log, signal },
   });
   // everything is verified before anything is printed
   const out = new TextBuffer(io);

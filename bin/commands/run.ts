@@ -50,11 +50,13 @@ export const runCommand = async (
         blobDir: values['blob-dir'],
         config: values.config,
         backend: values,
+        sha256: values.sha256?.replace(/^sha256:/, '').toLowerCase(),
       });
-      const { verbose } = values;
+      const { verbose, strict, 'any-blob-id': anyBlobId } = values;
       // the old spelling, --bootstrap, never looks at data
       const blobsAccessible = values.bootstrap === undefined;
-      const result = await check({ ...options, bootstrap, verbose, blobsAccessible }, context);
+      const flags = { verbose, strict, anyBlobId, blobsAccessible };
+      const result = await check({ ...options, ...flags, bootstrap }, context);
       const json = values['output-json'];
       if (json !== undefined) {
         writeOutputJson(json, outputJson(result, { pretty: false }), context);

@@ -17,6 +17,17 @@ export const CHECK = {
     ...LOOKUP,
     ...BACKEND,
     'backend-type': { ...BACKEND['backend-type'], conflicts: ['blob-dir', 'config'] },
+    strict: {
+      flag: true,
+      about: 'Fail if a blob is missing, or if no digest proves that a file is unchanged',
+    },
+    sha256: {
+      about: 'The sha256 of the bootstrap, in hex, if its name is another; as --strict requires',
+    },
+    'any-blob-id': {
+      flag: true,
+      about: 'Do not compare ids of blobs with their sha256: they were given by --blob-id',
+    },
     source: {
       about:
         'Image that the positional argument is then the image of: their files are compared one ' +

@@ -47,4 +47,6 @@ export interface Bootstrap {
   verifyRecord?(inode: Inode): void;
   /** All records of the chunk table, without file offsets; absent where the format has no table. */
   chunkRecords?(): Iterable<StoredChunk>;
+  /** The chunk whose record lies at an offset, as `recordAt` has it; without its file offset. */
+  chunkRecord(at: number): StoredChunk;
 }

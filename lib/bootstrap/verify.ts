@@ -8,21 +8,33 @@ import { BlobFeature } from '../layout/blob.js';
 /**
  * Yields every name of the tree in the order of `walk`, once it has been checked. Fails at the
  * first fault, with its path. Needs `prepareDigests`.
+ *
+ * @param onChunk is given every chunk of every file
  */
-export function* verify(bootstrap: Bootstrap): Iterable<Visit> {
+export function* verify(
+  bootstrap: Bootstrap,
+  onChunk?: (chunk: StoredChunk) => void,
+): Iterable<Visit> {
   for (const id of bootstrap.prefetch) bootstrap.inode(id);
   for (const visit of walk(bootstrap)) {
-    atPath(visit.path, () => verifyOne(bootstrap, visit));
+    atPath(visit.path, () => verifyOne(bootstrap, visit, onChunk));
     yield visit;
   }
 }
 
-const verifyOne = (bootstrap: Bootstrap, { inode, repeated }: Visit): void => {
+const verifyOne = (
+  bootstrap: Bootstrap,
+  { inode, repeated }: Visit,
+  onChunk?: (chunk: StoredChunk) => void,
+): void => {
   if (repeated && !bootstrap.recordPerName) return;
   if (inode.hasXattr) bootstrap.xattrs(inode);
   if (inode.type === 'symlink') bootstrap.symlinkTarget(inode);
   if (inode.type === 'file') {
-    for (const chunk of bootstrap.chunks(inode)) verifyChunk(bootstrap, chunk);
+    for (const chunk of bootstrap.chunks(inode)) {
+      verifyChunk(bootstrap, chunk);
+      onChunk?.(chunk);
+    }
   }
   bootstrap.verifyRecord?.(inode);
 };

@@ -71,6 +71,8 @@ export interface StoredChunk extends Chunk {
   crc32?: number;
   /** file offset in the chunk table: that of one of the chunk's uses, or 0; v6 only */
   recordedOffset?: number;
+  /** where the record of the chunk lies in the image; absent in images of tars, which have none */
+  recordAt?: number;
 }
 
 /** Position and size of a table of the image, in bytes. */

@@ -20,6 +20,8 @@ export interface Image {
   bytes?: Buffer;
   /** the file is a blob, and the bootstrap was found in it */
   inlined: boolean;
+  /** bytes of the file */
+  fileSize: number;
 }
 
 /** The file has to fit in memory. */
@@ -76,7 +78,7 @@ export const readImageAt = async (source: ReaderAt, path: string): Promise<Image
       if (old || (blob.features & kin) === BlobFeature.INLINED_FS_META) blob.id = fileId;
       else if ((blob.features & kin) === kin) blob.metaFile = fileId;
     }
-    return { bootstrap, image, path, inlined };
+    return { bootstrap, image, path, inlined, fileSize: source.size };
   } catch (error) {
     throw located(error, { file: path });
   }

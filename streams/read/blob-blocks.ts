@@ -25,7 +25,13 @@ interface Reading {
   onward: number | undefined;
 }
 
-export class BlobBlocks {
+/** Where stored bytes of blobs come from. */
+export interface StoredBytes {
+  /** Bytes of a blob, not to be changed; without a promise if they are held. */
+  read(source: ReaderAt, offset: number, size: number): Buffer | Promise<Buffer>;
+}
+
+export class BlobBlocks implements StoredBytes {
   readonly #held = byteCache(BLOCKS_HELD);
   readonly #readings = new Map<ReaderAt, Reading>();
 

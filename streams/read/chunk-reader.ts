@@ -13,7 +13,7 @@ import { BlobFeature } from '../../lib/layout/blob.js';
 import type { Allocator } from '../../lib/memory/allocate.js';
 import type { BlobRecord, StoredChunk } from '../../lib/model/stored.js';
 import type { ReaderAt } from '../io/reader-at.js';
-import type { BlobBlocks } from './blob-blocks.js';
+import type { StoredBytes } from './blob-blocks.js';
 import { readChunkInfo, MOST_HEADER } from './chunk-info.js';
 import { ZranReader, readMember } from './zran-reader.js';
 
@@ -30,7 +30,7 @@ export interface ChunkReaderOptions {
 export class ChunkReader {
   readonly blob: BlobRecord;
   #source: ReaderAt;
-  #blocks: BlobBlocks;
+  #blocks: StoredBytes;
   #table: Promise<ChunkInfoTable> | undefined;
   #tableSource: ReaderAt;
   #room: Allocator | undefined;
@@ -40,7 +40,7 @@ export class ChunkReader {
   constructor(
     blob: BlobRecord,
     source: ReaderAt,
-    blocks: BlobBlocks,
+    blocks: StoredBytes,
     { tables = source, table, room }: ChunkReaderOptions = {},
   ) {
     this.blob = blob;

@@ -19,12 +19,12 @@ export const verifyChunk = (
   { blobs }: Pick<Bootstrap, 'blobs'>,
   chunk: StoredChunk,
   bytes: Buffer,
-  path: string,
+  path: string | undefined,
 ): void => {
   const blob = blobs[chunk.blobIndex]!;
   const fail = (what: string, due: string, got: string): RafsError =>
     new RafsError('MISMATCH', `expected ${what} ${due}, got ${got}`, {
-      path: `/${path}`,
+      ...(path === undefined ? {} : { path: `/${path}` }),
       blob: blob.id,
       chunk: chunk.index,
       offset: chunk.compressedOffset,
@@ -43,7 +43,7 @@ export const verifyChunk = (
 
 /** Needs `prepareDigests`. Fails with MISMATCH, with file, blob, chunk and offset. */
 export const chunkVerifier = ({ bootstrap }: { bootstrap: Bootstrap }) => {
-  let path = '';
+  let path: string | undefined; // unknown where chunks come without entries
   return new Stage<ImagePart, ImagePart>('chunk-verifier', {
     transform(part, push) {
       if (part.kind === 'entry') path = part.entry.path;

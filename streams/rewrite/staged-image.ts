@@ -70,8 +70,10 @@ export const stageImage = async <T>(
             if (!isHere && existsSync(source)) await symlink(source, join(blobDir, name));
           }
         }
-        // blobs that stay may be elsewhere
-        await checkImage(bootstrapPath, { blobs: blobDir, partial: true, log, signal });
+        // blobs that stay may be elsewhere, and have names of their own
+        await checkImage(bootstrapPath, {
+          ...{ blobs: blobDir, partial: true, anyBlobId: true, log, signal },
+        });
         signal?.throwIfAborted();
       },
       async publish(made, bootstrap) {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { gzipSync } from 'node:zlib';
+import { ChunkUses } from '../../lib/bootstrap/chunk-uses.js';
 import { parseBootstrap } from '../../lib/bootstrap/parse.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
 import { prepareDigests } from '../../lib/crypto/digest.js';
@@ -12,7 +13,8 @@ import type { TarPart } from '../../lib/tar/reader.js';
 import { readerOf } from '../../streams/io/reader-at.js';
 import { GzipDecoder } from '../../streams/layer/gunzip.js';
 import { tarDemux } from '../../streams/layer/tar-demux.js';
-import { checkBlob, compareChunks } from '../../streams/read/blob-checker.js';
+import { contentPool } from '../../streams/read/blob-reader.js';
+import { checkData } from '../../streams/read/data-checker.js';
 import { golden, goldenBlob } from '../support/images/golden.js';
 import { builtStack, linesOf } from '../support/images/stack-lines.js';
 import { collect, cutAt } from '../support/stream/stage.js';
@@ -141,8 +143,14 @@ export const IMAGES: readonly Target[] = [
       for (const name of ['toc.kinds.none', 'batch.kinds.zstd', 'tar-rafs.kinds.zstd.v6']) {
         const bootstrap = parseBootstrap(golden(name));
         try {
-          const checked = await checkBlob(readerOf(bytes, name), bootstrap.blobs[0]!);
-          compareChunks(bootstrap, new Map([[0, checked]]));
+          const opened = { blob: bootstrap.blobs[0]!, source: readerOf(bytes, name) };
+          await checkData(opened, {
+            bootstrap,
+            uses: new ChunkUses(bootstrap),
+            pool: contentPool(bootstrap),
+            anyBlobId: true,
+            doubt() {},
+          });
           await linesOf(bootstrap, new Map([[bootstrap.blobs[0]!.id, bytes]]));
         } catch (error) {
           if (!(error instanceof RafsError)) throw error;

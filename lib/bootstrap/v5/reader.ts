@@ -311,8 +311,25 @@ class ImageV5 implements Bootstrap {
   }
 
   #chunk(at: number, fileOffset: number, fileSize: number): StoredChunk {
+    const chunk = this.chunkRecord(at);
+    const { uncompressedSize } = chunk;
+    if (chunk.fileOffset !== fileOffset) {
+      throw corrupt(`expected a chunk at ${fileOffset} of its file, got ${chunk.fileOffset}`);
+    }
+    const most = Math.min(this.chunkSize, fileSize - fileOffset);
+    const fits = this.#looseChunks
+      ? uncompressedSize > 0 && uncompressedSize <= most
+      : uncompressedSize === most;
+    if (!fits)
+      throw corrupt(`expected a chunk of ${most} bytes, got ${uncompressedSize}`, {
+        blob: this.blobs[chunk.blobIndex]!.id,
+      });
+    return chunk;
+  }
+
+  chunkRecord(at: number): StoredChunk {
     const record = ChunkRecord.decode(this.#image, at);
-    const { blobIndex, flags, index, uncompressedSize } = record;
+    const { blobIndex, flags, index } = record;
     const blob = this.blobs[blobIndex];
     if (!blob) throw corrupt(`expected a blob index below ${this.blobs.length}, got ${blobIndex}`);
     if (flags & ~CHUNK_FLAGS || flags & ChunkFlag.BATCH) {
@@ -325,29 +342,19 @@ class ImageV5 implements Bootstrap {
         blob: blob.id,
       });
     }
-    if (record.fileOffset !== fileOffset) {
-      throw corrupt(`expected a chunk at ${fileOffset} of its file, got ${record.fileOffset}`);
-    }
-    const most = Math.min(this.chunkSize, fileSize - fileOffset);
-    const fits = this.#looseChunks
-      ? uncompressedSize > 0 && uncompressedSize <= most
-      : uncompressedSize === most;
-    if (!fits)
-      throw corrupt(`expected a chunk of ${most} bytes, got ${uncompressedSize}`, {
-        blob: blob.id,
-      });
     return {
       digest: record.digest,
       blobIndex,
       index,
-      fileOffset,
-      uncompressedSize,
+      fileOffset: record.fileOffset,
+      uncompressedSize: record.uncompressedSize,
       compressedSize: record.compressedSize,
       uncompressedOffset: record.uncompressedOffset,
       compressedOffset: record.compressedOffset,
       compressed: (flags & ChunkFlag.COMPRESSED) !== 0,
       encrypted: (flags & ChunkFlag.ENCRYPTED) !== 0,
       ...(flags & ChunkFlag.HAS_CRC32 ? { crc32: record.crc32 } : {}),
+      recordAt: at,
     };
   }
 }

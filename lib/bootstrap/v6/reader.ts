@@ -21,9 +21,7 @@ import {
   XattrEntry,
   XattrHeader,
 } from '../../layout/rafs-v6.js';
-import { ChunkFlag, ChunkRecord } from '../../layout/rafs.js';
-import { XATTR_PREFIXES } from '../../layout/rafs.js';
-import { SuperFlag } from '../../layout/rafs.js';
+import { ChunkFlag, ChunkRecord, SuperFlag, XATTR_PREFIXES } from '../../layout/rafs.js';
 import { readDirents } from './dirent-reader.js';
 import { readTables, type Tables } from './tables.js';
 import { u16, type ValueOf } from '../../layout/struct.js';
@@ -330,29 +328,34 @@ class ImageV6 implements Bootstrap {
         blob: blob.id,
       });
     }
-    return storedChunk(record, fileOffset);
+    record.fileOffset = fileOffset;
+    return record;
   }
 
   *chunkRecords(): Iterable<StoredChunk> {
     const { offset, size } = this.tables.chunk;
     for (let at = offset; at < offset + size; at += ChunkRecord.size) {
-      const record = ChunkRecord.decode(this.#image, at);
-      if (record.blobIndex >= this.blobs.length) {
-        throw corrupt(`expected a blob index below ${this.blobs.length}, got ${record.blobIndex}`, {
-          offset: at,
-        });
-      }
-      yield storedChunk(record, 0);
+      yield this.chunkRecord(at);
     }
   }
 
-  #record(blobIndex: number, index: number, blkaddr: number) {
+  chunkRecord(at: number): StoredChunk {
+    const record = ChunkRecord.decode(this.#image, at);
+    if (record.blobIndex >= this.blobs.length) {
+      throw corrupt(`expected a blob index below ${this.blobs.length}, got ${record.blobIndex}`, {
+        offset: at,
+      });
+    }
+    return storedChunk(record, at);
+  }
+
+  #record(blobIndex: number, index: number, blkaddr: number): StoredChunk {
     this.#chunkIndex ??= new ChunkIndex(this.#image, this.tables.chunk, this.blobs);
     const at = this.#chunkIndex.find(blobIndex, index);
     if (at === undefined) {
       throw corrupt(`the chunk table has no chunk ${index}`, { blob: this.blobs[blobIndex]!.id });
     }
-    const record = ChunkRecord.decode(this.#image, at);
+    const record = this.chunkRecord(at);
     if (Math.floor(record.uncompressedOffset / this.blockSize) !== blkaddr) {
       throw corrupt(
         `expected a chunk in block ${blkaddr}, got offset ${record.uncompressedOffset}`,
@@ -367,12 +370,12 @@ class ImageV6 implements Bootstrap {
 
 const storedChunk = (
   { digest, flags, crc32, ...record }: ValueOf<typeof ChunkRecord>,
-  fileOffset: number,
+  recordAt: number,
 ): StoredChunk => ({
   digest,
   blobIndex: record.blobIndex,
   index: record.index,
-  fileOffset,
+  fileOffset: 0,
   uncompressedSize: record.uncompressedSize,
   compressedSize: record.compressedSize,
   uncompressedOffset: record.uncompressedOffset,
@@ -380,6 +383,7 @@ const storedChunk = (
   compressed: (flags & ChunkFlag.COMPRESSED) !== 0,
   encrypted: (flags & ChunkFlag.ENCRYPTED) !== 0,
   recordedOffset: record.fileOffset,
+  recordAt,
   ...(flags & ChunkFlag.HAS_CRC32 ? { crc32 } : {}),
 });
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
@@ -133,4 +134,77 @@ t.test('a configuration turns reading on', async t => {
   t.equal(await run(true), true);
   t.equal(await run(false), false);
   t.equal(await run(true, false), false);
+});
+
+t.test('--strict takes what is missing or not proven for an error', async t => {
+  const name = 'toc.kinds.none';
+  const boot = fs.readFileSync(goldenPath(name));
+  const blobDir = temporaryDirectory(t);
+  const digest = createHash('sha256').update(boot).digest('hex');
+  fs.writeFileSync(path.join(blobDir, digest), boot);
+  const strict = (options: object, bootstrap = path.join(blobDir, digest)) =>
+    failureOf(check({ bootstrap, strict: true, ...options }, recordedIo()));
+
+  t.match(await strict({}), { code: 'MISMATCH', message: /nobody said where it is/ });
+  await t.rejects(strict({ blobDir }), { code: 'ENOENT' });
+  fs.copyFileSync(goldenBlob(name), path.join(blobDir, path.basename(goldenBlob(name))));
+  t.equal(await strict({ blobDir }), undefined, 'both files are named by their digests');
+  const other = goldenPath(name);
+  const unnamed = await strict({ blobDir }, other);
+  t.match(unnamed?.message, /^names, owners and times are not proven/);
+  t.equal(await strict({ blobDir, sha256: digest }, other), undefined);
+  const wrong = await strict({ blobDir, sha256: '0'.repeat(64) }, other);
+  t.match(wrong, { code: 'MISMATCH', at: { file: other } });
+  const bad = await failureOf(check({ bootstrap: other, sha256: 'abc' }, recordedIo()));
+  t.match(bad, { code: 'USAGE' });
+});
+
+t.test('files named by 64 hex digits are compared with their sha256', async t => {
+  const name = 'tar-rafs.kinds.zstd.v6';
+  const blobDir = temporaryDirectory(t);
+  const boot = fs.readFileSync(goldenPath(name));
+  const { id } = parseBootstrap(boot).blobs[0]!;
+  const run = (file: string, options = {}) => {
+    const bootstrap = path.join(blobDir, file);
+    return failureOf(check({ bootstrap, ...options }, recordedIo()));
+  };
+
+  const damaged = Buffer.from(boot);
+  damaged[1024 + 48]! ^= 1; // the uuid, which means nothing
+  const digest = createHash('sha256').update(boot).digest('hex');
+  fs.writeFileSync(path.join(blobDir, digest), damaged);
+  t.match(await run(digest), { code: 'MISMATCH', at: { file: path.join(blobDir, digest) } });
+  fs.writeFileSync(path.join(blobDir, 'boot'), damaged);
+  t.equal(await run('boot'), undefined);
+  fs.writeFileSync(path.join(blobDir, id), boot);
+  t.equal(await run(id), undefined, 'a bootstrap may be named like its blob');
+
+  // as --blob-id may give it: 64 hex digits that are no sha256
+  const given = 'ab'.repeat(32);
+  const named = Buffer.from(boot.toString('latin1').replaceAll(id, given), 'latin1');
+  fs.writeFileSync(path.join(blobDir, 'boot'), named);
+  fs.copyFileSync(goldenBlob(name), path.join(blobDir, given));
+  t.match(await run('boot', { blobDir }), {
+    ...{ code: 'MISMATCH', at: { blob: given } },
+    message: `expected sha256 ${given}, got ${id}`,
+  });
+  t.equal(await run('boot', { blobDir, anyBlobId: true }), undefined);
+});
+
+t.test('a blob with an inlined bootstrap is named by its sha256, or says so', async t => {
+  const blobDir = temporaryDirectory(t);
+  for (const name of ['inline.kinds.zstd', 'inline.kinds.v5']) {
+    const bytes = fs.readFileSync(goldenPath(name, 'blob'));
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    const file = path.join(blobDir, digest);
+    const run = (strict = false) => failureOf(check({ bootstrap: file, strict }, recordedIo()));
+    fs.writeFileSync(file, bytes);
+    t.equal(await run(true), undefined, name);
+    bytes[bytes.length - 520]! ^= 0x40;
+    fs.writeFileSync(file, bytes);
+    t.ok(await run(), name);
+    const io = recordedIo();
+    await check({ bootstrap: goldenPath(name, 'blob') }, io);
+    t.match(io.logged.info.join('\n'), /only chunks and tables are verified/, name);
+  }
 });

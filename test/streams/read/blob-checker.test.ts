@@ -1,8 +1,10 @@
 import fs from 'node:fs';
 import t from 'tap';
 import { prepareCompressors } from '../../../lib/compress/compressors.js';
+import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
+import { ChunkUses } from '../../../lib/bootstrap/chunk-uses.js';
 import { parseBootstrap } from '../../../lib/bootstrap/parse.js';
-import { checkBlob, compareChunks } from '../../../streams/read/blob-checker.js';
+import { checkBlob, compareChunk, type CheckedBlob } from '../../../streams/read/blob-checker.js';
 import { readerOf } from '../../../streams/io/reader-at.js';
 import { altered, failure, failureOf, golden, goldenBlob } from '../../support/images/golden.js';
 
@@ -13,6 +15,10 @@ const openCase = (name: string) => ({
   bytes: fs.readFileSync(goldenBlob(name)),
 });
 
+const compareChunks = (bootstrap: Bootstrap, checked: CheckedBlob): void => {
+  for (const chunk of new ChunkUses(bootstrap).ofBlob(0)) compareChunk(bootstrap, chunk, checked);
+};
+
 const check = (name: string, bytes: Buffer) =>
   checkBlob(readerOf(bytes, name), openCase(name).bootstrap.blobs[0]!);
 
@@ -22,7 +28,7 @@ t.test('good blobs, and what they say of their chunks', async t => {
     const checked = await check(name, bytes);
     t.equal(checked.table?.count, 11, name);
     t.equal(checked.digests?.length, name.startsWith('toc') ? 11 * 32 : undefined, name);
-    compareChunks(bootstrap, new Map([[0, checked]]));
+    compareChunks(bootstrap, checked);
   }
 });
 
@@ -31,41 +37,34 @@ t.test('a table that says something else than the bootstrap', async t => {
   const checked = await check('toc.kinds.none', bytes);
   const digests = Buffer.from(checked.digests!);
   digests[32 * 3]! ^= 1;
-  const other = new Map([[0, { ...checked, digests }]]);
+  const other = { ...checked, digests };
   t.match(
     failure(() => compareChunks(bootstrap, other)),
     {
       code: 'MISMATCH',
       message: /^the blob has digest/,
-      at: { chunk: 3, path: /^\// },
+      at: { chunk: 3 },
     },
   );
   const table = { ...checked.table!, chunk: () => checked.table!.chunk(1) };
-  const wrong = new Map([[0, { table }]]);
+  const wrong = { table };
   t.match(
     failure(() => compareChunks(bootstrap, wrong)),
     { code: 'MISMATCH' },
   );
 });
 
-t.test('every byte of a blob with a TOC counts', async t => {
+t.test('headers of sections, and what a TOC must list', async t => {
   const { bytes } = openCase('toc.kinds.none');
-  // the header of blob.meta and that of blob.digest are in no digest
-  const tocStart = bytes.length - 512 - 4 * 128;
-  const unseen = [
-    [bytes.length - 512 - 4 * 128 - 512, tocStart],
-    [tocStart - 512 - 352 - 512, tocStart - 512 - 352],
-  ] as const;
-  let count = 0;
-  for (let at = 0; at < bytes.length; at += 101) {
-    if (unseen.some(([from, to]) => at >= from && at < to)) continue;
-    const wrong = Buffer.from(bytes);
-    wrong[at]! ^= 0x10;
-    const error = await failureOf(check('toc.kinds.none', wrong));
-    if (!error) t.fail(`a change at ${at} of ${bytes.length} is not seen`);
-    count += 1;
+  const toc = bytes.length - 512 - 4 * 128;
+  // the headers of blob.meta and of blob.digest are in no digest
+  for (const header of [toc - 512, toc - 512 - 352 - 512]) {
+    for (let at = header; at < header + 512; at += 13) {
+      const wrong = Buffer.from(bytes);
+      wrong[at]! ^= 0x10;
+      t.match(await failureOf(check('toc.kinds.none', wrong)), { code: 'CORRUPT' }, `${at}`);
+    }
   }
-  t.ok(count > 300);
 });
 
 t.test('altered blobs: a result or a RafsError', async t => {
@@ -74,7 +73,7 @@ t.test('altered blobs: a result or a RafsError', async t => {
     let refused = 0;
     for (const wrong of altered(bytes, 200)) {
       const error = await failureOf(
-        check(name, wrong).then(checked => compareChunks(bootstrap, new Map([[0, checked]]))),
+        check(name, wrong).then(checked => compareChunks(bootstrap, checked)),
       );
       if (error) refused += 1;
     }
