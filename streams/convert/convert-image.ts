@@ -23,6 +23,7 @@ import type { ConvertedLayer } from './convert-layer.js';
 import { withEmptyLayer } from './empty-layer.js';
 import { flattenedImage, flattenLayers, type FlattenOptions } from './flat-layers.js';
 import { LayerQueue, type LayerCache, type LayerProgress } from './layer-queue.js';
+import { restarting } from './restarting.js';
 import { selectImages, type Platforms, type SelectedImage } from './select-images.js';
 import { planConversion, type ConversionOptions, type ConversionSettings } from './settings.js';
 
@@ -154,8 +155,11 @@ const flat = (
   image: SourceImage,
   layers: LayerQueue,
   { target, blobs, ...options }: ConvertImageOptions & FlattenOptions,
-): Promise<ConvertedLayer> =>
-  flattenLayers(image, layers.progressOf(image), { ...options, target: blobs ?? target });
+): Promise<ConvertedLayer> => {
+  const progress = layers.progressOf(image);
+  const given = { ...options, target: blobs ?? target };
+  return restarting(() => flattenLayers(image, progress, given), options.signal);
+};
 
 /** Bytes of all configs and layers that manifests name. */
 const sizeOf = (images: readonly { manifest: Manifest }[]): number =>

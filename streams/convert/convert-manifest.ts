@@ -24,6 +24,7 @@ import type { BlobStore } from '../transport/blob-store.js';
 import type { ImageTarget, PutOptions } from '../transport/target.js';
 import type { ConvertedLayer } from './convert-layer.js';
 import { mergeLayers } from './merge-layers.js';
+import { restarting } from './restarting.js';
 import type { ConversionSettings } from './settings.js';
 
 /** A dictionary of chunks, and where the blobs with those chunks are. */
@@ -230,8 +231,10 @@ export const copyBlob = async (
   if (await target.has(blob)) return 'there';
   const described = { mediaType: MediaType.LAYER_GZIP, size: 0, ...blob };
   if (await target.mount?.(described, source)) return 'mounted';
-  const bytes = (await source.open(blob, { signal })) as AsyncIterable<Buffer>;
-  await target.put(bytes, { digest, ...(size === undefined ? {} : { size }), signal, secret });
+  await restarting(async () => {
+    const bytes = (await source.open(blob, { signal })) as AsyncIterable<Buffer>;
+    await target.put(bytes, { digest, ...(size === undefined ? {} : { size }), signal, secret });
+  }, signal);
   return 'copied';
 };
 

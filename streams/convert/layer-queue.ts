@@ -6,6 +6,7 @@ import type { ImageTarget } from '../transport/target.js';
 import { Budget } from './budget.js';
 import { convertLayer, type ConvertedLayer, type LayerCounters } from './convert-layer.js';
 import { copyBlob, type ImageDict, type SourceImage } from './convert-manifest.js';
+import { restarting } from './restarting.js';
 import type { ConversionSettings } from './settings.js';
 
 /** A layer on its way; the fields change while it is converted. */
@@ -135,9 +136,9 @@ export class LayerQueue {
     const known = await cache?.find(layer);
     const small = layer.size <= SMALL_LAYER ? 0 : undefined;
     const threads = workers ?? small;
-    const made =
-      known ??
-      (await convertLayer({
+    const convert = (): Promise<ConvertedLayer> => {
+      counters.bytesIn = counters.bytesOut = counters.files = 0;
+      return convertLayer({
         source,
         target: blobs ?? target,
         layer,
@@ -147,7 +148,9 @@ export class LayerQueue {
         signal,
         dict: dict?.chunks,
         ...(threads === undefined ? {} : { workers: threads }),
-      }));
+      });
+    };
+    const made = known ?? (await restarting(convert, signal));
     // an image that refers to its layers is of no use without them
     if (settings.mode === 'zran') await copyBlob(layer, source, target, signal);
     progress.blob = made.blob;

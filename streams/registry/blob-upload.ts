@@ -232,14 +232,19 @@ class Upload {
       } catch (error) {
         signal.throwIfAborted();
         const pause = registry.pauses[failures];
-        if (!(error instanceof TransientError) || pause === undefined) throw error;
-        await waitAfter(error, pause, signal);
+        const passing = error instanceof TransientError;
+        if (pause === undefined || !(passing || isOutOfStep(error))) throw error;
+        if (passing) await waitAfter(error, pause, signal);
         // its answer may be all that was lost
         if ((await headBlob(this.#repository, digest, signal)) !== undefined) {
           await this.#cancel(); // nothing is left to cancel if it was this upload
           return;
         }
-        if (!isOnly) continue;
+        if (!isOnly && passing) continue;
+        if (!isOnly) {
+          const text = `the registry lost the upload at its end, byte ${chunk.end}`;
+          throw new UploadLostError(text, {}, { cause: error });
+        }
         await this.#cancel();
         await this.#start();
       }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { contextOf, RafsError } from '../../lib/errors.js';
 import { MOST_MANIFEST, parseDigest, type RawManifest } from '../../lib/oci/descriptor.js';
-import { headerOf } from '../http/answer.js';
+import { headerOf, TransientError } from '../http/answer.js';
 import { pullScope, pushScope, type Registry } from './client.js';
 
 /** What may come; registries choose by it. */
@@ -78,16 +78,27 @@ export const putManifest = async (
     const text = `a manifest of ${bytes.length} bytes exceeds the ${MOST_MANIFEST} that registries take`;
     throw new RafsError('LIMIT', text, place);
   }
-  const answer = await registry.ask({
-    method: 'PUT',
-    repository: name,
-    path: `manifests/${tag ?? digest}`,
-    scopes: [pushScope(name)],
-    headers: { 'content-type': mediaType },
-    body: [bytes],
-    limit: MOST_MANIFEST,
-    signal,
-  });
+  const answer = await registry
+    .ask({
+      method: 'PUT',
+      repository: name,
+      path: `manifests/${tag ?? digest}`,
+      scopes: [pushScope(name)],
+      headers: { 'content-type': mediaType },
+      body: [bytes],
+      limit: MOST_MANIFEST,
+      signal,
+    })
+    .catch(async (error: unknown) => {
+      if (!(error instanceof TransientError)) throw error;
+      // its answers may be all that was lost
+      const repository = { registry, name };
+      const found = await findManifest(repository, tag ?? digest, { signal }).catch(
+        () => undefined,
+      );
+      if (found?.digest !== digest) throw error;
+      return { headers: {}, status: 201, url: '' };
+    });
   const stored = headerOf(answer, 'docker-content-digest') ?? digest;
   if (stored !== digest) {
     throw new RafsError('MISMATCH', `the registry stored ${stored}, expected ${digest}`, place);

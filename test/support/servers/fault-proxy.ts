@@ -15,6 +15,8 @@ export interface Fault {
   cutAnswer?: number;
   /** break both connections after so many bytes of the request's body */
   cutRequest?: number;
+  /** milliseconds before the registry is asked */
+  delay?: number;
   /** the registry does what it is asked, and its answer is lost */
   loseAnswer?: true;
 }
@@ -29,6 +31,16 @@ export const faultProxy = async (
 ): Promise<TestServer & { plan: Plan }> => {
   const server = await serve(t, (request, response) => {
     const fault = proxy.plan(request) ?? {};
+    if (fault.delay !== undefined) {
+      const { delay, ...later } = fault;
+      setTimeout(() => answer(request, response, later), delay);
+    } else answer(request, response, fault);
+  });
+  const answer = (
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+    fault: Fault,
+  ): void => {
     if (fault.status !== undefined) {
       request.resume();
       response.writeHead(fault.status, fault.headers).end(fault.body);
@@ -78,7 +90,7 @@ export const faultProxy = async (
       onward.write(part, () => left === 0 && cut());
     });
     request.on('end', () => onward.end());
-  });
+  };
   const proxy = Object.assign(server, { plan });
   return proxy;
 };
