@@ -14,7 +14,7 @@ import { nativeFromTar, referenceFromTar, run, tarfsFromTar } from '../pipelines
 import type { ImageSource } from '../transport/source.js';
 import type { ImageTarget } from '../transport/target.js';
 import { LayerSink } from './layer-sink.js';
-import { openLayerSource } from './layer-source.js';
+import { openLayerSource } from '../transport/layer-source.js';
 import type { ConversionSettings } from './settings.js';
 
 /** A layer in its new form, with what the image's bootstrap is made from. */

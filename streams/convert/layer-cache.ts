@@ -19,7 +19,7 @@ import type { ConvertedLayer } from './convert-layer.js';
 import { copyBlob, putBytes, type ImageDict } from './convert-manifest.js';
 import type { LayerCache, LayerProgress } from './layer-queue.js';
 import type { ConversionSettings } from './settings.js';
-import { sourceReader } from './source-reader.js';
+import { sourceReader } from '../transport/source-reader.js';
 
 /** What a layer was converted with: one that was made with other options is another layer. */
 const SETTINGS = 'rafs-stream/settings';

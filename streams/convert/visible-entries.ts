@@ -18,7 +18,7 @@ import type { Batch } from '../batch.js';
 import { entriesFromTar } from '../pipelines.js';
 import type { ImageSource } from '../transport/source.js';
 import type { LayerCounters } from './convert-layer.js';
-import { openLayerSource } from './layer-source.js';
+import { openLayerSource } from '../transport/layer-source.js';
 
 type Part = EntryPart | DataPart | EndPart;
 

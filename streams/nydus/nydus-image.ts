@@ -13,9 +13,9 @@ import type { Batch } from '../batch.js';
 import type { ReaderAt } from '../io/reader-at.js';
 import { entriesFromTar } from '../pipelines.js';
 import type { ImageSource } from '../transport/source.js';
-import { openLayerSource } from '../convert/layer-source.js';
+import { openLayerSource } from '../transport/layer-source.js';
 import { openBlob, type BlobLocation } from '../image/blob-location.js';
-import { sourceReader } from '../convert/source-reader.js';
+import { sourceReader } from '../transport/source-reader.js';
 
 export const isNydus = ({ layers }: Manifest): boolean =>
   layers.at(-1)?.annotations?.[Annotation.BOOTSTRAP] !== undefined;

@@ -12,7 +12,7 @@ import { blobReader } from '../read/blob-reader.js';
 import { chunkVerifier } from '../read/chunk-verifier.js';
 import type { BlobLocation } from '../image/blob-location.js';
 import type { ImageSource } from '../transport/source.js';
-import { openLayerSource } from '../convert/layer-source.js';
+import { openLayerSource } from '../transport/layer-source.js';
 import { isNydus, openBlobs, readBootstrapLayer } from './nydus-image.js';
 import type { SelectedImage } from '../convert/select-images.js';
 

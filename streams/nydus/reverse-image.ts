@@ -27,10 +27,10 @@ import {
   readSourceImage,
   type SourceImage,
 } from '../convert/convert-manifest.js';
-import { openLayerSource } from '../convert/layer-source.js';
+import { openLayerSource } from '../transport/layer-source.js';
 import { isNydus, openBlobs, readBootstrapLayer } from './nydus-image.js';
 import { selectImages, type Platforms, type SelectedImage } from '../convert/select-images.js';
-import { sourceReader } from '../convert/source-reader.js';
+import { sourceReader } from '../transport/source-reader.js';
 
 export interface ReverseImageOptions {
   source: ImageSource;

@@ -3,7 +3,7 @@ import { RafsError } from '../../lib/errors.js';
 import { allocate } from '../../lib/memory/allocate.js';
 import type { Descriptor } from '../../lib/oci/descriptor.js';
 import type { ReaderAt } from '../io/reader-at.js';
-import type { ImageSource } from '../transport/source.js';
+import type { ImageSource } from './source.js';
 
 /** Bytes that are asked for and kept as a unit. */
 const BLOCK = 0x10_0000;

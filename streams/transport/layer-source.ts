@@ -7,7 +7,7 @@ import type { BytesPart } from '../../lib/model/parts.js';
 import { parseDigest, type Descriptor } from '../../lib/oci/descriptor.js';
 import type { Batch } from '../batch.js';
 import { sniff, SNIFFED_SIZE, type Compression } from '../layer/decompress.js';
-import type { ImageSource } from '../transport/source.js';
+import type { ImageSource } from './source.js';
 
 export interface LayerSource {
   /** as its first bytes show */
