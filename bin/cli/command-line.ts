@@ -20,17 +20,18 @@ import { commandHelp, groupHelp, rootHelp, shown, usageLine, type Rows } from '.
 import { checkConflicts, checkRequired, fail, type Scope } from './option-rules.js';
 import { versionText } from '../version.js';
 
-/** A command to run. Narrow by `command`, and `values` has that command's type. */
-export type Invocation = {
-  [Name in CommandName]: {
-    readonly command: Name;
-    readonly values: Values<Name>;
-    /** long names of the options that were given, globals included */
-    readonly explicit: ReadonlySet<string>;
-    readonly positionals: readonly string[];
-    readonly globals: GlobalValues;
-  };
-}[CommandName];
+/** A command to run: its options by long name, and what else was given. */
+export interface Call<Name extends CommandName> {
+  readonly command: Name;
+  readonly values: Values<Name>;
+  /** long names of the options that were given, globals included */
+  readonly explicit: ReadonlySet<string>;
+  readonly positionals: readonly string[];
+  readonly globals: GlobalValues;
+}
+
+/** Any command to run. Narrow by `command`, and `values` has that command's type. */
+export type Invocation = { [Name in CommandName]: Call<Name> }[CommandName];
 
 /** Nothing to run: print `print` as it is, and exit with status `exit`. */
 export interface Printout {

@@ -4,10 +4,10 @@
  * tables, so a default or a name is written once.
  */
 import { CREATE } from '../options/create.js';
-import { CONVERT, COPY, REPORT } from '../options/images.js';
-import { CHECK, INSPECT, STAT, UNPACK } from '../options/reading.js';
-import { EXPORT, NBD } from '../options/disks.js';
-import { MERGE, OPTIMIZE, COMPACT, CHUNKDICT_GENERATE } from '../options/rewriting.js';
+import { IMAGES } from '../options/images.js';
+import { READING } from '../options/reading.js';
+import { DISKS } from '../options/disks.js';
+import { REWRITING } from '../options/rewriting.js';
 import type { CommandRow, OptionRow, ValuesOf } from '../options/option-row.js';
 
 /** Accepted before and after the command. */
@@ -44,21 +44,13 @@ export const ROOT = {
   version: { short: 'V', flag: true, about: 'Print version and build' },
 } as const satisfies Readonly<Record<string, OptionRow>>;
 
+/** Every command; the file of its name in `commands/` runs it. */
 export const COMMANDS = {
   create: CREATE,
-  convert: CONVERT,
-  copy: COPY,
-  merge: MERGE,
-  check: CHECK,
-  inspect: INSPECT,
-  stat: STAT,
-  report: REPORT,
-  unpack: UNPACK,
-  export: EXPORT,
-  nbd: NBD,
-  optimize: OPTIMIZE,
-  compact: COMPACT,
-  'chunkdict generate': CHUNKDICT_GENERATE,
+  ...IMAGES,
+  ...READING,
+  ...DISKS,
+  ...REWRITING,
 } as const satisfies Readonly<Record<string, CommandRow>>;
 
 export type CommandName = keyof typeof COMMANDS;

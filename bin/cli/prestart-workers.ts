@@ -6,9 +6,7 @@ import fs from 'node:fs';
 import { CONVERSIONS, conversionType } from '../../lib/config/conversions.js';
 import { threadPool } from '../../streams/threads/thread-pool.js';
 import { defaultWorkers } from '../../streams/threads/threads.js';
-import type { Invocation } from './command-line.js';
-
-type CreateInvocation = Extract<Invocation, { command: 'create' }>;
+import type { Call } from './command-line.js';
 
 /** Bytes of a layer that make a thread worth its start. */
 const WORTH_A_THREAD = 0x800000;
@@ -16,7 +14,7 @@ const WORTH_A_THREAD = 0x800000;
 const WORTH_HASHING = 0x2000000;
 
 /** Refuses nothing: the build reports what is wrong with the options. */
-export const prestartWorkers = ({ values, positionals }: CreateInvocation): void => {
+export const prestartWorkers = ({ values, positionals }: Call<'create'>): void => {
   const size = sizeOf(positionals[0]!); // the parser requires it
   const { mode } = CONVERSIONS[conversionType(values.type)];
   const { workers = defaultWorkers() } = values;

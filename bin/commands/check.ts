@@ -12,23 +12,25 @@ import {
 } from '../../streams/image/blob-location.js';
 import { checkImage } from '../../streams/image/check-image.js';
 import { readImage, type Image } from '../../streams/image/read-image.js';
+import type { Run } from '../cli/context.js';
 import { chunkLine, inodeLine, validText } from '../console/image-text.js';
+import { outputJson, writeOutputJson } from '../console/output-json.js';
 import { TextBuffer, type CommandIo } from '../console/text-buffer.js';
 
 export interface CheckOptions {
   /** a bootstrap, or a blob with one inlined */
   bootstrap: string;
   /** directory of blobs, named by their ids: their data are compared with the bootstrap */
-  blobDir?: string;
+  blobDir?: string | undefined;
   /** configuration file; the blobs it leads to are read if it turns validation on */
-  config?: string;
+  config?: string | undefined;
   /** a storage of blobs, whose data are read too */
   backend?: BackendValues;
   verbose?: boolean;
   /** fail for what is missing or not proven */
   strict?: boolean;
   /** the sha256 that the bootstrap's file must have, in hex */
-  sha256?: string;
+  sha256?: string | undefined;
   /** ids of blobs were given, and need not be their sha256 */
   anyBlobId?: boolean;
   /** blobs of `config`, and data beside an inlined bootstrap, may be read; default: true */
@@ -42,6 +44,24 @@ export interface ImageResult {
   fsVersion: RafsVersion;
   compressor: Compressor;
 }
+
+export const run: Run<'check'> = async (call, context) => {
+  const { values, positionals } = call;
+  if (values.source !== undefined) {
+    const { compare } = await import('./compare.js');
+    return compare(call, context);
+  }
+  const { config, 'blob-dir': blobDir, 'output-json': json } = values;
+  const { verbose, strict, 'any-blob-id': anyBlobId } = values;
+  const sha256 = values.sha256?.replace(/^sha256:/, '').toLowerCase();
+  const bootstrap = values.bootstrap ?? positionals[0]!; // the parser requires one of them
+  // the old spelling, --bootstrap, never looks at data
+  const blobsAccessible = values.bootstrap === undefined;
+  const flags = { verbose, strict, anyBlobId, blobsAccessible };
+  const options = { bootstrap, blobDir, config, backend: values, sha256, ...flags };
+  const result = await check(options, context);
+  if (json !== undefined) writeOutputJson(json, outputJson(result, { pretty: false }), context);
+};
 
 export const check = async (
   options: CheckOptions,

@@ -11,17 +11,11 @@ import {
 } from '../../streams/image/blob-location.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
 import { compactImage } from '../../streams/rewrite/compact-image.js';
-import type { Invocation } from '../cli/command-line.js';
-import type { CommandContext } from '../cli/context.js';
+import type { Values } from '../cli/options.js';
+import type { Run } from '../cli/context.js';
 import { outputJson, writeOutputJson } from '../console/output-json.js';
 
-type CompactInvocation = Extract<Invocation, { command: 'compact' }>;
-type Values = CompactInvocation['values'];
-
-export const compact = async (
-  { values, explicit }: CompactInvocation,
-  context: CommandContext,
-): Promise<void> => {
+export const run: Run<'compact'> = async ({ values, explicit }, context) => {
   const { log, signal, fsync } = context;
   const target = values['output-bootstrap'] ?? defaultOutput(values.bootstrap);
   const { rules, blobDir, blobs } = await settle(values, explicit).catch(async (error: unknown) => {
@@ -49,7 +43,7 @@ export const defaultOutput = (bootstrap: string): string =>
 
 /** The rules by the command line, and by the file of `--config` where that does not say. */
 const settle = async (
-  values: Values,
+  values: Values<'compact'>,
   explicit: ReadonlySet<string>,
 ): Promise<{ rules: CompactOptions; blobDir: string; blobs: BlobLocation | undefined }> => {
   const { config: file } = values;

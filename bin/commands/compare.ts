@@ -4,17 +4,13 @@ import type { Difference } from '../../lib/oci/image-tree.js';
 import { givenLocation } from '../../streams/image/blob-location.js';
 import { compareImages } from '../../streams/nydus/compare-images.js';
 import { openImageSource } from '../../streams/transport/open-transport.js';
-import type { Invocation } from '../cli/command-line.js';
-import type { CommandContext } from '../cli/context.js';
+import type { Run } from '../cli/context.js';
 import { platformsOf, transportOptions } from '../cli/image-names.js';
 import { writeOutputJson } from '../console/output-json.js';
 import { shown } from '../../lib/model/names.js';
 
 /** Prints every difference; fails with MISMATCH if there is one. */
-export const compare = async (
-  { values, positionals }: Extract<Invocation, { command: 'check' }>,
-  context: CommandContext,
-): Promise<void> => {
+export const compare: Run<'check'> = async ({ values, positionals }, context) => {
   const { log, signal } = context;
   const name = positionals[0];
   if (name === undefined || values.source === undefined) {

@@ -22,8 +22,8 @@ import {
   type TransportOptions,
 } from '../../streams/transport/open-transport.js';
 import type { ImageTarget } from '../../streams/transport/target.js';
-import type { Invocation } from '../cli/command-line.js';
-import type { CommandContext } from '../cli/context.js';
+import type { Values } from '../cli/options.js';
+import type { CommandContext, Run } from '../cli/context.js';
 import { conversionOf, openDict, prefetchOf } from '../cli/conversion.js';
 import {
   byteSize,
@@ -37,17 +37,12 @@ import { layerTable, startLayerProgress, type LayerDisplay } from '../console/la
 import { writeOutputJson } from '../console/output-json.js';
 import { collectSeldom } from '../memory.js';
 
-type ConvertInvocation = Extract<Invocation, { command: 'convert' }>;
-type Values = ConvertInvocation['values'];
 type Reach = ReturnType<typeof transportOptions>;
 
 /** How names of images in registries begin. */
 const REGISTRY = 'docker://';
 
-export const convert = async (
-  { values, positionals }: ConvertInvocation,
-  context: CommandContext,
-): Promise<void> => {
+export const run: Run<'convert'> = async ({ values, positionals }, context) => {
   const { log, signal, fsync } = context;
   collectSeldom();
   const names = imageNames(values, positionals);
@@ -111,7 +106,7 @@ export const convert = async (
   }
 };
 
-const optionsOf = (values: Values) => ({
+const optionsOf = (values: Values<'convert'>) => ({
   mergePlatform: values['merge-platform'],
   withReferrer: values['with-referrer'],
   memory: byteSize('--memory', values.memory),
@@ -147,7 +142,7 @@ interface CacheContext {
 
 /** The build cache, if one is named, and how it is written at the end. */
 const openCache = async (
-  { 'build-cache': name }: Values,
+  { 'build-cache': name }: Values<'convert'>,
   { conversion, dict, target, names, reach }: CacheContext,
   { log, signal }: CommandContext,
 ) => {

@@ -1,14 +1,10 @@
 /** copy: an image with all that it needs, from one place to another. */
 import { copyImage } from '../../streams/nydus/copy-image.js';
 import { openImageSource, openImageTarget } from '../../streams/transport/open-transport.js';
-import type { Invocation } from '../cli/command-line.js';
-import type { CommandContext } from '../cli/context.js';
+import type { Run } from '../cli/context.js';
 import { imageNames, platformsOf, transportOptions } from '../cli/image-names.js';
 
-export const copy = async (
-  { values, positionals }: Extract<Invocation, { command: 'copy' }>,
-  context: CommandContext,
-): Promise<void> => {
+export const run: Run<'copy'> = async ({ values, positionals }, context) => {
   const { log, signal } = context;
   const names = imageNames(values, positionals);
   const reach = transportOptions(values, context);

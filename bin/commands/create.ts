@@ -11,26 +11,23 @@ import {
   type BuiltLayer,
   type LayerGiven,
 } from '../../streams/image/build-layer.js';
-import type { Invocation } from '../cli/command-line.js';
-import type { CommandContext } from '../cli/context.js';
+import type { Call } from '../cli/command-line.js';
+import type { CommandContext, Run } from '../cli/context.js';
 import { outputJson, writeOutputJson } from '../console/output-json.js';
 import { logFile } from '../console/log.js';
 import { showProgress } from '../console/progress.js';
 import { readPatterns } from '../cli/read-patterns.js';
+import { growYoungSpace } from '../memory.js';
 
-type CreateInvocation = Extract<Invocation, { command: 'create' }>;
-
-export const create = async (
-  invocation: CreateInvocation,
-  context: CommandContext,
-): Promise<void> => {
+export const run: Run<'create'> = async (call, context) => {
   const { log, signal, fsync } = context;
-  const given = await plan(invocation, context);
-  const { workers } = invocation.values;
+  const given = await plan(call, context);
+  if (given.build.mode === 'tarfs') growYoungSpace();
+  const { workers } = call.values;
   const built = await showProgress({ title: 'create', context }, onProgress =>
     buildLayer({
       ...given,
-      ownFiles: ownFiles(invocation),
+      ownFiles: ownFiles(call),
       workers,
       signal,
       fsync,
@@ -42,7 +39,7 @@ export const create = async (
 };
 
 /** What the program writes besides the layer. */
-const ownFiles = ({ values, globals }: CreateInvocation): string[] => {
+const ownFiles = ({ values, globals }: Call<'create'>): string[] => {
   const log = globals['log-file'];
   return [values['output-json'], log === undefined ? undefined : logFile(log)].filter(
     file => file !== undefined,
@@ -51,7 +48,7 @@ const ownFiles = ({ values, globals }: CreateInvocation): string[] => {
 
 /** Decides what is to be built. If that fails, no peer is left waiting at a FIFO that was named. */
 const plan = async (
-  { values, explicit, positionals }: CreateInvocation,
+  { values, explicit, positionals }: Call<'create'>,
   { log }: CommandContext,
 ): Promise<Pick<LayerGiven, 'build' | 'prefetch' | 'attributes'>> => {
   const source = positionals[0]!; // the parser requires it

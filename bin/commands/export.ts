@@ -12,30 +12,32 @@ import {
 } from '../../streams/image/blob-location.js';
 import { exportImage, type ExportedImage } from '../../streams/image/export-image.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
-import type { CommandContext } from '../cli/context.js';
+import type { CommandContext, Run } from '../cli/context.js';
 import { writeOutputJson } from '../console/output-json.js';
 import { versionId } from '../version.js';
 
 export interface ExportOptions {
   /** with `localfsDir` */
-  bootstrap?: string;
-  localfsDir?: string;
+  bootstrap?: string | undefined;
+  localfsDir?: string | undefined;
   /** file with a blob cache entry, instead of the two */
-  config?: string;
+  config?: string | undefined;
   /** file, FIFO or '-'; default: a file in `localfsDir` */
-  output?: string;
+  output?: string | undefined;
   /** EROFS's own compression; with none, data lies where the bootstrap maps it */
   compressor: 'none' | PackingName;
   verity: boolean;
   /** most threads to use; never more than there are cores */
   threads: number;
-  outputJson?: string;
+  outputJson?: string | undefined;
 }
 
-export const exportBlock = async (
-  options: ExportOptions,
-  context: CommandContext,
-): Promise<void> => {
+export const run: Run<'export'> = ({ values }, context) => {
+  const { 'localfs-dir': localfsDir, 'output-json': outputJson, ...given } = values;
+  return exportBlock({ ...given, localfsDir, outputJson }, context);
+};
+
+const exportBlock = async (options: ExportOptions, context: CommandContext): Promise<void> => {
   let opened = false;
   try {
     const { bootstrap, place, output } = await targetsOf(options);

@@ -15,15 +15,14 @@ import {
   statText,
 } from '../console/image-text.js';
 import { shown } from '../../lib/model/names.js';
+import type { Run } from '../cli/context.js';
 import { TextBuffer, type CommandIo } from '../console/text-buffer.js';
 import { readImage } from '../../streams/image/read-image.js';
 
 export interface InspectOptions {
   bootstrap: string;
-  blobDir?: string;
-  config?: string;
   /** one request instead of a prompt */
-  request?: string;
+  request?: string | undefined;
   /** where the prompt reads from; default: standard input */
   input?: Readable;
 }
@@ -43,6 +42,11 @@ Available commands:
 `;
 
 const PROMPT = 'Inspecting RAFS :> ';
+
+export const run: Run<'inspect'> = ({ values, positionals }, context) => {
+  const bootstrap = values.bootstrap ?? positionals[0]!; // the parser requires one of them
+  return inspect({ bootstrap, request: values.request }, context);
+};
 
 export const inspect = async (options: InspectOptions, io: CommandIo): Promise<void> => {
   const { bootstrap } = await readImage(options.bootstrap);

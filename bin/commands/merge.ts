@@ -8,18 +8,14 @@ import { readConfig } from '../../streams/image/blob-location.js';
 import { digestOf, mergeLayers } from '../../streams/image/merge-images.js';
 import { fileIdOf, type Image } from '../../streams/image/read-image.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
-import type { Invocation } from '../cli/command-line.js';
-import type { CommandContext } from '../cli/context.js';
+import type { Values } from '../cli/options.js';
+import type { Run } from '../cli/context.js';
 import { readPatterns } from '../cli/read-patterns.js';
 import { outputJson, writeOutputJson } from '../console/output-json.js';
+import { growYoungSpace } from '../memory.js';
 
-type MergeInvocation = Extract<Invocation, { command: 'merge' }>;
-type Values = MergeInvocation['values'];
-
-export const merge = async (
-  { values, positionals }: MergeInvocation,
-  context: CommandContext,
-): Promise<void> => {
+export const run: Run<'merge'> = async ({ values, positionals }, context) => {
+  growYoungSpace();
   const { log, signal, fsync } = context;
   let unopened = values.bootstrap;
   try {
@@ -51,7 +47,9 @@ export const merge = async (
 };
 
 /** Where the bootstrap goes: a file, or a directory where it is named by its sha256. */
-export const bootstrapTarget = (values: Pick<Values, 'bootstrap' | 'blob-dir'>): Target => {
+export const bootstrapTarget = (
+  values: Pick<Values<'merge'>, 'bootstrap' | 'blob-dir'>,
+): Target => {
   const { bootstrap, 'blob-dir': directory } = values;
   if (bootstrap !== undefined) return { path: bootstrap };
   if (directory === undefined) {
@@ -80,7 +78,7 @@ const ownBlob = (known: KnownBlob, { path, inlined }: Image): OwnBlob => {
 };
 
 /** What the command line says about the blob of each layer. */
-const knownBlobs = (values: Values, paths: readonly string[]): KnownBlob[] => {
+const knownBlobs = (values: Values<'merge'>, paths: readonly string[]): KnownBlob[] => {
   const list = (
     option:
       'blob-digests' | 'original-blob-ids' | 'blob-sizes' | 'blob-toc-digests' | 'blob-toc-sizes',

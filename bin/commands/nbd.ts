@@ -6,7 +6,7 @@ import { openBlockReader } from '../../streams/device/block-reader.js';
 import type { ReaderAt } from '../../streams/io/reader-at.js';
 import { nbdServer, type NbdAddress } from '../../streams/nbd/server.js';
 import { givenLocation, openBlob, openTables } from '../../streams/image/blob-location.js';
-import type { CommandContext } from '../cli/context.js';
+import type { Run } from '../cli/context.js';
 import { readImage } from '../../streams/image/read-image.js';
 import type { Values } from '../cli/options.js';
 
@@ -17,7 +17,7 @@ const PREFERRED_SIZE = 4096;
 const MOST_SAID = 1000;
 
 /** Prints the URI for clients once they can connect. Returns when the signal comes. */
-export const nbd = async (values: Values<'nbd'>, context: CommandContext): Promise<void> => {
+export const run: Run<'nbd'> = async ({ values }, context) => {
   const { log, signal } = context;
   const from = await readImage(values.bootstrap);
   const { bootstrap, image } = from;

@@ -8,17 +8,11 @@ import { failingWith } from '../../streams/image/open-layers.js';
 import type { Image } from '../../streams/image/read-image.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
 import { optimizeImage } from '../../streams/rewrite/optimize-image.js';
-import type { Invocation } from '../cli/command-line.js';
-import type { CommandContext } from '../cli/context.js';
+import type { Values } from '../cli/options.js';
+import type { CommandContext, Run } from '../cli/context.js';
 import { outputJson, writeOutputJson } from '../console/output-json.js';
 
-type OptimizeInvocation = Extract<Invocation, { command: 'optimize' }>;
-type Values = OptimizeInvocation['values'];
-
-export const optimize = async (
-  { values }: OptimizeInvocation,
-  context: CommandContext,
-): Promise<void> => {
+export const run: Run<'optimize'> = async ({ values }, context) => {
   const { log, signal, fsync } = context;
   const target = values['output-bootstrap'];
   const { directory, prefetch } = await settle(values, context).catch(async (error: unknown) => {
@@ -40,7 +34,7 @@ export const optimize = async (
 };
 
 const settle = async (
-  values: Values,
+  values: Values<'optimize'>,
   { log }: CommandContext,
 ): Promise<{ directory: string; prefetch: readonly PrefetchFile[] }> => {
   const { 'output-blob-dir': directory, 'prefetch-files': list } = values;
@@ -58,7 +52,7 @@ const settle = async (
   return { directory, prefetch: parsePrefetchFiles(text, message => log.warn(message)) };
 };
 
-const placeOf = async (values: Values, image: Image): Promise<BlobLocation> => {
+const placeOf = async (values: Values<'optimize'>, image: Image): Promise<BlobLocation> => {
   const { config, 'blob-dir': blobDir } = values;
   const given = await givenLocation({ backend: values, blobDir, config });
   if (given) return given;

@@ -1,14 +1,10 @@
 /** report: a page that shows what images are made of. */
 import { openOutputTo } from '../../streams/io/open-output.js';
 import { reportImages } from '../../streams/report/report-images.js';
-import type { Invocation } from '../cli/command-line.js';
-import type { CommandContext } from '../cli/context.js';
+import type { Run } from '../cli/context.js';
 import { writeOutputJson } from '../console/output-json.js';
 
-export const report = async (
-  { values, positionals }: Extract<Invocation, { command: 'report' }>,
-  { log, signal }: CommandContext,
-): Promise<void> => {
+export const run: Run<'report'> = async ({ values, positionals }, { log, signal }) => {
   const { output, source, insecure } = values;
   const made = await reportImages({
     images: positionals,

@@ -4,23 +4,31 @@ import { extname, join, resolve } from 'node:path';
 import type { Digester } from '../../lib/crypto/digest.js';
 import { RafsError } from '../../lib/errors.js';
 import { StatisticsGatherer, type Statistics } from '../../lib/image/statistics.js';
+import type { Run } from '../cli/context.js';
+import { writeOutputJson } from '../console/output-json.js';
 import { statisticsText } from '../console/statistics-text.js';
 import type { CommandIo } from '../console/text-buffer.js';
 import { readImage } from '../../streams/image/read-image.js';
 
 export interface StatOptions {
   /** the base image; takes precedence over `blobDir` */
-  bootstrap?: string;
+  bootstrap?: string | undefined;
   /** every image in it is a base image, and they are compared with one another */
-  blobDir?: string;
+  blobDir?: string | undefined;
   /** compared with the base */
-  target?: string;
+  target?: string | undefined;
   /** images with another one are counted but not compared; default: blake3 */
-  digester?: Digester;
-  config?: string;
+  digester?: Digester | undefined;
   /** print nothing: only the result is wanted */
   quiet?: boolean;
 }
+
+export const run: Run<'stat'> = async ({ values }, context) => {
+  const { bootstrap, 'blob-dir': blobDir, target, digester, 'output-json': json } = values;
+  const quiet = json !== undefined;
+  const statistics = await stat({ bootstrap, blobDir, target, digester, quiet }, context);
+  if (json !== undefined) writeOutputJson(json, JSON.stringify(statistics), context);
+};
 
 export const stat = async (
   { bootstrap, blobDir, target, digester = 'blake3', quiet = false }: StatOptions,

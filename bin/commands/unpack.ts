@@ -9,15 +9,16 @@ import {
 import { refuseExternal } from '../../streams/image/open-blobs.js';
 import type { Image } from '../../streams/image/read-image.js';
 import { unpackImage } from '../../streams/image/unpack-image.js';
+import type { Run } from '../cli/context.js';
 import type { CommandIo } from '../console/text-buffer.js';
 
 export interface UnpackOptions {
   /** a bootstrap, or a blob with one inlined */
   bootstrap: string;
   /** one file from which every blob is read */
-  blob?: string;
-  blobDir?: string;
-  config?: string;
+  blob?: string | undefined;
+  blobDir?: string | undefined;
+  config?: string | undefined;
   /** a storage, instead of a directory or configuration */
   backend?: BackendValues;
   /** file, FIFO, or '/dev/stdout' */
@@ -25,6 +26,12 @@ export interface UnpackOptions {
   /** put a '/' before the targets of hardlinks, as nydus-image does; default: true */
   slashedLinks?: boolean;
 }
+
+export const run: Run<'unpack'> = ({ values, positionals }, context) => {
+  const bootstrap = values.bootstrap ?? positionals[0]!; // the parser requires one of them
+  const { blob, 'blob-dir': blobDir, output } = values;
+  return unpack({ bootstrap, blob, blobDir, backend: values, output }, context);
+};
 
 export const unpack = async (
   options: UnpackOptions,

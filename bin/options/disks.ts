@@ -2,7 +2,7 @@
 import type { CommandRow } from './option-row.js';
 import { CONFIG, OUTPUT_JSON, BACKEND, wholeNumber } from './shared.js';
 
-export const EXPORT = {
+const EXPORT = {
   about: 'Make a disk image from a bootstrap and its blobs',
   options: {
     block: { flag: true, required: true, about: 'Make an image for a block device' },
@@ -50,7 +50,7 @@ export const EXPORT = {
   },
 } as const satisfies CommandRow;
 
-export const NBD = {
+const NBD = {
   about: 'Serve the disk image of a bootstrap and its blobs to NBD clients until stopped',
   options: {
     bootstrap: { short: 'B', file: 'input', required: true, about: 'Bootstrap of the image' },
@@ -78,3 +78,9 @@ export const NBD = {
     },
   },
 } as const satisfies CommandRow;
+
+/** By the words that call them. */
+export const DISKS = {
+  export: EXPORT,
+  nbd: NBD,
+};

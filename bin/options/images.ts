@@ -4,7 +4,7 @@ import { WRITTEN_COMPRESSORS } from '../../lib/layout/compressors.js';
 import type { CommandRow } from './option-row.js';
 import { BACKEND, OUTPUT_JSON, wholeNumber } from './shared.js';
 
-export const CONVERT = {
+const CONVERT = {
   about: 'Convert a container image to Nydus, or back',
   positional: {
     name: 'SOURCE',
@@ -131,7 +131,7 @@ export const CONVERT = {
   },
 } as const satisfies CommandRow;
 
-export const COPY = {
+const COPY = {
   about: 'Copy an image with all that it needs, also layers that it only refers to',
   positional: {
     name: 'SOURCE',
@@ -157,7 +157,7 @@ export const COPY = {
   },
 } as const satisfies CommandRow;
 
-export const REPORT = {
+const REPORT = {
   about: 'Make a page that shows what images are made of',
   positional: {
     name: 'IMAGE',
@@ -166,9 +166,16 @@ export const REPORT = {
     about: 'Bootstraps, blobs with a bootstrap in them, or whole Nydus images, as for convert',
   },
   options: {
-    output: { short: 'o', default: 'report.html', about: 'File for the page' },
+    output: { short: 'o', file: 'output', default: 'report.html', about: 'File for the page' },
     source: { about: 'Image that IMAGE was made of: its layers are shown beside the blobs' },
-    'output-json': { short: 'J', about: 'Write what the page shows as JSON to this file' },
+    'output-json': { ...OUTPUT_JSON, about: 'Write what the page shows as JSON to this file' },
     insecure: { flag: true, about: 'Speak plain HTTP with registries' },
   },
 } as const satisfies CommandRow;
+
+/** By the words that call them. */
+export const IMAGES = {
+  convert: CONVERT,
+  copy: COPY,
+  report: REPORT,
+};

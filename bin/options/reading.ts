@@ -9,7 +9,7 @@ import {
   LOOKUP,
 } from './shared.js';
 
-export const CHECK = {
+const CHECK = {
   about: 'Verify a bootstrap, and its blobs if given, and list the blobs it needs',
   positional: BOOTSTRAP_ARGUMENT,
   options: {
@@ -42,7 +42,7 @@ export const CHECK = {
   },
 } as const satisfies CommandRow;
 
-export const INSPECT = {
+const INSPECT = {
   about: 'Look inside a bootstrap, at a prompt or with one request',
   positional: BOOTSTRAP_ARGUMENT,
   options: {
@@ -57,7 +57,7 @@ export const INSPECT = {
   },
 } as const satisfies CommandRow;
 
-export const STAT = {
+const STAT = {
   about: 'Show counts and sizes of bootstraps, and what they share',
   options: {
     bootstrap: { short: 'B', file: 'input', about: 'Bootstrap to look at' },
@@ -76,7 +76,7 @@ export const STAT = {
   },
 } as const satisfies CommandRow;
 
-export const UNPACK = {
+const UNPACK = {
   about: 'Turn a bootstrap and its blobs back into a tar',
   positional: BOOTSTRAP_ARGUMENT,
   options: {
@@ -92,3 +92,11 @@ export const UNPACK = {
     output: { file: 'output', required: true, about: 'File or FIFO for the tar' },
   },
 } as const satisfies CommandRow;
+
+/** By the words that call them. */
+export const READING = {
+  check: CHECK,
+  inspect: INSPECT,
+  stat: STAT,
+  unpack: UNPACK,
+};

@@ -2,7 +2,7 @@
 import type { CommandRow } from './option-row.js';
 import { CONFIG, CHUNK_DICT, PREFETCH_POLICY, OUTPUT_JSON, BACKEND } from './shared.js';
 
-export const MERGE = {
+const MERGE = {
   about: 'Combine the bootstraps of layers into one',
   positional: {
     name: 'SOURCE',
@@ -31,7 +31,7 @@ export const MERGE = {
   },
 } as const satisfies CommandRow;
 
-export const OPTIMIZE = {
+const OPTIMIZE = {
   about: 'Copy the chunks to prefetch into a blob of their own',
   options: {
     bootstrap: { short: 'B', file: 'input', required: true, about: 'Bootstrap to start from' },
@@ -55,7 +55,7 @@ export const OPTIMIZE = {
   },
 } as const satisfies CommandRow;
 
-export const COMPACT = {
+const COMPACT = {
   about: 'Rewrite blobs without the chunks that no file uses',
   options: {
     bootstrap: { short: 'B', file: 'input', required: true, about: 'Bootstrap to start from' },
@@ -89,7 +89,7 @@ export const COMPACT = {
   },
 } as const satisfies CommandRow;
 
-export const CHUNKDICT_GENERATE = {
+const CHUNKDICT_GENERATE = {
   about: 'Choose chunks worth sharing from many images',
   positional: {
     name: 'SOURCE',
@@ -115,3 +115,11 @@ export const CHUNKDICT_GENERATE = {
     verbose: { short: 'v', flag: true, about: 'Without effect' },
   },
 } as const satisfies CommandRow;
+
+/** By the words that call them. */
+export const REWRITING = {
+  merge: MERGE,
+  optimize: OPTIMIZE,
+  compact: COMPACT,
+  'chunkdict generate': CHUNKDICT_GENERATE,
+};

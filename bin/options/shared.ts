@@ -1,4 +1,5 @@
 /** Options that several commands have. */
+import { BACKEND_TYPES } from '../../lib/config/backends.js';
 import type { NumberRule } from './option-row.js';
 
 export const CONFIG = {
@@ -25,7 +26,7 @@ export const OUTPUT_JSON = {
 
 export const BACKEND = {
   'backend-type': {
-    values: ['oss', 's3', 'registry', 'localdisk', 'http-proxy', 'localfs'],
+    values: BACKEND_TYPES,
     about: 'Storage that the blobs are read from',
   },
   'backend-config': {

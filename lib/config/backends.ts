@@ -66,21 +66,30 @@ export interface RegistryBackend {
   http: HttpSettings;
 }
 
-export interface BucketBackend {
-  type: 's3' | 'oss';
+/** What S3 and OSS need to know of a bucket. */
+export interface BucketSettings {
   scheme: Scheme;
   endpoint: string;
-  /** s3 only */
-  region: string;
   bucketName: string;
   /** put before the id of a blob */
   objectPrefix: string;
   accessKeyId: string;
   accessKeySecret: string;
-  /** s3 only: goes with keys that hold for a while */
-  sessionToken?: string;
   http: HttpSettings;
 }
+
+export interface OssBackend extends BucketSettings {
+  type: 'oss';
+}
+
+export interface S3Backend extends BucketSettings {
+  type: 's3';
+  region: string;
+  /** goes with keys that hold for a while */
+  sessionToken?: string;
+}
+
+export type BucketBackend = OssBackend | S3Backend;
 
 export type Backend =
   LocalFsBackend | LocalDiskBackend | HttpProxyBackend | RegistryBackend | BucketBackend;
@@ -134,90 +143,88 @@ export const parseCacheEntry = (entry: unknown): CacheEntry => {
 const parseWrapped = (wrapped: unknown, second: boolean): Backend => {
   const type = textAt(wrapped, 'type');
   const inner = valueAt(wrapped, second ? type : 'config');
-  if (inner === undefined && TYPES.includes(type)) {
+  if (inner === undefined && isType(type)) {
     throw unusable(`invalid configuration: backend '${type}' is not described`);
   }
   return parseBackend(type, inner);
 };
 
+/** How the settings of each type of storage are read; whoever adds a type adds its row. */
+const READERS: {
+  readonly [Type in Backend['type']]: (
+    config: unknown,
+    type: Type,
+  ) => Extract<Backend, { type: Type }>;
+} = {
+  oss: (config, type) => ({ type, endpoint: hostAt(config, 'endpoint'), ...bucketAt(config) }),
+  s3(config, type) {
+    const sessionToken = textAt(config, 'session_token', '');
+    return {
+      type,
+      endpoint: textAt(config, 'endpoint') === '' ? AMAZON : hostAt(config, 'endpoint'),
+      region: notEmpty(config, 'region'),
+      ...bucketAt(config),
+      ...(sessionToken === '' ? {} : { sessionToken }),
+    };
+  },
+  registry: (config, type) => ({
+    type,
+    scheme: schemeAt(config, 'scheme', 'https'),
+    host: hostAt(config, 'host'),
+    repo: notEmpty(config, 'repo').replace(/^\/+|\/+$/g, ''),
+    auth: loginAt(config),
+    registryToken: textAt(config, 'registry_token', ''),
+    blobUrlScheme: schemeAt(config, 'blob_url_scheme', ''),
+    blobRedirectedHost: textAt(config, 'blob_redirected_host', ''),
+    http: httpSettings(config),
+  }),
+  localdisk: (config, type) => ({
+    type,
+    devicePath: notEmpty(config, 'device_path'),
+    disableGpt: flagAt(config, 'disable_gpt', false),
+  }),
+  'http-proxy': (config, type) => ({
+    type,
+    addr: addressAt(config),
+    path: pathAt(config),
+    http: httpSettings(config),
+  }),
+  localfs(config, type) {
+    const blobFile = textAt(config, 'blob_file', '');
+    const dir = textAt(config, 'dir', '');
+    if (blobFile === '' && dir === '') {
+      throw unusable("invalid configuration: localfs has neither 'blob_file' nor 'dir'");
+    }
+    return { type, blobFile, dir, altDirs: textsAt(config, 'alt_dirs') };
+  },
+};
+
 /** Names of the types of storages. */
-export const TYPES: readonly string[] = [
-  'localfs',
-  'localdisk',
-  'oss',
-  's3',
-  'registry',
-  'http-proxy',
-] satisfies Backend['type'][];
+export const BACKEND_TYPES = Object.keys(READERS) as Backend['type'][]; // its own keys
+
+const isType = (text: string): text is Backend['type'] => Object.hasOwn(READERS, text);
 
 /** Parses the bare settings object of one storage. */
 export const parseBackend = (type: string, config: unknown): Backend => {
-  if (TYPES.includes(type) && !isObject(config)) {
+  if (!isType(type)) throw unusable(`unsupported backend type '${type}'`);
+  if (!isObject(config)) {
     throw unusable(`invalid configuration: backend '${type}' must be an object`);
   }
-  switch (type) {
-    case 'localfs': {
-      const backend: LocalFsBackend = {
-        type,
-        blobFile: textAt(config, 'blob_file', ''),
-        dir: textAt(config, 'dir', ''),
-        altDirs: textsAt(config, 'alt_dirs'),
-      };
-      if (backend.blobFile === '' && backend.dir === '') {
-        throw unusable("invalid configuration: localfs has neither 'blob_file' nor 'dir'");
-      }
-      return backend;
-    }
-    case 'localdisk':
-      return {
-        type,
-        devicePath: notEmpty(config, 'device_path'),
-        disableGpt: flagAt(config, 'disable_gpt', false),
-      };
-    case 'http-proxy':
-      return {
-        type,
-        addr: addressAt(config),
-        path: pathAt(config),
-        http: httpSettings(config),
-      };
-    case 'registry':
-      return {
-        type,
-        scheme: schemeAt(config, 'scheme', 'https'),
-        host: hostAt(config, 'host'),
-        repo: notEmpty(config, 'repo').replace(/^\/+|\/+$/g, ''),
-        auth: loginAt(config),
-        registryToken: textAt(config, 'registry_token', ''),
-        blobUrlScheme: schemeAt(config, 'blob_url_scheme', ''),
-        blobRedirectedHost: textAt(config, 'blob_redirected_host', ''),
-        http: httpSettings(config),
-      };
-    case 's3':
-    case 'oss': {
-      const endpoint = type === 's3' && textAt(config, 'endpoint') === '' ? AMAZON : undefined;
-      return {
-        type,
-        scheme: schemeAt(config, 'scheme', 'https'),
-        endpoint: endpoint ?? hostAt(config, 'endpoint'),
-        region: type === 's3' ? notEmpty(config, 'region') : '',
-        bucketName: notEmpty(config, 'bucket_name'),
-        objectPrefix: textAt(config, 'object_prefix', ''),
-        accessKeyId: textAt(config, 'access_key_id', ''),
-        accessKeySecret: textAt(config, 'access_key_secret', ''),
-        ...sessionTokenAt(type, config),
-        http: httpSettings(config),
-      };
-    }
-    default:
-      throw unusable(`unsupported backend type '${type}'`);
-  }
+  return read(type, config);
 };
 
-const sessionTokenAt = (type: 's3' | 'oss', config: unknown): { sessionToken?: string } => {
-  const sessionToken = type === 's3' ? textAt(config, 'session_token', '') : '';
-  return sessionToken === '' ? {} : { sessionToken };
-};
+const read = <Type extends Backend['type']>(type: Type, config: unknown): Backend =>
+  READERS[type](config, type);
+
+/** What the settings of buckets have in common. */
+const bucketAt = (config: unknown): Omit<BucketSettings, 'endpoint'> => ({
+  scheme: schemeAt(config, 'scheme', 'https'),
+  bucketName: notEmpty(config, 'bucket_name'),
+  objectPrefix: textAt(config, 'object_prefix', ''),
+  accessKeyId: textAt(config, 'access_key_id', ''),
+  accessKeySecret: textAt(config, 'access_key_secret', ''),
+  http: httpSettings(config),
+});
 
 const AMAZON = 's3.amazonaws.com';
 

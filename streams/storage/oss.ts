@@ -3,14 +3,14 @@
  * signature in a header.
  */
 import { createHmac } from 'node:crypto';
-import type { BucketBackend } from '../../lib/config/backends.js';
+import type { OssBackend } from '../../lib/config/backends.js';
 import type { Storage } from './storage.js';
 import { HttpClient } from '../http/client.js';
 import { objectName, objectPath } from './object-path.js';
 import type { SendObject } from './object-request.js';
 import { RemoteStorage } from './remote-storage.js';
 
-export const oss = (backend: BucketBackend): Storage => {
+export const oss = (backend: OssBackend): Storage => {
   const { endpoint, bucketName } = backend;
   const client = new HttpClient({ http: backend.http, host: `${bucketName}.${endpoint}` });
   const send = ossRequests(backend, client);
@@ -20,7 +20,7 @@ export const oss = (backend: BucketBackend): Storage => {
 };
 
 /** Signs and sends requests for objects. */
-export const ossRequests = (backend: BucketBackend, client: HttpClient): SendObject => {
+export const ossRequests = (backend: OssBackend, client: HttpClient): SendObject => {
   const { scheme, endpoint, bucketName, accessKeyId, accessKeySecret } = backend;
   return ({ method, id, query = {}, headers: given = {}, body, limit, signal }) => {
     const url = new URL(`${scheme}://${bucketName}.${endpoint}/${objectPath(backend, id)}`);

@@ -1,14 +1,14 @@
 /** Blobs in a bucket of S3 or a compatible service, with the bucket in the URL's path. */
 import { createHash } from 'node:crypto';
 import { AwsV4Signer } from 'aws4fetch';
-import type { BucketBackend } from '../../lib/config/backends.js';
+import type { S3Backend } from '../../lib/config/backends.js';
 import type { Storage } from './storage.js';
 import { HttpClient } from '../http/client.js';
 import { objectPath } from './object-path.js';
 import type { SendObject } from './object-request.js';
 import { RemoteStorage } from './remote-storage.js';
 
-export const s3 = (backend: BucketBackend): Storage => {
+export const s3 = (backend: S3Backend): Storage => {
   const client = new HttpClient({ http: backend.http, host: backend.endpoint });
   const send = s3Requests(backend, client);
   return new RemoteStorage(client, ({ range, ...request }) =>
@@ -17,7 +17,7 @@ export const s3 = (backend: BucketBackend): Storage => {
 };
 
 /** Signs and sends requests for objects. */
-export const s3Requests = (backend: BucketBackend, client: HttpClient): SendObject => {
+export const s3Requests = (backend: S3Backend, client: HttpClient): SendObject => {
   const { scheme, endpoint, region, bucketName, accessKeyId, accessKeySecret, sessionToken } =
     backend;
   return async ({ method, id, query = {}, headers: given = {}, body, limit, signal }) => {

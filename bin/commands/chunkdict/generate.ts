@@ -19,21 +19,15 @@ import { releaseFifo } from '../../../streams/io/fifo.js';
 import { destroyAndWait } from '../../../streams/io/destroy.js';
 import { readConfig } from '../../../streams/image/blob-location.js';
 import { ChunkDictDatabase, type NamedImage } from './database.js';
-import type { Invocation } from '../../cli/command-line.js';
-import type { CommandContext } from '../../cli/context.js';
+import type { CommandContext, Run } from '../../cli/context.js';
 import { bootstrapTarget } from '../merge.js';
 import { readImage } from '../../../streams/image/read-image.js';
 import { outputJson, writeOutputJson } from '../../console/output-json.js';
 import { readPatterns } from '../../cli/read-patterns.js';
 
-type ChunkDictInvocation = Extract<Invocation, { command: 'chunkdict generate' }>;
-
 const MIB = 0x100000;
 
-export const chunkdictGenerate = async (
-  { values, positionals }: ChunkDictInvocation,
-  context: CommandContext,
-): Promise<void> => {
+export const run: Run<'chunkdict generate'> = async ({ values, positionals }, context) => {
   const { log } = context;
   let unopened = values.bootstrap;
   try {

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t from 'tap';
-import { compact, defaultOutput } from '../../../bin/commands/compact.js';
+import { defaultOutput, run as compact } from '../../../bin/commands/compact.js';
 import type { Bootstrap } from '../../../lib/bootstrap/bootstrap.js';
 import { walk } from '../../../lib/bootstrap/walk.js';
 import { isCopyable, usageOf } from '../../../lib/image/compact.js';

@@ -2,6 +2,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import { commandOf } from '../../../bin/commands/run.js';
+import { COMMANDS, type CommandName } from '../../../bin/cli/options.js';
 import { cli, hasFailed, succeed } from '../../support/process/cli.js';
 import { temporaryDirectory } from '../../support/process/fs.js';
 import { goldenBlob, goldenFolder, goldenPath } from '../../support/images/golden.js';
@@ -11,6 +13,11 @@ const BOOT = goldenPath(CASE);
 const ID = path.basename(goldenBlob(CASE));
 
 const output = (t: Test): string => path.join(temporaryDirectory(t), 'out.json');
+
+t.test('every command has its file', async t => {
+  const names = Object.keys(COMMANDS) as CommandName[]; // its own keys
+  for (const name of names) t.type((await commandOf(name)).run, 'function', name);
+});
 
 t.test('check', async t => {
   const json = output(t);

@@ -4,7 +4,7 @@ import {
   parseBackend,
   parseCacheEntry,
   parseStorageConfig,
-  TYPES,
+  BACKEND_TYPES,
   valueAt,
 } from '../../../lib/config/backends.js';
 import { failure } from '../../support/images/golden.js';
@@ -42,7 +42,7 @@ t.test('what has to be there, and what the rest is then', async t => {
     accessKeySecret: '',
     http: HTTP,
   };
-  t.strictSame(parseBackend('oss', bucket), { type: 'oss', region: '', ...parsed });
+  t.strictSame(parseBackend('oss', bucket), { type: 'oss', ...parsed });
   const s3 = parseBackend('s3', { ...bucket, endpoint: '', region: 'eu-1' });
   t.match(s3, { type: 's3', region: 'eu-1', endpoint: 's3.amazonaws.com' }, 'that of Amazon');
 });
@@ -153,7 +153,7 @@ t.test('anything else is a backend, or refused', async () => {
   );
   const value = fc.oneof(fc.jsonValue(), fc.constantFrom('h', 'http://h', '/p', 5, true));
   fc.assert(
-    fc.property(fc.constantFrom(...TYPES), fc.dictionary(key, value), (type, config) => {
+    fc.property(fc.constantFrom(...BACKEND_TYPES), fc.dictionary(key, value), (type, config) => {
       const error = failure(() => parseBackend(type, config));
       return error === undefined || error.code === 'UNSUPPORTED';
     }),

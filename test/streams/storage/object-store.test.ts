@@ -87,7 +87,6 @@ t.test('an upload to OSS is in parts, each of them signed', async t => {
     type: 'oss',
     scheme: 'http',
     endpoint: 'oss.test',
-    region: '',
     bucketName: 'bucket',
     objectPrefix: 'layers/',
     accessKeyId: 'id',

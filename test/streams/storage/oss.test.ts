@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { BucketBackend } from '../../../lib/config/backends.js';
+import type { OssBackend } from '../../../lib/config/backends.js';
 import { oss, signOss } from '../../../streams/storage/oss.js';
 import { blobHandler, serve } from '../../support/servers/http.js';
 
@@ -16,11 +16,10 @@ t.test('signatures', async t => {
   );
 });
 
-const BACKEND: BucketBackend = {
+const BACKEND: OssBackend = {
   type: 'oss',
   scheme: 'http',
   endpoint: '',
-  region: '',
   bucketName: 'bucket',
   objectPrefix: 'layers/',
   accessKeyId: 'id',

@@ -1,10 +1,10 @@
 import { createHash, createHmac } from 'node:crypto';
 import t from 'tap';
-import type { BucketBackend } from '../../../lib/config/backends.js';
+import type { S3Backend } from '../../../lib/config/backends.js';
 import { s3 } from '../../../streams/storage/s3.js';
 import { blobHandler, serve, type Asked } from '../../support/servers/http.js';
 
-const BACKEND: BucketBackend = {
+const BACKEND: S3Backend = {
   type: 's3',
   scheme: 'http',
   endpoint: '',
