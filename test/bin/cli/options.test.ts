@@ -25,7 +25,7 @@ t.test('all commands are there', async t => {
       'inspect',
       'merge',
     ],
-    ...['nbd', 'optimize', 'stat', 'unpack'],
+    ...['nbd', 'optimize', 'report', 'stat', 'unpack'],
   ]);
   for (const [name] of commands) {
     if (name.includes(' ')) t.ok(Object.hasOwn(GROUPS, name.split(' ')[0]!), name);
