@@ -34,7 +34,7 @@ export interface HttpStream extends HttpHead {
 
 const CONNECTIONS = 4;
 /** Bytes per second; what moves more slowly is given up. */
-const LEAST_RATE = 0x10000;
+export const LEAST_RATE = 0x10000;
 /** Most bytes of an error answer's body: it may say what went wrong. */
 const ERROR_BODY = 0x10000;
 

@@ -24,6 +24,7 @@ import {
   bodyOf,
   discard,
   HttpClient,
+  LEAST_RATE,
   type HttpStream,
   type StreamRequest,
 } from '../http/client.js';
@@ -62,6 +63,8 @@ export interface RegistryRequest {
   signal: AbortSignal;
   /** statuses of 400 and more that are answers, not failures */
   accept?: readonly number[];
+  /** told where the registry sends the request on to */
+  onRedirect?: (url: URL) => void;
 }
 
 const HTTP: HttpSettings = { skipVerify: false, caCertFiles: [], timeout: 30, connectTimeout: 20 };
@@ -119,13 +122,19 @@ export class Registry {
 
   async #answer(request: RegistryRequest & { limit: number }): Promise<HttpAnswer> {
     const { status, headers, url, body } = await this.#attempt(request);
+    const limit = request.method === 'HEAD' ? 0 : request.limit;
+    const { timeout } = { ...HTTP, ...this.#options.http };
+    const late = (): unknown => body.destroy(new Error('the request timed out'));
+    const timer =
+      timeout > 0 ? setTimeout(late, Math.ceil((timeout + limit / LEAST_RATE) * 1000)) : undefined;
     try {
-      const limit = request.method === 'HEAD' ? 0 : request.limit;
       return { status, headers, url, body: await bodyOf({ status, headers, url, body }, limit) };
     } catch (error) {
       request.signal.throwIfAborted();
       if (error instanceof RafsError) throw error;
       throw new TransientError('the response was cut off', { url }, { cause: plainly(error) });
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -166,7 +175,7 @@ export class Registry {
   /** Sends a request and goes where it is sent on to; the authorization goes to the registry only. */
   async #follow(
     client: HttpClient,
-    { method, headers, body, signal }: RegistryRequest,
+    { method, headers, body, onRedirect, signal }: RegistryRequest,
     first: URL,
     authorization: string | undefined,
   ): Promise<HttpStream> {
@@ -187,6 +196,7 @@ export class Registry {
         throw new RafsError('BACKEND', 'too many redirects', { url: answer.url });
       }
       url = this.#redirected(url, target);
+      onRedirect?.(url);
     }
   }
 

@@ -17,7 +17,6 @@ import {
   TransientError,
   type HttpAnswer,
 } from '../http/answer.js';
-import type { HttpClient } from '../http/client.js';
 import { PAUSES, retrying } from '../http/retry.js';
 
 export interface BlobRequest {
@@ -43,15 +42,21 @@ const MOST_BYTES = 0x7fff_ffff;
 /** Cache keys set aside for each blob: more than it can have blocks. */
 const BLOCKS_OF_BLOB = 2 ** 32;
 
+/** What has connections as long as somebody uses it. */
+interface Shared {
+  acquire(): void;
+  release(): Promise<void>;
+}
+
 export class RemoteStorage implements Storage {
-  readonly #client: HttpClient;
+  readonly #client: Shared;
   readonly #ask: Ask;
   readonly #pauses: readonly number[];
   readonly #cache = byteCache(CACHE_SIZE);
   #opened = 0;
 
   /** @param pauses between tries, in milliseconds */
-  constructor(client: HttpClient, ask: Ask, pauses = PAUSES) {
+  constructor(client: Shared, ask: Ask, pauses = PAUSES) {
     this.#client = client;
     this.#ask = ask;
     this.#pauses = pauses;

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { parseBackend, type RegistryBackend } from '../../../lib/config/backends.js';
 import { describe } from '../../../lib/errors.js';
-import { parseChallenge, registry } from '../../../streams/storage/registry.js';
+import { registry } from '../../../streams/storage/registry.js';
 import { lacksOpenssl, selfSigned } from '../../support/servers/certificate.js';
 import { temporaryDirectory } from '../../support/process/fs.js';
 import { blobHandler, serve, type Handler, type TestServer } from '../../support/servers/http.js';
@@ -74,10 +74,10 @@ t.test('basic: credentials are sent where they are asked for', async t => {
   await reads(t, registryAt(open.host, { auth: AUTH }));
   t.strictSame(linesOf(open), [`HEAD ${PATH} -`, `GET ${PATH} -`], 'and nowhere else');
   const error = await failing(registryAt(server.host));
-  t.match(error, { code: 'BACKEND', message: 'the storage answers 401 Unauthorized' });
+  t.match(error, { code: 'BACKEND', message: 'the registry answered 401 Unauthorized' });
   const wrong = Buffer.from('user:wrong').toString('base64');
   const other = await failing(registryAt(server.host, { auth: wrong }));
-  t.match(other, { code: 'BACKEND', message: 'the storage answers 401 Unauthorized' });
+  t.match(other, { code: 'BACKEND', message: 'the registry answered 401 Unauthorized' });
   t.notMatch(describe(other), new RegExp(`${wrong}|wrong`));
 });
 
@@ -101,31 +101,28 @@ const tokenServer = async (t: Test, method: 'GET' | 'POST', token: () => object)
   return { server, forms, challenge };
 };
 
-for (const method of ['POST', 'GET'] as const) {
+for (const method of ['GET', 'POST'] as const) {
   t.test(`bearer: a token by ${method}`, async t => {
-    const {
-      server: tokens,
-      forms,
-      challenge,
-    } = await tokenServer(t, method, () => ({
-      token: 'the.token',
-    }));
-    const server = await serve(t, guarded('Bearer the.token', challenge));
+    const given = await tokenServer(t, method, () => ({ token: 'the.token' }));
+    const server = await serve(t, guarded('Bearer the.token', given.challenge));
     await reads(t, registryAt(server.host, { auth: AUTH }));
     t.strictSame(linesOf(server), [
       `HEAD ${PATH} -`,
       `HEAD ${PATH} Bearer the.token`,
       `GET ${PATH} Bearer the.token`,
     ]);
-    t.equal(forms.length, 1, 'it is kept');
-    t.strictSame(Object.fromEntries(new URLSearchParams(forms[0])), {
-      service: 'the service',
-      client_id: 'nydus-registry-client',
-      scope: 'repository:library/app:pull',
-    });
-    t.equal(tokens.asked.at(-1)!.headers.authorization, `Basic ${AUTH}`);
-    await reads(t, registryAt(server.host));
-    t.equal(tokens.asked.at(-1)!.headers.authorization, undefined, 'one for everybody');
+    t.equal(given.forms.length, 1, 'it is kept');
+    const asked = { service: 'the service', scope: 'repository:library/app:pull' };
+    const form = Object.fromEntries(new URLSearchParams(given.forms[0]));
+    if (method === 'GET') {
+      t.strictSame(form, { ...asked, account: 'user' });
+      t.equal(given.server.asked.at(-1)!.headers.authorization, `Basic ${AUTH}`);
+      await reads(t, registryAt(server.host));
+      t.equal(given.server.asked.at(-1)!.headers.authorization, undefined, 'one for everybody');
+    } else {
+      const login = { grant_type: 'password', username: 'user', password: 'pass' };
+      t.strictSame(form, { ...login, ...asked, client_id: 'rafs-stream' });
+    }
   });
 }
 
@@ -140,18 +137,26 @@ t.test('tokens end, and registry_token comes first', async t => {
   };
   demand('given');
   const storage = registryAt(server.host, { registry_token: 'given', auth: AUTH });
-  await reads(t, storage);
+  const source = await storage.open('blob');
+  t.teardown(() => source.close());
+  const lastLines = (): string[] => linesOf(server).slice(-2);
+  t.strictSame(linesOf(server), [`HEAD ${PATH} Bearer given`]);
   t.equal(forms.length, 0);
   demand('token-1');
-  await reads(t, storage);
+  t.ok((await source.read(6, 5)).equals(bytes.subarray(6, 11)));
   t.equal(forms.length, 1);
+  t.strictSame(
+    lastLines(),
+    ['given', 'token-1'].map(token => `GET ${PATH} Bearer ${token}`),
+  );
   demand('token-2');
-  await reads(t, storage);
+  const other = await storage.open('blob');
+  t.teardown(() => other.close());
   t.equal(forms.length, 2);
-  t.strictSame(linesOf(server).slice(-4), [
-    ...[`HEAD ${PATH} Bearer token-1`, `HEAD ${PATH} -`],
-    ...[`HEAD ${PATH} Bearer token-2`, `GET ${PATH} Bearer token-2`],
-  ]);
+  t.strictSame(
+    lastLines(),
+    ['token-1', 'token-2'].map(token => `HEAD ${PATH} Bearer ${token}`),
+  );
 });
 
 t.test('servers of tokens that give none', async t => {
@@ -160,22 +165,24 @@ t.test('servers of tokens that give none', async t => {
     const challenge = (): string => `Bearer realm="${tokens.url}",service="s"`;
     const server = await serve(t, guarded('Bearer x', challenge));
     const error = await failing(registryAt(server.host));
-    t.match(error, { code: 'BACKEND', message: /no token to read with/ }, answer);
+    t.match(error, { code: 'BACKEND', message: 'the token server sent no token' }, answer);
     t.match(error, { at: { url: `${tokens.url}/` } });
   }
 });
 
 t.test('challenges that lead nowhere', async t => {
-  for (const challenge of [
-    ...['', 'Digest realm="x"', 'Bearer', 'Bearer realm="nowhere",service="s"'],
-    ...['Bearer realm="http://127.0.0.1:1/"', 'Basic realm="x"', '=,="'],
-  ]) {
+  const refused = 'the registry answered 401 Unauthorized';
+  const nowhere = "the registry named an invalid token server 'nowhere'";
+  for (const [challenge, message] of [
+    ...['', 'Digest realm="x"', 'Bearer', 'Basic realm="x"', '=,="'].map(text => [text, refused]),
+    ['Bearer realm="nowhere",service="s"', nowhere],
+  ] as const) {
     const server = await serve(
       t,
       guarded('Bearer x', () => challenge),
     );
     const error = await failing(registryAt(server.host));
-    t.match(error, { code: 'BACKEND', message: /answers 401/ }, challenge);
+    t.match(error, { code: 'BACKEND', message }, challenge);
   }
 });
 
@@ -233,7 +240,11 @@ t.test('an address that is no longer good is asked for again', async t => {
   t.equal(server.asked.length, before + 1);
   storage.handler = (_request, response) => response.writeHead(403).end('denied');
   const error = await source.read(500_000, 10).catch((e: unknown) => e);
-  t.match(error, { code: 'BACKEND', message: /answers 403/, at: { url: `${storage.url}/1/blob` } });
+  t.match(error, {
+    code: 'BACKEND',
+    message: /answered 403/,
+    at: { url: `${storage.url}/1/blob` },
+  });
 });
 
 t.test('signed for GET alone', async t => {
@@ -272,12 +283,17 @@ t.test('other parts of an address', async t => {
 
 t.test('round and round, and to where no web is', async t => {
   const server = await serve(t, blobs);
-  for (const location of [server.url, 'file:///etc/passwd', 'http://', '']) {
+  for (const [location, message] of [
+    [server.url, 'too many redirects'],
+    ['file:///etc/passwd', "the registry redirected to unsupported protocol 'file:'"],
+    ['http://', 'the registry redirected to an invalid address'],
+    ['', 'the registry redirected to an invalid address'],
+  ] as const) {
     server.handler = redirecting(() => location);
     server.asked = [];
     const error = await failing(registryAt(server.host));
-    t.match(error, { code: 'BACKEND', message: /answers 307/ }, location);
-    t.ok(server.asked.length < 10);
+    t.match(error, { code: 'BACKEND', message }, location);
+    t.ok(server.asked.length < 12);
   }
 });
 
@@ -301,7 +317,7 @@ t.test('credentials do not follow from TLS to a server without it', async t => {
 t.test('what a registry with TLS may not ask for', { skip: lacksOpenssl }, async t => {
   const tls = selfSigned(temporaryDirectory(t));
   const plain = await serve(t, (request, response) => {
-    if (request.url === '/token') response.end('{"token":"x"}');
+    if (request.url!.startsWith('/token')) response.end('{"token":"x"}');
     else blobs(request, response);
   });
   process.env.NYDUS_HEADER_X_Secret = 'header';
@@ -340,18 +356,4 @@ t.test('what a registry with TLS may not ask for', { skip: lacksOpenssl }, async
     t.ok(plain.asked.length > 0);
     t.ok(plain.asked.every(({ headers }) => !headers.authorization && !headers.x_secret));
   });
-});
-
-t.test('challenges as they are written', async t => {
-  t.strictSame(parseChallenge('Bearer realm="https://a/b?c=d",service="x, y",scope="a\\"b"'), {
-    scheme: 'bearer',
-    values: { realm: 'https://a/b?c=d', service: 'x, y', scope: 'a"b' },
-  });
-  t.strictSame(parseChallenge('  BASIC Realm=plain, charset = "UTF-8"'), {
-    scheme: 'basic',
-    values: { realm: 'plain', charset: 'UTF-8' },
-  });
-  t.strictSame(parseChallenge('Negotiate'), { scheme: 'negotiate', values: {} });
-  t.equal(parseChallenge(''), undefined);
-  t.equal(parseChallenge('"'), undefined);
 });
