@@ -3,7 +3,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { parseAttributes, type Attributes } from '../../lib/layer/attributes.js';
 import { planBuild, type BuildOptions } from '../../lib/config/build.js';
-import { located } from '../../lib/errors.js';
+import { located, RafsError } from '../../lib/errors.js';
+import { parseOwner, parseTime, type Overrides } from '../../lib/layer/overrides.js';
 import {
   buildLayer,
   kindOf,
@@ -38,6 +39,26 @@ export const run: Run<'create'> = async (call, context) => {
   report(given.build, built, context);
 };
 
+/** What is recorded instead of what the file system says; only of directories. */
+const overridesOf = (
+  { owner, 'mtime-clamp': clamp }: CreateInvocation['values'],
+  { source }: BuildOptions,
+): Overrides => {
+  if (source !== 'dir') {
+    if (owner === undefined && clamp === undefined) return {};
+    const message = '--owner and --mtime-clamp are for directories: a tar says both itself';
+    throw new RafsError('UNSUPPORTED', message);
+  }
+  const { SOURCE_DATE_EPOCH: epoch } = process.env;
+  const clamped = clamp ?? (epoch || undefined);
+  return {
+    ...(owner === undefined ? {} : { owner: parseOwner(owner) }),
+    ...(clamped === undefined
+      ? {}
+      : { mtimeClamp: parseTime(clamped, clamp ? '--mtime-clamp' : 'SOURCE_DATE_EPOCH') }),
+  };
+};
+
 /** What the program writes besides the layer. */
 const ownFiles = ({ values, globals }: Call<'create'>): string[] => {
   const log = globals['log-file'];
@@ -50,7 +71,7 @@ const ownFiles = ({ values, globals }: Call<'create'>): string[] => {
 const plan = async (
   { values, explicit, positionals }: Call<'create'>,
   { log }: CommandContext,
-): Promise<Pick<LayerGiven, 'build' | 'prefetch' | 'attributes'>> => {
+): Promise<Pick<LayerGiven, 'build' | 'prefetch' | 'attributes' | 'overrides'>> => {
   const source = positionals[0]!; // the parser requires it
   try {
     const { patterns, warnings } = await readPatterns(values['prefetch-policy']);
@@ -59,7 +80,7 @@ const plan = async (
     if (build.paths.outputJson !== undefined) checkTarget(build.paths.outputJson);
     for (const notice of build.notices) log.info(notice);
     for (const warning of warnings) log.warn(warning);
-    return { build, prefetch: patterns, attributes };
+    return { build, prefetch: patterns, attributes, overrides: overridesOf(values, build) };
   } catch (error) {
     const named = [values.blob, values.bootstrap, values['external-blob'], source];
     await releaseUnopened(new Set(named.filter(one => one !== undefined)), source);

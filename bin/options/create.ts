@@ -95,7 +95,20 @@ export const CREATE = {
       flag: true,
       about: 'Start chunks at multiples of 4 KiB; version 6 always does',
     },
-    repeatable: { flag: true, about: 'Do not record owners' },
+    repeatable: {
+      flag: true,
+      about: 'Do not record owners; with --mtime-clamp, equal directories give equal images',
+    },
+    owner: {
+      conflicts: ['repeatable'],
+      about: 'Record this owner for every file of a directory, as UID:GID',
+    },
+    'mtime-clamp': {
+      defaultText: 'SOURCE_DATE_EPOCH of the environment, if there is one',
+      about:
+        'Seconds since 1970: what of a directory was changed later is recorded as changed then, ' +
+        'and its root, whose time otherwise is 0, as any other file',
+    },
     'disable-check': { flag: true, hidden: true, about: 'Without effect' },
     'whiteout-spec': {
       values: ['oci', 'overlayfs', 'none'],

@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import type { Duplex, Writable } from 'node:stream';
 import type { Attributes } from '../../lib/layer/attributes.js';
+import type { Overrides } from '../../lib/layer/overrides.js';
 import type { BuildOptions, PathKind } from '../../lib/config/build.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
 import { newSecret } from '../../lib/crypto/aes-xts.js';
@@ -49,6 +50,8 @@ export interface LayerGiven extends RunOptions {
   attributes?: Attributes | undefined;
   /** files that are written meanwhile, besides those in `build`: they are not part of a directory */
   ownFiles?: readonly string[] | undefined;
+  /** what is recorded of a directory instead of what its file system says */
+  overrides?: Overrides | undefined;
   /** number of threads that compress */
   workers?: number | undefined;
 }
@@ -181,7 +184,7 @@ const streamTargets = ({ streams = {} }: LayerGiven): Targets =>
 type Input = Source | TarScan | DirWalk;
 
 const openInput = (
-  { build, source: given, prefetch = [], attributes, ownFiles = [] }: LayerGiven,
+  { build, source: given, prefetch = [], attributes, ownFiles = [], overrides }: LayerGiven,
   warn: NonNullable<DirWalkOptions['warn']>,
 ): Input => {
   if (given) return sourceOf(given);
@@ -194,6 +197,7 @@ const openInput = (
         build.whiteoutSpec,
       prefetch,
       ...(attributes ? { attributes } : {}),
+      overrides,
       leaveOut: ownFilter([...pathsOf(targetsOf(build)), ...ownFiles]),
       warn,
     });

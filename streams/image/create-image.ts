@@ -38,6 +38,10 @@ export interface LayerFormat {
   alignedChunks?: boolean;
   /** record who owns what; default: true */
   owners?: boolean;
+  /** of all files of a directory, instead of their own */
+  owner?: { uid: number; gid: number };
+  /** in seconds since 1970: what of a directory was changed later is recorded as changed then */
+  mtimeClamp?: number;
   /** how the source says that a lower name is deleted; default: oci */
   whiteouts?: WhiteoutSpec;
   /** encrypt the chunks, with a random key that the bootstrap keeps; default: false */
@@ -142,6 +146,9 @@ export const createImage = async (options: CreateImageOptions): Promise<CreatedI
     source: isPath ? source : 'stream',
     kindOf: path => (!isPath && path === 'stream' ? 'fifo' : kindOf(path)),
   });
+  if (build.source !== 'dir' && (options.owner ?? options.mtimeClamp) !== undefined) {
+    throw new RafsError('UNSUPPORTED', 'owner and mtimeClamp are for directories');
+  }
   for (const notice of build.notices) log.info(notice);
   const streams = {
     ...(typeof blob === 'object' ? { blob } : {}),
@@ -153,6 +160,7 @@ export const createImage = async (options: CreateImageOptions): Promise<CreatedI
     streams: Object.keys(streams).length > 0 ? streams : undefined,
     prefetch: patternsOf(prefetch, log.warn.bind(log)),
     attributes,
+    overrides: { owner: options.owner, mtimeClamp: options.mtimeClamp },
     workers,
     signal,
     fsync,

@@ -8,6 +8,12 @@
 import fs from 'node:fs';
 import { Readable } from 'node:stream';
 import type { Attributes } from '../../lib/layer/attributes.js';
+import { override, type Overrides } from '../../lib/layer/overrides.js';
+import {
+  hasMarkedWhiteouts,
+  isMarkedWhiteout,
+  withoutMarks,
+} from '../../lib/layer/overlay-marks.js';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
 import { located } from '../../lib/errors.js';
 import { divideExternal } from '../../lib/layer/external-entries.js';
@@ -24,6 +30,8 @@ export type WalkPart = EntryPart | DataPart | EndPart | ExternalPart;
 export interface DirWalkOptions {
   /** keep owners as they are; 0 if false. Default: true */
   explicitUidGid?: boolean;
+  /** what is recorded instead of what the file system says */
+  overrides?: Overrides | undefined;
   /** leave out whiteouts of this kind; an overlayfs-opaque directory stays */
   dropWhiteouts?: WhiteoutSpec;
   /** pass on whiteouts of this kind as bare entries, with nothing of their content */
@@ -213,6 +221,7 @@ const looker = (
   open: (path: string) => string,
   {
     explicitUidGid = true,
+    overrides = {},
     dropWhiteouts = 'none',
     bareWhiteouts = 'none',
     leaveOut = () => false,
@@ -221,7 +230,20 @@ const looker = (
   }: DirWalkOptions,
 ): ((path: string) => Found | undefined) => {
   const firstNames = new Map<string, string>(); // of files with several names
-  const xattrsOf = xattrReader(warn);
+  const spec = dropWhiteouts === 'none' ? bareWhiteouts : dropWhiteouts;
+  const marked = spec === 'overlayfs';
+  const keptMarks =
+    spec === 'none' ? 'all' : bareWhiteouts === 'overlayfs' ? 'opaque' : ('none' as const);
+  const xattrsOf = xattrReader(warn, { required: marked });
+  const warned = new Set<string>();
+  const leftOut = (name: string): void => {
+    if (!warned.has(name)) warn(`the attribute ${name} is left out: it is of an overlay inside`);
+    warned.add(name);
+  };
+  const isWhiteout = (path: string, entry: Entry, xattrs: ReturnType<typeof xattrsOf>): boolean =>
+    marked &&
+    isMarkedWhiteout(entry, xattrs) &&
+    hasMarkedWhiteouts(xattrsOf(open(path.slice(0, Math.max(0, path.lastIndexOf('/'))))));
   return path =>
     at(path, () => {
       const where = open(path);
@@ -235,6 +257,14 @@ const looker = (
       if (whiteoutOf(bareWhiteouts, entry) && (entry.type === 'directory' || stat.nlink === 1n)) {
         return { entry: { ...entry, type: bareType(entry.type), size: 0 }, path: bytes };
       }
+      const xattrs = xattrsOf(where);
+      if (isWhiteout(path, entry, xattrs)) {
+        if (dropWhiteouts !== 'none') return undefined;
+        return { entry: { ...entry, type: 'char', rdev: 0, size: 0 }, path: bytes };
+      }
+      // the mtime of the root says nothing about the layer, unless it is made to
+      if (path === '' && overrides.mtimeClamp === undefined) entry.mtime = entry.mtimeNsec = 0;
+      override(entry, overrides);
       if (!explicitUidGid) entry.uid = entry.gid = 0;
       if (entry.type === 'symlink') entry.target = fs.readlinkSync(bytes, 'latin1');
       if (entry.type === 'file' && stat.nlink > 1n) {
@@ -248,8 +278,8 @@ const looker = (
       if (entry.type === 'file' && entry.size === 0 && attributes?.isExternal(path)) {
         entry.size = attributes.fileSize(path) ?? 0;
       }
-      const xattrs = xattrsOf(where);
-      if (xattrs) entry.xattrs = xattrs;
+      const kept = withoutMarks(keptMarks, entry, xattrs, leftOut);
+      if (kept) entry.xattrs = kept;
       return { entry, path: bytes };
     });
 };
@@ -260,15 +290,14 @@ const bareType = (type: EntryType): EntryType => (type === 'char' ? 'char' : 'fi
 const entryOf = (path: string, stat: fs.BigIntStats): Entry => {
   const type = typeOf(stat);
   const nsec = ((stat.mtimeNs % SECOND) + SECOND) % SECOND; // not negative, even before 1970
-  const root = path === ''; // its mtime says nothing about the layer
   return {
     path,
     type,
     mode: Number(stat.mode) & 0o7777,
     uid: Number(stat.uid),
     gid: Number(stat.gid),
-    mtime: root ? 0 : Number((stat.mtimeNs - nsec) / SECOND),
-    mtimeNsec: root ? 0 : Number(nsec),
+    mtime: Number((stat.mtimeNs - nsec) / SECOND),
+    mtimeNsec: Number(nsec),
     size: type === 'file' ? Number(stat.size) : 0,
     rdev: Number(BigInt.asUintN(32, stat.rdev)),
   };

@@ -33,12 +33,17 @@ export type XattrReader = (path: string) => ReadonlyMap<string, Buffer> | undefi
 /**
  * Makes a reader for the attributes of the object at a path (a latin1 string of its bytes); for a
  * symlink these are its own. A file system without attributes has none. What cannot be read here is
- * reported to `warn`; an attribute that an image cannot hold fails with UNSUPPORTED.
+ * reported to `warn`, or fails with UNSUPPORTED if `required`; so does an attribute that an image
+ * cannot hold.
  */
 export const xattrReader = (
   warn: (message: string) => void,
-  native: Native | null = load(),
+  { native = load(), required = false }: { native?: Native | null; required?: boolean } = {},
 ): XattrReader => {
+  if (!native && required) {
+    const message = `${PACKAGE} is not installed, without which attributes cannot be read`;
+    throw new RafsError('UNSUPPORTED', message);
+  }
   if (!native) {
     warn(`extended attributes are left out: ${PACKAGE} is not installed`);
     return () => undefined;

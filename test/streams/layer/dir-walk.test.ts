@@ -195,20 +195,14 @@ t.test('whiteouts are dropped when asked, with what is below them', async t => {
     '.wh.\xff': '',
     'x.wh.y': '',
   });
-  t.same(paths(await walk(root, { dropWhiteouts: 'oci' })), [
-    '',
-    '.wh.\xff',
-    'd',
-    'x.wh.y',
-    'd/kept',
-  ]);
+  t.same(paths(await walk(root, { dropWhiteouts: 'oci' })), ['', 'd', 'x.wh.y', 'd/kept']);
   const all = paths(await walk(root));
   t.equal(all.length, 9);
   t.same(paths(await walk(root, { dropWhiteouts: 'none' })), all);
   t.same(paths(await walk(root, { dropWhiteouts: 'overlayfs' })), all);
   t.same(
     paths(await walk(root, { dropWhiteouts: 'oci', prefetch: ['.wh.dir/below', 'd/.wh.gone'] })),
-    ['', '.wh.\xff', 'd', 'x.wh.y', 'd/kept'],
+    ['', 'd', 'x.wh.y', 'd/kept'],
     'a pattern does not bring them back',
   );
 });
@@ -461,8 +455,10 @@ t.test('extended attributes come with the entry', { skip: withoutXattrs() }, asy
   execFileSync('setfattr', ['-n', 'trusted.overlay.opaque', '-v', 'y', `${root}/dir`]);
   execFileSync('setfattr', ['-n', 'user.bytes', '-v', '0x00ff', `${root}/dir/file`]);
   fs.linkSync(`${root}/dir/file`, `${root}/dir/second`);
+  const upper = await walk(root, { bareWhiteouts: 'overlayfs' });
+  t.same(by(upper, 'dir').xattrs, new Map([['trusted.overlay.opaque', Buffer.from('y')]]));
   const found = await walk(root, { dropWhiteouts: 'overlayfs' });
-  t.same(by(found, 'dir').xattrs, new Map([['trusted.overlay.opaque', Buffer.from('y')]]));
+  t.notOk('xattrs' in by(found, 'dir'), 'it has nothing to act on');
   const bytes = new Map([['user.bytes', Buffer.from([0, 255])]]);
   t.same(by(found, 'dir/file').xattrs, bytes, 'an opaque directory is kept');
   t.match(by(found, 'dir/second'), { type: 'hardlink', target: 'dir/file' });

@@ -94,7 +94,10 @@ t.test('a file system without attributes has none', { skip }, async t => {
 
 t.test('without the package there are none, and one warning', async t => {
   const warnings: string[] = [];
-  const reader = xattrReader(message => warnings.push(message), null);
+  t.throws(() => xattrReader(() => undefined, { native: null, required: true }), {
+    code: 'UNSUPPORTED',
+  });
+  const reader = xattrReader(message => warnings.push(message), { native: null });
   t.equal(reader('/'), undefined);
   t.equal(reader('/etc'), undefined);
   t.same(warnings, ['extended attributes are left out: @napi-rs/xattr is not installed']);
@@ -102,7 +105,9 @@ t.test('without the package there are none, and one warning', async t => {
 
 t.test('what the package says', async t => {
   const says = (listAttributesSync: () => string[], value: Buffer | null = Buffer.from('1')) =>
-    xattrReader(() => undefined, { listAttributesSync, getAttributeSync: () => value })('/x');
+    xattrReader(() => undefined, {
+      native: { listAttributesSync, getAttributeSync: () => value },
+    })('/x');
   const fails = (message: string) => () =>
     says(() => {
       throw new Error(message);
