@@ -17,9 +17,9 @@ export const bareThread = (): WorkerOptions => {
 /** What a program does while threads start: what V8 compiles meanwhile depends on its flags. */
 interface StartHooks {
   /** before the first of them is made */
-  before(): void;
+  before(): unknown;
   /** when all of them have begun to run, or have ended */
-  after(): void;
+  after(): unknown;
 }
 
 let hooks: StartHooks | undefined;
