@@ -117,7 +117,7 @@ export const openSource = (path: string): Source => {
   }
   // a size of 0 means nothing: files in /proc report it, too
   if (stat.isFile()) return new Source(path, new FilePieces(fd), stat.size || undefined);
-  if (stat.isFIFO()) return new Source(path, new PipePieces(fd));
+  if (stat.isFIFO()) return new Source(path, piecesOfPipe(fd));
   if (tty.isatty(fd)) return new Source(path, new TerminalPieces(new tty.ReadStream(fd)));
   return new Source(path, new SequentialPieces(fd));
 };
@@ -128,8 +128,12 @@ export const sourceOf = (given: AsyncIterable<Uint8Array>): Source =>
 
 const openStdin = (): Source => {
   const stat = fs.fstatSync(0);
-  if (stat.isFIFO() || stat.isSocket()) return new Source('-', new PipePieces(0));
+  if (stat.isFIFO() || stat.isSocket()) return new Source('-', piecesOfPipe(0));
   if (tty.isatty(0)) return new Source('-', new TerminalPieces(process.stdin));
   // from its current position: whoever started us may have read some of it
   return new Source('-', new SequentialPieces(0), (stat.isFile() && stat.size) || undefined);
 };
+
+/** Bun reads nothing from a socket that is made of a descriptor, and ends as if all were done. */
+const piecesOfPipe = (fd: number): PieceReader =>
+  process.versions.bun === undefined ? new PipePieces(fd) : new SequentialPieces(fd);
