@@ -18,6 +18,8 @@ const LONG_RUN: [flag: Flag, otherwise: Flag][] = [
   // V8 optimizes a function only when it has run six times as much as by default: a build is short,
   // and its threads need the cores on which V8 would compile
   ['--interrupt-budget=400000', '--interrupt-budget=67584'],
+  // so few objects are marked sooner all at once than in steps, and no thread is woken for it
+  ['--no-incremental-marking', '--incremental-marking'],
 ];
 
 /**

@@ -19,6 +19,8 @@ const FLAGS = {
   '--semi-space-growth-factor=2': [20, 26], // the default
   '--no-parallel-scavenge': [20, 26],
   '--parallel-scavenge': [20, 26], // the default
+  '--no-incremental-marking': [20, 26],
+  '--incremental-marking': [20, 26], // the default
 } as const satisfies Readonly<Record<string, readonly [first: number, last: number]>>;
 
 export type Flag = keyof typeof FLAGS;

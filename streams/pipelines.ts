@@ -209,7 +209,10 @@ const tarfs = (options: TarfsOptions): Duplex[] => [
 
 export type ReferenceOptions = Omit<ReferenceWriterOptions, 'zran'> &
   FinalizerOptions &
-  Pick<NativeOptions, 'lower' | 'dict' | 'input' | 'meter' | 'witness'>;
+  Pick<NativeOptions, 'lower' | 'dict' | 'input' | 'meter' | 'witness' | 'workers'> & {
+    /** sha256 of the layer in hex, for whoever checks it anyway */
+    digest?: string | undefined;
+  };
 
 /**
  * Turns a tar, gzipped or not, into a bootstrap that refers to it, and a blob with the tables for
@@ -245,7 +248,7 @@ const referencedChunks = (
         zran: false,
         chunks: [
           ...witnessOf(options),
-          tarfsHasher({ hashed: true, kept: false }),
+          tarfsHasher({ hashed: true, digest: options.digest, kept: false }),
           tarDemux<LayerPart>(),
           chunker(options), // if a file lies in the tar in one run, its chunks do
         ],

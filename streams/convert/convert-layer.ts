@@ -144,6 +144,12 @@ export const stageOptions = (
   };
 };
 
+/** The layer's digest as the name of a blob: it is checked while the layer is read. */
+const knownDigest = ({ digest }: Descriptor): { digest?: string } => {
+  const { algorithm, hex } = parseDigest(digest);
+  return algorithm === 'sha256' ? { digest: hex } : {};
+};
+
 const stagesFor = async (
   job: LayerJob,
   compression: Compression,
@@ -154,7 +160,7 @@ const stagesFor = async (
     case 'native':
       return nativeFromTar(options);
     case 'zran':
-      return referenceFromTar(options);
+      return referenceFromTar({ ...options, ...knownDigest(job.layer) });
     case 'tarfs':
       return tarfsFromTar({ ...options, kept: true, blobId: parseDigest(job.diffId).hex });
   }

@@ -47,8 +47,6 @@ const MOST_AT_ONCE = 6;
 /** Memory that a layer's stages take, and that goes with its size. */
 const STAGES_MEMORY = 0x280_0000;
 const SMALL_FACTOR = 4;
-/** Layers up to this size are converted without threads. */
-const SMALL_LAYER = 0x8_0000;
 
 /** Layers of images, each distinct one converted once. */
 export class LayerQueue {
@@ -134,8 +132,6 @@ export class LayerQueue {
     const started = performance.now();
     progress.state = 'running';
     const known = await cache?.find(layer);
-    const small = layer.size <= SMALL_LAYER ? 0 : undefined;
-    const threads = workers ?? small;
     const convert = (): Promise<ConvertedLayer> => {
       counters.bytesIn = counters.bytesOut = counters.files = 0;
       return convertLayer({
@@ -147,7 +143,7 @@ export class LayerQueue {
         counters,
         signal,
         dict: dict?.chunks,
-        ...(threads === undefined ? {} : { workers: threads }),
+        ...(workers === undefined ? {} : { workers }),
       });
     };
     const made = known ?? (await restarting(convert, signal));

@@ -14,32 +14,34 @@ import { Stage } from '../stage.js';
 export interface TarfsHasherOptions {
   /** whether the layer part should have the digest */
   hashed: boolean;
+  /** the digest in hex, if it is known; then it is not computed */
+  digest?: string | undefined;
   /** also write the tar as the blob */
   kept: boolean;
 }
 
 const SLABS = 8;
 
-export const tarfsHasher = ({ hashed, kept }: TarfsHasherOptions) => {
-  const hash = new LongHash({ slabs: SLABS });
+export const tarfsHasher = ({ hashed, digest, kept }: TarfsHasherOptions) => {
+  const hash = hashed && digest === undefined ? new LongHash({ slabs: SLABS }) : undefined;
   let size = 0;
 
   return new Stage<BytesPart, BytesPart | SectionPart | LayerPart>('tarfs-hasher', {
     async *transformBatch(parts) {
       for (const part of parts) {
         size += part.bytes.length;
-        if (hashed) await hash.add(part.bytes);
+        await hash?.add(part.bytes);
         if (kept) yield { kind: 'section', artifact: 'blob', bytes: part.bytes };
         yield part;
       }
     },
     async *flush() {
-      const digest = hashed ? await hash.digest() : undefined;
-      await hash.close();
-      yield { kind: 'layer', size, digest };
+      const found = hash ? await hash.digest() : digest;
+      await hash?.close();
+      yield { kind: 'layer', size, digest: hashed ? found : undefined };
     },
     destroy() {
-      void hash.close();
+      void hash?.close();
     },
   });
 };
