@@ -17,6 +17,7 @@ import type { CommandContext, Run } from '../cli/context.js';
 import { outputJson, writeOutputJson } from '../console/output-json.js';
 import { logFile } from '../console/log.js';
 import { showProgress } from '../console/progress.js';
+import type { Values } from '../cli/options.js';
 import { readPatterns } from '../cli/read-patterns.js';
 import { growYoungSpace } from '../memory.js';
 
@@ -41,7 +42,7 @@ export const run: Run<'create'> = async (call, context) => {
 
 /** What is recorded instead of what the file system says; only of directories. */
 const overridesOf = (
-  { owner, 'mtime-clamp': clamp }: CreateInvocation['values'],
+  { owner, 'mtime-clamp': clamp }: Values<'create'>,
   { source }: BuildOptions,
 ): Overrides => {
   if (source !== 'dir') {
