@@ -234,12 +234,6 @@ export interface Struct<F extends Fields> {
 /** The value type of a declared record, such as `ValueOf<typeof Inode>`. */
 export type ValueOf<S> = S extends Struct<infer F> ? Values<F> : never;
 
-/**
- * Each record is written and read by a loop over its fields this many times, and by compiled code
- * after that: compiling takes as long as dozens of loops, and most records occur once in an image.
- */
-const LOOPS = 32;
-
 /** Declares a record. Fails when the module loads if `size` is not the sum of its fields' sizes. */
 export const struct = <const F extends Fields>(
   name: string,
@@ -261,37 +255,14 @@ export const struct = <const F extends Fields>(
   const unread = (error: unknown, i: number, at: number): unknown =>
     placed(error, { record: name, field: list[i]!.key, offset: at + list[i]!.at });
 
-  let encoded = 0;
+  // compiled when first used: a program uses few of the records that it knows
   let encode: Encode = (buf, at, value) => {
-    if (encoded++ === LOOPS) {
-      encode = encoderOf(list, unwritten);
-      encode(buf, at, value);
-      return;
-    }
-    list.forEach(({ field, key, at: offset }, i) => {
-      try {
-        field.write(buf, at + offset, (value as Record<string, unknown>)[key]);
-      } catch (error) {
-        throw unwritten(error, i);
-      }
-    });
+    encode = encoderOf(list, unwritten);
+    encode(buf, at, value);
   };
-  let decoded = 0;
   let decode: Decode = (buf, at) => {
-    if (decoded++ === LOOPS) {
-      decode = decoderOf(list, unread);
-      return decode(buf, at);
-    }
-    const value: Record<string, unknown> = {};
-    list.forEach(({ field, key, at: offset, isSilent }, i) => {
-      try {
-        const read = field.read(buf, at + offset);
-        if (!isSilent) value[key] = read;
-      } catch (error) {
-        throw unread(error, i, at);
-      }
-    });
-    return value;
+    decode = decoderOf(list, unread);
+    return decode(buf, at);
   };
 
   const encodeInto = (buf: Buffer, at: number, value: Values<F>): void => {
