@@ -13,7 +13,7 @@ import type { Compression } from '../layer/decompress.js';
 import { nativeFromTar, referenceFromTar, run, tarfsFromTar } from '../pipelines.js';
 import type { ImageSource } from '../transport/source.js';
 import type { ImageTarget } from '../transport/target.js';
-import { LayerSink } from './layer-sink.js';
+import { BlobUnreadError, LayerSink } from './layer-sink.js';
 import { openLayerSource } from '../transport/layer-source.js';
 import type { ConversionSettings } from './settings.js';
 
@@ -115,12 +115,13 @@ export const bothOf = async <T>(
   failed: AbortController,
 ): Promise<T> => {
   const stopping = (error: unknown): never => {
-    failed.abort(error);
+    // the target has failed, and tells it when it has cleaned up
+    if (!(error instanceof BlobUnreadError)) failed.abort(error);
     throw error;
   };
   const [made, stored] = await Promise.allSettled([build.catch(stopping), put.catch(stopping)]);
   if (made.status === 'fulfilled' && stored.status === 'fulfilled') return stored.value;
-  throw failed.signal.reason;
+  throw failed.signal.aborted ? failed.signal.reason : (made as PromiseRejectedResult).reason;
 };
 
 /** Options of the stages of a layer, whatever its entries come from. */

@@ -9,6 +9,13 @@ import { Writable } from 'node:stream';
 import type { ArtifactPart } from '../build/artifact-writer.js';
 import type { Batch } from '../batch.js';
 
+/** Whoever takes the blob takes no more of it, and says why. */
+export class BlobUnreadError extends Error {
+  constructor() {
+    super('the blob of a layer was not taken to its end');
+  }
+}
+
 export class LayerSink extends Writable {
   /** the layer's own bootstrap */
   readonly bootstrap: Buffer[] = [];
@@ -49,7 +56,7 @@ export class LayerSink extends Writable {
       }
     } finally {
       // whoever reads it has enough: nothing more is made
-      if (!this.#ended) this.destroy();
+      if (!this.#ended) this.destroy(new BlobUnreadError());
     }
   }
 

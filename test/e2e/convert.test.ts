@@ -289,27 +289,40 @@ t.test('archives, from pipe to pipe', { skip: withoutSkopeo }, async t => {
 t.test('check --source finds every difference', async t => {
   const directory = temporaryDirectory(t);
   const at = (name: string): string => path.join(directory, name);
-  const same = [file('a', 'content', { uid: 1, mtime: 5 }), { name: 's', type: '2', link: 'a' }];
+  const pax = (value: string): [string, string][] => [['SCHILY.xattr.user.x', value]];
+  const first = file('a', 'content', { uid: 1, mtime: 5, pax: pax('1') });
+  const symlink: TarEntry = { name: 's', type: '2', link: 'a' };
+  const hardlink: TarEntry = { ...first, content: '', name: 'h', type: '1', link: 'a' };
+  const same = [first, symlink, hardlink];
   const write = (name: string, ...entries: TarEntry[]): void =>
     layoutOf(at(name), { layers: [{ tar: tarOf(entries) }] });
   write('src', ...same);
   const planted: Record<string, TarEntry[]> = {
-    content: [file('a', 'CONTENT', { uid: 1, mtime: 5 }), same[1]!],
-    mode: [file('a', 'content', { uid: 1, mtime: 5, mode: 0o600 }), same[1]!],
-    owner: [file('a', 'content', { uid: 2, mtime: 5 }), same[1]!],
-    mtime: [file('a', 'content', { uid: 1, mtime: 6 }), same[1]!],
-    target: [same[0]!, { name: 's', type: '2', link: 'b' }],
-    missing: [same[0]!],
+    content: [{ ...first, content: 'CONTENT' }, symlink, hardlink],
+    size: [{ ...first, content: 'content and more' }, symlink, hardlink],
+    mode: [{ ...first, mode: 0o600 }, symlink, { ...hardlink, mode: 0o600 }],
+    owner: [{ ...first, uid: 2 }, symlink, { ...hardlink, uid: 2 }],
+    mtime: [{ ...first, mtime: 6 }, symlink, { ...hardlink, mtime: 6 }],
+    xattr: [{ ...first, pax: pax('2') }, symlink, { ...hardlink, pax: pax('2') }],
+    target: [first, { ...symlink, link: 'b' }, hardlink],
+    link: [first, symlink, { ...first, name: 'h' }],
+    type: [first, { name: 's', type: '5', mode: 0o755 }, hardlink],
+    missing: [first, symlink],
     extra: [...same, file('more', '')],
-    link: [...same, { name: 'h', type: '1', link: 'a' }],
   };
   for (const [kind, entries] of Object.entries(planted)) {
     fs.rmSync(at('other'), { recursive: true, force: true });
     write('other', ...entries);
-    await convert(t, directory, 'oci:other', `oci:${kind}`);
-    const ran = await cli(['check', '--source', 'oci:src', `oci:${kind}`], { cwd: directory });
-    t.equal(ran.exit, 1, kind);
-    t.match(ran.stdout.toString(), new RegExp(kind === 'link' ? '/h: extra' : `: ${kind}: `));
+    for (const options of [[], ['--oci-ref'], ['--flatten']]) {
+      const name = `oci:${kind}:${options.join('')}`;
+      await convert(t, directory, 'oci:other', name, ...options);
+      const ran = await cli(['check', '--source', 'oci:src', name], { cwd: directory });
+      t.equal(ran.exit, 1, kind);
+      t.match(ran.stdout.toString(), new RegExp(`: ${kind}: `), kind);
+      for (const line of ran.stdout.toString().trim().split('\n')) {
+        t.match(line, new RegExp(`: ${kind}: `), 'nothing else');
+      }
+    }
   }
 });
 
