@@ -20,7 +20,7 @@ import { BlobFeature, ChunkInfoV1 } from '../layout/blob.js';
 import { V6 } from '../layout/rafs-v6.js';
 import { ChunkFlag } from '../layout/rafs.js';
 import type { BlobInfo } from '../model/blob.js';
-import { MODE_OF_TYPE } from '../tree/inode-attributes.js';
+import { MODE_OF_TYPE } from '../model/mode.js';
 import { Tree } from '../tree/tree.js';
 
 /** Settings that a dictionary shares with the images that it is for. */

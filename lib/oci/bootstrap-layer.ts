@@ -1,6 +1,6 @@
 /** The tar of a bootstrap layer: the merged bootstrap, and the tables of each blob beside it. */
 import { BLOCK_SIZE, TarType } from '../layout/tar.js';
-import { ustarHeader } from '../tar/header.js';
+import { bareHeader } from '../tar/header.js';
 import { alignUp } from '../layout/align.js';
 
 /** Where readers look for the bootstrap. */
@@ -23,14 +23,14 @@ export function* bootstrapTar(
   bootstrap: BootstrapFile,
   metas: readonly BlobMeta[],
 ): Generator<Buffer> {
-  yield header('image', TarType.DIRECTORY, 0o755, 0);
-  yield header(BOOTSTRAP_PATH, TarType.FILE, 0o444, bootstrap.size);
+  yield bareHeader('image', TarType.DIRECTORY, 0o755, 0);
+  yield bareHeader(BOOTSTRAP_PATH, TarType.FILE, 0o444, bootstrap.size);
   yield* bootstrap.pieces;
   yield* padding(bootstrap.size);
   for (const { id, bytes } of metas) {
     const size = bytes.reduce((sum, piece) => sum + piece.length, 0);
     if (size === 0) continue;
-    yield header(`image/${id}.blob.meta`, TarType.FILE, 0o444, size);
+    yield bareHeader(`image/${id}.blob.meta`, TarType.FILE, 0o444, size);
     yield* bytes;
     yield* padding(size);
   }
@@ -41,20 +41,3 @@ function* padding(size: number): Generator<Buffer> {
   const missing = alignUp(size, BLOCK_SIZE) - size;
   if (missing > 0) yield Buffer.alloc(missing);
 }
-
-const header = (name: string, type: string, mode: number, size: number): Buffer =>
-  ustarHeader({
-    name,
-    mode,
-    uid: 0,
-    gid: 0,
-    size,
-    mtime: 0,
-    type,
-    linkName: '',
-    userName: '',
-    groupName: '',
-    devMajor: 0,
-    devMinor: 0,
-    prefix: '',
-  });

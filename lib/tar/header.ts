@@ -56,6 +56,24 @@ export const readSectionHeader = (buf: Buffer, at = 0): { name: string; size: nu
 export const ustarHeader = (fields: ValueOf<typeof UstarHeader>): Buffer =>
   sealed(UstarHeader.encode(fields), 6, '\0 ');
 
+/** A header that says no more than it must: of nobody, and of the beginning of time. */
+export const bareHeader = (name: string, type: string, mode: number, size: number): Buffer =>
+  ustarHeader({
+    name,
+    mode,
+    uid: 0,
+    gid: 0,
+    size,
+    mtime: 0,
+    type,
+    linkName: '',
+    userName: '',
+    groupName: '',
+    devMajor: 0,
+    devMinor: 0,
+    prefix: '',
+  });
+
 /** Header of `size` bytes of PAX records for the entry after them. */
 export const paxHeader = (name: string, size: number): Buffer => {
   const type = TarType.PAX;

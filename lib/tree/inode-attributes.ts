@@ -1,22 +1,10 @@
 /** What an image says of an inode. */
 import { RafsError } from '../errors.js';
-import type { Entry, EntryType } from '../model/entry.js';
+import type { Entry } from '../model/entry.js';
 import { MAX_PATH } from '../model/limits.js';
+import { MODE_OF_TYPE } from '../model/mode.js';
 
 export type Xattrs = ReadonlyMap<string, Buffer>;
-
-/** File type bits of a mode, as in stat(2). */
-export const S_IFMT = 0o170000;
-export const MODE_OF_TYPE: Readonly<Record<EntryType, number>> = {
-  file: 0o100000,
-  hardlink: 0o100000,
-  directory: 0o040000,
-  symlink: 0o120000,
-  char: 0o020000,
-  block: 0o060000,
-  fifo: 0o010000,
-  socket: 0o140000,
-};
 
 export interface InodeAttributes {
   /** with the type bits */

@@ -9,7 +9,7 @@
  * it is, and a symlink that is below is followed.
  */
 import type { EntryType } from '../model/entry.js';
-import { MODE_OF_TYPE, S_IFMT } from './inode-attributes.js';
+import { typeOfMode } from '../model/mode.js';
 import type { Tree } from './tree.js';
 import { NOTHING } from './ways.js';
 import { OVERLAYFS_OPAQUE, whiteoutOf, whiteoutTarget, type Whiteout } from '../layer/whiteout.js';
@@ -141,12 +141,4 @@ const whiteoutAt = (tree: Tree, row: number, spec: WhiteoutSpec): Whiteout | und
   });
 };
 
-const TYPES = new Map<number, EntryType>(
-  (['file', 'directory', 'symlink', 'char', 'block', 'fifo', 'socket'] as const).map(type => [
-    MODE_OF_TYPE[type],
-    type,
-  ]),
-);
-
-const typeOf = (tree: Tree, row: number): EntryType =>
-  TYPES.get(tree.mode.get(row) & S_IFMT) ?? 'file';
+const typeOf = (tree: Tree, row: number): EntryType => typeOfMode(tree.mode.get(row)) ?? 'file';

@@ -10,13 +10,12 @@
  */
 import { ByteArena, Column } from '../memory/columns.js';
 import { RafsError } from '../errors.js';
+import { MODE_OF_TYPE, S_IFMT } from '../model/mode.js';
 import { FREE_IMPLIED, IMPLIED_PER_ENTRY } from '../model/limits.js';
 import { NOTHING, Ways, type Destination } from './ways.js';
 import {
   checkLengths,
   isLikeImplied,
-  MODE_OF_TYPE,
-  S_IFMT,
   type InodeAttributes,
   type Xattrs,
 } from './inode-attributes.js';

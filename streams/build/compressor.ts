@@ -236,7 +236,7 @@ const nameChunks = (run: Run, { hashes: bytes }: CompressedRun, naming: Naming):
 /**
  * Passes on the parts of a run with their stored bytes.
  *
- * @param stored for each unit, as in PackedRun
+ * @param stored for each unit, its size as compressed; 0 or less if it was not
  * @param room makes a buffer for these bytes, because the slab will be reused
  */
 const unpack = (

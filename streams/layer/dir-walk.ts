@@ -18,6 +18,7 @@ import type { BufferPool } from '../../lib/memory/buffer-pool.js';
 import { located } from '../../lib/errors.js';
 import { divideExternal } from '../../lib/layer/external-entries.js';
 import type { DataPart, EndPart, EntryPart, ExternalPart } from '../../lib/model/parts.js';
+import { typeOfMode } from '../../lib/model/mode.js';
 import type { Entry, EntryType } from '../../lib/model/entry.js';
 import { whiteoutOf, type WhiteoutSpec } from '../../lib/layer/whiteout.js';
 import { largeContent, openPools, SmallFiles, type ContentPools } from './file-content.js';
@@ -305,18 +306,8 @@ const entryOf = (path: string, stat: fs.BigIntStats): Entry => {
 
 const SECOND = 1_000_000_000n;
 
-const TYPES: ReadonlyMap<number, EntryType> = new Map([
-  [fs.constants.S_IFREG, 'file'],
-  [fs.constants.S_IFDIR, 'directory'],
-  [fs.constants.S_IFLNK, 'symlink'],
-  [fs.constants.S_IFCHR, 'char'],
-  [fs.constants.S_IFBLK, 'block'],
-  [fs.constants.S_IFIFO, 'fifo'],
-  [fs.constants.S_IFSOCK, 'socket'],
-]);
-
 const typeOf = (stat: fs.BigIntStats): EntryType => {
-  const type = TYPES.get(Number(stat.mode) & fs.constants.S_IFMT);
+  const type = typeOfMode(Number(stat.mode));
   if (!type) throw new Error(`unknown file type: mode 0${stat.mode.toString(8)}`);
   return type;
 };

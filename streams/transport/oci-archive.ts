@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { TarType, BLOCK_SIZE } from '../../lib/layout/tar.js';
 import { alignUp } from '../../lib/layout/align.js';
-import { ustarHeader } from '../../lib/tar/header.js';
+import { bareHeader } from '../../lib/tar/header.js';
 import { indexBytes } from '../../lib/oci/manifest.js';
 import { openOutput } from '../io/open-output.js';
 import type { OutputOptions } from '../io/output.js';
@@ -43,7 +43,7 @@ export const archiveTarget = async (
   /** Appends a file when those before it are complete. */
   const append = (name: string, size: number, pieces: AsyncIterable<Buffer> | Iterable<Buffer>) => {
     const work = writing.then(async () => {
-      await output.write([headerOf(name, TarType.FILE, 0o644, size)]);
+      await output.write([bareHeader(name, TarType.FILE, 0o644, size)]);
       for await (const piece of pieces) await output.write([piece]);
       const padding = alignUp(size, BLOCK_SIZE) - size;
       if (padding > 0) await output.write([Buffer.alloc(padding)]);
@@ -62,8 +62,8 @@ export const archiveTarget = async (
     await append(blobPath(digest), size, pieces);
   };
   await output.write([
-    headerOf('blobs', TarType.DIRECTORY, 0o755, 0),
-    headerOf('blobs/sha256', TarType.DIRECTORY, 0o755, 0),
+    bareHeader('blobs', TarType.DIRECTORY, 0o755, 0),
+    bareHeader('blobs/sha256', TarType.DIRECTORY, 0o755, 0),
   ]);
   await append(LAYOUT, LAYOUT_BYTES.length, [LAYOUT_BYTES]);
 
@@ -100,20 +100,3 @@ export const archiveTarget = async (
     },
   };
 };
-
-const headerOf = (name: string, type: string, mode: number, size: number): Buffer =>
-  ustarHeader({
-    name,
-    mode,
-    uid: 0,
-    gid: 0,
-    size,
-    mtime: 0,
-    type,
-    linkName: '',
-    userName: '',
-    groupName: '',
-    devMajor: 0,
-    devMinor: 0,
-    prefix: '',
-  });

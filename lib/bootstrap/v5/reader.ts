@@ -6,10 +6,11 @@
  * index. An inode's `id` is its number: for a further name of a file, the index of the first name.
  */
 import type { Bootstrap } from '../bootstrap.js';
-import type { BlobRecord, Child, Inode, InodeType, StoredChunk } from '../../model/stored.js';
+import type { BlobRecord, Child, Inode, StoredChunk } from '../../model/stored.js';
+import { typeOfMode } from '../../model/mode.js';
 import { alignUp } from '../../layout/align.js';
 import type { Compressor } from '../../layout/compressors.js';
-import { digest, type Digester } from '../../crypto/digest.js';
+import { digest, DIGEST_SIZE, type Digester } from '../../crypto/digest.js';
 import { located, RafsError, corrupt } from '../../errors.js';
 import { readTablesV5, type TablesV5 } from './tables.js';
 import { BlobFeature } from '../../layout/blob.js';
@@ -18,17 +19,6 @@ import { ChunkFlag, ChunkRecord } from '../../layout/rafs.js';
 import { u16, u64 } from '../../layout/struct.js';
 import { readXattrsV5 } from './xattrs.js';
 
-const TYPES: Readonly<Record<number, InodeType>> = {
-  0x1000: 'fifo',
-  0x2000: 'char',
-  0x4000: 'directory',
-  0x6000: 'block',
-  0x8000: 'file',
-  0xa000: 'symlink',
-  0xc000: 'socket',
-};
-
-const DIGEST_SIZE = ChunkRecord.offsets.blobIndex;
 const CHUNK_FLAGS = Object.values(ChunkFlag).reduce((sum, flag) => sum | flag, 0);
 
 /** An inode, and where the parts of its record lie. */
@@ -97,7 +87,7 @@ class ImageV5 implements Bootstrap {
     const image = this.#image;
     const disk = InodeV5.decode(image, at);
     const { ino, parent, nlink, childCount, childIndex, flags } = disk;
-    const type = TYPES[disk.mode & 0xf000];
+    const type = typeOfMode(disk.mode);
     if (!type) throw corrupt(`inode ${index} has invalid mode 0x${disk.mode.toString(16)}`);
     if (nlink === 0) throw corrupt(`inode ${index} has no links`);
     const further = type !== 'directory' && nlink > 1 && ino > 0 && ino < index;

@@ -4,6 +4,7 @@
  */
 import type { Bootstrap } from '../bootstrap.js';
 import type { BlobRecord, Child, Inode, InodeType, StoredChunk } from '../../model/stored.js';
+import { typeOfMode } from '../../model/mode.js';
 import { alignUp } from '../../layout/align.js';
 import type { Compressor } from '../../layout/compressors.js';
 import type { Digester } from '../../crypto/digest.js';
@@ -28,16 +29,6 @@ import { u16, type ValueOf } from '../../layout/struct.js';
 import { NO_DIGEST } from '../../crypto/digest.js';
 
 const MAX_SYMLINK = 4096;
-
-const TYPES: Readonly<Record<number, InodeType>> = {
-  0x1000: 'fifo',
-  0x2000: 'char',
-  0x4000: 'directory',
-  0x6000: 'block',
-  0x8000: 'file',
-  0xa000: 'symlink',
-  0xc000: 'socket',
-};
 
 const DIRENT_TYPES: Readonly<Record<number, InodeType>> = {
   [FileType.FILE]: 'file',
@@ -108,7 +99,7 @@ class ImageV6 implements Bootstrap {
     const disk = extended
       ? ExtendedInode.decode(image, at)
       : { ...CompactInode.decode(image, at), mtime: 0, mtimeNsec: 0 };
-    const type = TYPES[disk.mode & 0xf000];
+    const type = typeOfMode(disk.mode);
     if (!type) throw corrupt(`inode ${id} has invalid mode 0x${disk.mode.toString(16)}`);
     const layout = disk.format >> 1;
     const expected = layout === InodeLayout.CHUNK_BASED ? type === 'file' : type !== 'file';
@@ -278,7 +269,7 @@ class ImageV6 implements Bootstrap {
       this.#image,
       this.#metaOffset + nid * V6.SLOT_SIZE + ExtendedInode.offsets.mode,
     );
-    if (!due || TYPES[mode & 0xf000] !== due) {
+    if (!due || typeOfMode(mode) !== due) {
       throw corrupt(`an entry of type ${fileType} does not match mode 0x${mode.toString(16)}`, {
         offset: at,
       });

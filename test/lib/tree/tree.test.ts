@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { RafsError } from '../../../lib/errors.js';
 import type { Entry, EntryType } from '../../../lib/model/entry.js';
-import { MODE_OF_TYPE, S_IFMT } from '../../../lib/tree/inode-attributes.js';
+import { MODE_OF_TYPE, S_IFMT } from '../../../lib/model/mode.js';
 import { Tree } from '../../../lib/tree/tree.js';
 import { entryOf } from '../../support/images/entries.js';
 import { ModelTree } from '../../support/model/model-tree.js';

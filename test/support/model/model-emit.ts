@@ -1,7 +1,7 @@
 /** Writes a planned image into one buffer, each thing at its place in the order of the walk. */
 import type { PlanV6 } from '../../../lib/bootstrap/v6/plan.js';
 import { encodeDirents } from '../../../lib/bootstrap/v6/dirent-writer.js';
-import { S_IFMT } from '../../../lib/tree/inode-attributes.js';
+import { S_IFMT } from '../../../lib/model/mode.js';
 
 /** All but the head, which has no windows: bytes from `metaOffset + 4096` to the end. */
 export const modelEmit = (plan: PlanV6): Buffer => {

@@ -1,6 +1,6 @@
 /** Layers laid over each other path by path, in a flat map: slow and plain to see. */
 import fc from 'fast-check';
-import { MODE_OF_TYPE } from '../../../lib/tree/inode-attributes.js';
+import { MODE_OF_TYPE } from '../../../lib/model/mode.js';
 import type { Tree } from '../../../lib/tree/tree.js';
 import type { Entry, EntryType } from '../../../lib/model/entry.js';
 import type { WhiteoutSpec } from '../../../lib/layer/whiteout.js';
