@@ -3,8 +3,8 @@
  * and lays them side by side in blocks.
  *
  * takes entry, chunk and end
- * holds 2 slabs of 1 MiB per thread and one more, the compressed output of each, and pieces of a
- *   block or less that belong between those of a slab, at most 2048
+ * holds slabs of 1 MiB, one per thread and six more, which all builds share, the compressed output
+ *   of each, and pieces of a block or less that belong between those of a slab, at most 2048
  *
  * Entries come in the order of the tree rows that they were loaded into. As in the compressor,
  * pieces are copied into slabs of shared memory, for threads or for this one.

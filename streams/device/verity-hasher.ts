@@ -2,7 +2,7 @@
  * verity-hasher: passes a disk image through and appends its hash tree.
  *
  * takes and passes bytes and hole; makes bytes, and verity at the end
- * holds 2 slabs of 1 MiB per thread and two more; of the tree 16 MiB, and a page in 128 beyond that
+ * holds slabs of 1 MiB, one per thread and six more, which all builds share; of the tree 16 MiB, and a page in 128 beyond that
  *
  * Blocks are hashed on all cores, in slabs; the digests are put in order here. The tree is stored
  * from the top down, so its lowest level waits in a spool.
