@@ -1,7 +1,7 @@
 /** The program: finds the command, runs it, turns an error into one line and an exit status. */
 import path from 'node:path';
 import tty from 'node:tty';
-import { describe, exitStatus, RafsError } from '../lib/errors.js';
+import { describe, exitStatus, printable, RafsError } from '../lib/errors.js';
 import { abandonAll } from '../streams/io/file-output.js';
 import { parseCommandLine, type Invocation, type Printout } from './cli/command-line.js';
 import { colored, highlight } from './console/color.js';
@@ -90,7 +90,8 @@ const main = async (): Promise<number> => {
       progress: globals.progress,
       fsync: !globals['no-fsync'],
       signal: stop.signal,
-      stdout: text => print(text),
+      // programs get the bytes as they are
+      stdout: text => print(process.stdout.isTTY ? printable(text, { lines: true }) : text),
     });
     return 0;
   } catch (error) {

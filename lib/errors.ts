@@ -39,11 +39,19 @@ export const located = (error: unknown, at: ErrorContext): Error => {
 export const contextOf = (error: unknown): ErrorContext =>
   (error as { at?: ErrorContext } | null)?.at ?? {};
 
-/** Control characters, including those above 127: a name in a layer must not control a terminal. */
-const CONTROLS = /[\x00-\x1f\x7f-\x9f]/g; // eslint-disable-line no-control-regex
+/** What moves a terminal's cursor, or text in it: control characters, and marks of direction. */
+const CONTROLS = /[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g; // eslint-disable-line no-control-regex
 
 const visible = (c: string): string =>
-  c < ' ' ? JSON.stringify(c).slice(1, -1) : `\\u00${c.charCodeAt(0).toString(16)}`;
+  c < ' ' ? JSON.stringify(c).slice(1, -1) : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/**
+ * Text as a terminal or a log may get it: what an image has in its names must not control either.
+ * Everything for people passes here: errors, records of the log, and what commands print on a
+ * terminal. With `lines`, ends of lines and tabs stay.
+ */
+export const printable = (text: string, { lines = false }: { lines?: boolean } = {}): string =>
+  text.replace(CONTROLS, c => (lines && (c === '\n' || c === '\t') ? c : visible(c)));
 
 /** Most bytes of an input that a message repeats. */
 const MOST_QUOTED = 200;
@@ -72,7 +80,7 @@ export const describe = (error: unknown): string => {
   let text = messageOf(e);
   for (let cause = e.cause; cause instanceof Error; cause = cause.cause)
     text += `: ${messageOf(cause)}`;
-  return `${text}${where}`.replace(CONTROLS, visible);
+  return printable(`${text}${where}`);
 };
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });

@@ -6,6 +6,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { extname } from 'node:path';
+import { printable } from '../../lib/errors.js';
 import { colored, paint, type Style } from './color.js';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
@@ -72,7 +73,7 @@ export const createLog = ({
       if (ORDER.indexOf(method) < least) return;
       log.beforeRecord?.();
       const style = STYLES[method];
-      const text = `[${timestamp(now())}] ${method.toUpperCase()} ${printable(message)}`;
+      const text = `[${timestamp(now())}] ${method.toUpperCase()} ${printable(message, { lines: true })}`;
       try {
         sink.write(`${color && style ? paint(style, text) : text}\n`);
       } catch {
@@ -125,13 +126,6 @@ const timestamp = (milliseconds: number): string => {
   const time = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
   return `${day} ${time}.${pad(((micros % 1e6) + 1e6) % 1e6, 6)} ${zone}`;
 };
-
-/** File names end up in messages: a terminal must not take them for control sequences. */
-const printable = (message: string): string =>
-  // eslint-disable-next-line no-control-regex
-  message.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, c => {
-    return `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`;
-  });
 
 /** How long to wait for a full pipe before giving up on a text, in milliseconds. */
 const PATIENCE = 2000;

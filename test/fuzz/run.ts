@@ -74,16 +74,22 @@ export const tried = async (
 
 const work = async ({ target: name, seed, from, count, shared }: Job): Promise<void> => {
   const target = TARGETS.find(one => one.name === name)!;
-  const state = new Int32Array(shared); // the input under way, and whether to stop
+  const state = stateOf(shared);
   const seeds = await target.seeds();
-  for (let input = from; input < from + count && Atomics.load(state, 1) === 0; input++) {
-    Atomics.store(state, 0, input);
+  Atomics.store(state, READY, 1);
+  for (let input = from; input < from + count && Atomics.load(state, STOP) === 0; input++) {
+    Atomics.store(state, INPUT, input);
     const { bytes, next } = inputOf(target, seeds, seed, input);
     const why = await tried(target, bytes, next);
     if (why) parentPort!.postMessage({ target: name, input, why } satisfies Finding);
   }
-  Atomics.store(state, 0, -1);
+  Atomics.store(state, ENDED, 1);
 };
+
+/** What a thread and its starter share: numbers by these places. */
+const stateOf = (shared: SharedArrayBuffer): Int32Array => new Int32Array(shared);
+/** the input under way; the thread is to stop; it has its seeds; it has stopped by itself */
+const [INPUT, STOP, READY, ENDED] = [0, 1, 2, 3] as const;
 
 /** Runs a target for a while; returns how many inputs it has had. */
 const fuzz = async (
@@ -91,39 +97,45 @@ const fuzz = async (
   { seed, seconds, from, count }: { seed: number; seconds: number; from: number; count: number },
   report: (finding: Finding) => void,
 ): Promise<number> => {
-  const end = Date.now() + seconds * 1000;
+  let left = seconds * 1000; // of the time that the thread has its seeds
   let at = from;
-  while (Date.now() < end && at < from + count) {
-    const shared = new SharedArrayBuffer(8);
-    const state = new Int32Array(shared);
-    Atomics.store(state, 0, at);
+  while (left > 0 && at < from + count) {
+    const shared = new SharedArrayBuffer(16);
+    const state = stateOf(shared);
+    Atomics.store(state, INPUT, at);
     const job: Job = { target: name, seed, from: at, count: from + count - at, shared };
     const worker = new Worker(fileURLToPath(import.meta.url), { workerData: job });
     worker.on('message', report);
     const ended = new Promise<void>(resolve => {
       worker.on('error', error => {
-        report({ target: name, input: Atomics.load(state, 0), why: error.stack ?? error.message });
+        report({
+          target: name,
+          input: Atomics.load(state, INPUT),
+          why: error.stack ?? error.message,
+        });
         resolve();
       });
       worker.on('exit', () => resolve());
     });
     let last = -1;
-    let since = Date.now();
-    let hung = false;
+    let before = Date.now();
+    let since = before;
     const timer = setInterval(() => {
-      const input = Atomics.load(state, 0);
-      if (input !== last) [last, since] = [input, Date.now()];
-      if (Date.now() >= end) Atomics.store(state, 1, 1);
-      if (Date.now() - since < HANG_MS) return;
-      hung = true;
-      report({ target: name, input, why: `still at work after ${HANG_MS} ms` });
-      void worker.terminate();
+      const now = Date.now();
+      const input = Atomics.load(state, INPUT);
+      if (input !== last || Atomics.load(state, READY) === 0) [last, since] = [input, now];
+      else if (now - since >= HANG_MS) {
+        report({ target: name, input, why: `still at work after ${HANG_MS} ms` });
+        void worker.terminate();
+      }
+      if (Atomics.load(state, READY) === 1) left -= now - before;
+      before = now;
+      if (left <= 0) Atomics.store(state, STOP, 1);
     }, 50);
     await ended;
     clearInterval(timer);
-    at = Atomics.load(state, 0);
-    if (at === -1) return hung ? at : last + 1 - from;
-    at += 1; // go on behind the input that ended the thread
+    at = Atomics.load(state, INPUT) + 1; // go on behind the input that ended the thread
+    if (Atomics.load(state, ENDED) === 1) break;
   }
   return at - from;
 };
@@ -163,6 +175,7 @@ const main = async (): Promise<number> => {
       { seed, seconds, ...range },
       finding => void found.push(finding),
     );
+    if (count === 0) found.push({ target: name, input: 0, why: 'no input was tried' });
     total += count;
     findings += found.length;
     process.stdout.write(

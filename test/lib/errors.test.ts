@@ -8,7 +8,17 @@ import {
   contextOf,
   RafsError,
   type Code,
+  printable,
 } from '../../lib/errors.js';
+
+t.test('what moves a terminal is shown, not sent', async t => {
+  t.equal(
+    printable('a\x1b[2J\u202eb\x9b\u2066c\td\n'),
+    'a\\u001b[2J\\u202eb\\u009b\\u2066c\\td\\n',
+  );
+  t.equal(printable('a\tb\n\r', { lines: true }), 'a\tb\n\\r');
+  t.equal(printable('naïve 漢字 🙂'), 'naïve 漢字 🙂');
+});
 
 t.test('an error has a code, a message and a place', async t => {
   const cause = new Error('why');

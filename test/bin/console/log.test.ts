@@ -90,7 +90,7 @@ t.test('colour on a terminal only, and not for INFO', async t => {
 t.test('names in messages cannot command a terminal', async t => {
   const { log, lines } = record();
   log.info('a\x1b[2Jb\rc\x07\x9b\td');
-  t.equal(lines[0]!.replace(TIME, ''), 'INFO a\\x1b[2Jb\\x0dc\\x07\\x9b\td\n');
+  t.equal(lines[0]!.replace(TIME, ''), 'INFO a\\u001b[2Jb\\rc\\u0007\\u009b\td\n');
 });
 
 t.test('what is called before a record', async t => {
