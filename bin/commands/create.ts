@@ -140,6 +140,9 @@ const report = (
         : [
             `external meta blob path: ${external ?? '<none>'}`,
             `external data blobs: [${quoted(externalBlobs)}]`,
+            ...(build.fsVersion === 6
+              ? ['nydusd mounts external files of RAFS v6, but cannot read their content']
+              : []),
           ]),
     ].join('\n'),
   );

@@ -27,6 +27,10 @@ export interface ExportOptions {
   /** EROFS's own compression; with none, data lies where the bootstrap maps it */
   compressor: 'none' | PackingName;
   verity: boolean;
+  /** in hex */
+  veritySalt?: string | undefined;
+  veritySuperBlock: boolean;
+  uuid: boolean;
   /** most threads to use; never more than there are cores */
   threads: number;
   outputJson?: string | undefined;
@@ -34,7 +38,9 @@ export interface ExportOptions {
 
 export const run: Run<'export'> = ({ values }, context) => {
   const { 'localfs-dir': localfsDir, 'output-json': outputJson, ...given } = values;
-  return exportBlock({ ...given, localfsDir, outputJson }, context);
+  const { 'verity-salt': veritySalt, 'verity-superblock': veritySuperBlock } = values;
+  const names = { localfsDir, outputJson, veritySalt, veritySuperBlock };
+  return exportBlock({ ...given, ...names }, context);
 };
 
 const exportBlock = async (options: ExportOptions, context: CommandContext): Promise<void> => {
@@ -51,6 +57,9 @@ const exportBlock = async (options: ExportOptions, context: CommandContext): Pro
     const exported = await exportImage(bootstrap, {
       output,
       verity,
+      veritySalt: saltOf(options.veritySalt),
+      veritySuperBlock: options.veritySuperBlock,
+      uuid: options.uuid,
       threads,
       compressor,
       blobs(image) {
@@ -71,6 +80,13 @@ const exportBlock = async (options: ExportOptions, context: CommandContext): Pro
   } finally {
     if (!opened && options.output !== undefined) await releaseFifo(options.output);
   }
+};
+
+const saltOf = (text: string | undefined): Buffer | undefined => {
+  if (text === undefined || /^(?:[0-9a-f]{2}){1,256}$/i.test(text)) {
+    return text === undefined ? undefined : Buffer.from(text, 'hex');
+  }
+  throw new RafsError('USAGE', '--verity-salt is not 1 to 256 bytes in hex');
 };
 
 const isStdout = (target: string): boolean => target === '-' || target === '/dev/stdout';
@@ -121,7 +137,7 @@ const exportJson = (image: string, { size, blockSize, blocks, verity }: Exported
         ? {
             verity: {
               hash: 'sha256',
-              salt: '',
+              salt: Buffer.from(verity.plan.salt).toString('hex'),
               format: 1,
               data_block_size: blockSize,
               hash_block_size: HASH_BLOCK,

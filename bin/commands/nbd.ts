@@ -1,4 +1,5 @@
 /** Serves the block device of an image over the NBD protocol, until it is told to stop. */
+import { imageUuid, withUuid } from '../../lib/device/image-uuid.js';
 import { once } from 'node:events';
 import { blockMap } from '../../lib/device/block-map.js';
 import { describe } from '../../lib/errors.js';
@@ -20,7 +21,8 @@ const MOST_SAID = 1000;
 export const run: Run<'nbd'> = async ({ values }, context) => {
   const { log, signal } = context;
   const from = await readImage(values.bootstrap);
-  const { bootstrap, image } = from;
+  const { bootstrap } = from;
+  const image = values.uuid ? withUuid(from.image, imageUuid(from.image)) : from.image;
   const { config, 'blob-dir': blobDir } = values;
   const place = (await givenLocation({ backend: values, blobDir, config }))!; // one is required
   const open = (index: number): Promise<ReaderAt> => openBlob(bootstrap.blobs[index]!, place);

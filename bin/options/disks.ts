@@ -46,6 +46,16 @@ const EXPORT = {
       requires: ['block'],
       about: 'Append the hash tree of dm-verity and print the options to set it up',
     },
+    'verity-salt': {
+      requires: ['verity'],
+      about: 'Hash these bytes before each block: up to 256, in hex',
+    },
+    'verity-superblock': {
+      flag: true,
+      requires: ['verity'],
+      about: 'Put a superblock before the tree, in which veritysetup finds how it was made',
+    },
+    uuid: { flag: true, about: 'Give the image a UUID, made of its content' },
     'output-json': OUTPUT_JSON,
   },
 } as const satisfies CommandRow;
@@ -62,6 +72,7 @@ const NBD = {
     },
     config: { ...CONFIG, conflicts: ['backend-type'] },
     ...BACKEND,
+    uuid: { flag: true, about: 'Give the image a UUID, made of its content' },
     socket: {
       requiredUnless: ['port'],
       conflicts: ['port'],

@@ -193,5 +193,8 @@ export const noticesOf = (values: BuildValues, explicit: ReadonlySet<string>): s
       `only SHA256 is supported for conversion type ${type}, use SHA256 instead of Blake3`,
     );
   }
+  if (type === 'estargztoc-ref') {
+    notices.push('nydusd does not mount images made of an eStargz TOC: use estargz-ref for it');
+  }
   return notices;
 };

@@ -41,16 +41,16 @@ export const verityHasher = ({
   directory,
   threads = Math.min(availableParallelism(), 16),
 }: VerityHasherOptions) => {
-  const { blockSize } = plan;
+  const { blockSize, salt, superBlock } = plan;
   // each slab with the number of empty blocks before it
   const queue = new SlabQueue<number, 'hash-blocks'>({
-    task: { kind: 'hash-blocks', blockSize },
+    task: { kind: 'hash-blocks', blockSize, salt },
     workers: threads,
   });
   threadPool.start(Math.min(threads, Math.floor(plan.dataSize / WORTH_A_THREAD)));
   const tree = new HashTree(plan);
   const spool = new Spool(directory);
-  const zeroDigest = blockDigests(Buffer.alloc(blockSize), blockSize);
+  const zeroDigest = blockDigests(Buffer.alloc(blockSize), blockSize, salt);
   let slab: Slab | undefined;
   let plain: Buffer = NO_BYTES;
   let used = 0;
@@ -116,6 +116,7 @@ export const verityHasher = ({
       await spool.write(first);
       const padding = plan.hashOffset - plan.dataSize;
       if (padding > 0) yield { kind: 'bytes', bytes: Buffer.alloc(padding) };
+      if (superBlock.length > 0) yield { kind: 'bytes', bytes: superBlock };
       for (const page of upper) yield { kind: 'bytes', bytes: page };
       for await (const bytes of spool.read()) yield { kind: 'bytes', bytes };
       yield { kind: 'verity', root };

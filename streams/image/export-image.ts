@@ -3,6 +3,8 @@ import { availableParallelism, tmpdir } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { blockMap } from '../../lib/device/block-map.js';
+import { RafsError } from '../../lib/errors.js';
+import { imageUuid, withUuid } from '../../lib/device/image-uuid.js';
 import { planVerity, verityOptions, type VerityPlan } from '../../lib/device/verity.js';
 import type { PackingName } from '../../lib/erofs/pclusters.js';
 import type { BufferPool } from '../../lib/memory/buffer-pool.js';
@@ -34,6 +36,12 @@ export interface ImageDiskOptions extends RunOptions {
   compressor?: 'none' | PackingName | undefined;
   /** append the hash tree of dm-verity; default: false */
   verity?: boolean | undefined;
+  /** bytes that are hashed before each block of the tree; default: none */
+  veritySalt?: Uint8Array | undefined;
+  /** put veritysetup's superblock before the tree, which says how it was made; default: false */
+  veritySuperBlock?: boolean | undefined;
+  /** give the image a UUID made of its content; default: it has none */
+  uuid?: boolean | undefined;
   /** most threads to use, never more than there are cores; default: 4 */
   threads?: number | undefined;
 }
@@ -107,7 +115,7 @@ export const exportImage = async (
       const place = await requirePlace(blobs, image);
       refuseOverwriting(target, image, place);
       disk = await openDisk(image, place, { ...options, counters });
-      return await writeDisk(disk, output, options);
+      return await writeDisk(disk, output, options, imageUuid(image.image));
     });
   } catch (error) {
     await output.abandon();
@@ -155,6 +163,9 @@ type DiskOptions = ExportImageOptions & { counters: { bytesIn: number } };
 
 const openDisk = (image: Image, place: BlobLocation, options: DiskOptions): Promise<Disk> => {
   const { compressor = 'none', signal } = options;
+  if (options.uuid && compressor !== 'none') {
+    throw new RafsError('UNSUPPORTED', 'an image with EROFS compression cannot have a UUID');
+  }
   if (compressor === 'none') return plainDisk(image, place, options);
   return compressedDisk(image, place, options, {
     packing: compressor,
@@ -174,6 +185,7 @@ const writeDisk = async (
   { size, blockSize, parts, pool }: Disk,
   output: Output,
   options: ExportImageOptions,
+  uuid: Buffer,
 ): Promise<ExportedImage> => {
   const writer = new ImageWriter(output);
   writer.written = pool;
@@ -183,7 +195,10 @@ const writeDisk = async (
     await pipeline(parts, writer, ended);
     return { output: await output.finish(), size, ...made, verity: undefined };
   }
-  const plan = planVerity(size, blockSize);
+  const plan = planVerity(size, blockSize, {
+    salt: options.veritySalt,
+    superBlock: options.veritySuperBlock ? uuid : undefined,
+  });
   const hasher = verityHasher({ plan, threads: widthOf(options), directory: spoolsOf(options) });
   await pipeline(parts, hasher, writer, ended);
   const root = writer.root!; // set by now
@@ -194,9 +209,10 @@ const writeDisk = async (
 const plainDisk = async (
   from: Image,
   place: BlobLocation,
-  { output, counters }: DiskOptions,
+  { output, counters, uuid }: DiskOptions,
 ): Promise<Disk> => {
-  const { bootstrap, image } = from;
+  const { bootstrap } = from;
+  const image = uuid ? withUuid(from.image, imageUuid(from.image)) : from.image;
   const map = blockMap(bootstrap, image.length);
   const { size, blockSize } = map;
   // a stream of somebody else may keep what it is given

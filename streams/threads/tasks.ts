@@ -22,7 +22,7 @@ export interface TaskOptions {
   /** sha256 and CRC-32C of the chunks of a slab, as `hashChunks` makes them */
   'hash-chunks': object;
   /** the digests of all blocks of the parts of a slab */
-  'hash-blocks': { readonly blockSize: number };
+  'hash-blocks': { readonly blockSize: number; readonly salt?: Uint8Array };
   /** one sha256 of all slabs, which go to one and the same thread; each gives the digest so far */
   'hash-run': object;
   /** the sha256 of an open file, without a slab; given up when `stop` is no longer 0 */
@@ -81,9 +81,9 @@ const TASKS: { readonly [K in TaskKind]: (options: TaskOptions[K]) => Perform<K>
     ({ plain }, sizes) =>
       hashChunks(Buffer.from(plain, 0, sumOf(sizes)), sizes),
   'hash-blocks':
-    ({ blockSize }) =>
+    ({ blockSize, salt }) =>
     ({ plain }, sizes) =>
-      blockDigests(Buffer.from(plain, 0, sumOf(sizes)), blockSize),
+      blockDigests(Buffer.from(plain, 0, sumOf(sizes)), blockSize, salt),
   'hash-run'() {
     const hash = createHash('sha256');
     return ({ plain }, sizes) => {

@@ -19,6 +19,7 @@ const exported = async (
   tar: Buffer,
   type: 'tar-tarfs' | 'tar-rafs',
   compressor = 'none',
+  more: readonly string[] = [],
 ) => {
   const directory = temporaryDirectory(t);
   const source = path.join(directory, ID);
@@ -28,7 +29,14 @@ const exported = async (
   await succeed(t, [...create, ...(type === 'tar-tarfs' ? ['--blob-id', ID] : []), source]);
   const disk = path.join(directory, 'disk');
   const argv = ['export', '--block', '--verity', '-B', boot, '-D', directory, '-O', disk];
-  const { stdout } = await succeed(t, [...argv, '--compressor', compressor, '-l', 'error']);
+  const { stdout } = await succeed(t, [
+    ...argv,
+    '--compressor',
+    compressor,
+    ...more,
+    '-l',
+    'error',
+  ]);
   return { disk, options: stdout.toString() };
 };
 
@@ -54,6 +62,39 @@ t.test('accepted: trees of one level and of several', { skip }, async t => {
       t.equal(status, 0, `${name}, ${type} ${stderr}`);
     }
   }
+});
+
+t.test('a salt, and a superblock that says everything but the root', { skip }, async t => {
+  const big = tarOf([{ name: 'big', content: Buffer.alloc(9_000_000, 'not all the same ') }]);
+  const salt = ['--verity-salt', '00ff'.repeat(16)];
+  const own = ['--verity-superblock', '--uuid'];
+  const roots = new Set<string>();
+  for (const more of [[], salt, own, [...salt, ...own]]) {
+    const { disk, options } = await exported(t, big, 'tar-rafs', 'none', more);
+    const { status, stderr } = verify(disk, options);
+    t.equal(status, 0, `${more.join(' ')} ${stderr}`);
+    roots.add(options.trim().split(' ').at(-1)!);
+    if (!more.includes('--verity-superblock')) continue;
+    const offset = /--hash-offset ([0-9]+)/.exec(options)![1]!;
+    const dump = ['dump', disk, '--hash-offset', offset];
+    t.equal(spawnSync('veritysetup', dump).status, 0, 'veritysetup finds the superblock');
+  }
+  t.equal(roots.size, 4, 'salt and UUID count');
+});
+
+const withoutBlkid = spawnSync('blkid', ['--version']).error !== undefined && 'needs blkid';
+
+t.test('the UUID of an image', { skip: withoutBlkid }, async t => {
+  const uuidOf = async (content: string, more: readonly string[]): Promise<string> => {
+    const { disk } = await exported(t, tarOf([{ name: 'a', content }]), 'tar-rafs', 'none', more);
+    const argv = ['-p', '-s', 'UUID', '-o', 'value', disk];
+    return spawnSync('blkid', argv, { encoding: 'utf8' }).stdout.trim();
+  };
+  const uuid = await uuidOf('a', ['--uuid']);
+  t.match(uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  t.equal(await uuidOf('a', ['--uuid']), uuid, 'the same image has the same one');
+  t.not(await uuidOf('b', ['--uuid']), uuid, 'another one has another');
+  t.not(await uuidOf('a', []), uuid, 'only where it is asked for');
 });
 
 t.test('accepted: images that are compressed as EROFS does', { skip }, async t => {
