@@ -56,6 +56,21 @@ const smallFiles = (files: number): LayerShape => ({
 /** Quantiles of debian and kernel come from a Debian 12 root file system and a Linux 6.1 tree. */
 export const LAYERS = {
   ten: { ...smallFiles(10), directories: 3 },
+  '3m': {
+    about: 'like a layer with one small package: 3 MB in 200 files',
+    files: 200,
+    directories: 20,
+    symlinks: 10,
+    sizes: [
+      [0, 100],
+      [0.5, 6000],
+      [0.9, 30000],
+      [1, 150000],
+    ],
+    random: 0.1,
+    repeated: 0.4,
+    scaled: 'files',
+  },
   debian: {
     about: 'like the root file system of a Debian',
     files: 5300,

@@ -7,6 +7,8 @@ export interface Row {
   layer: string;
   form: string;
   task: string;
+  /** version of the Node that ran ours */
+  node: string;
   runs: number;
   /** bytes of our output */
   size?: number;
@@ -54,11 +56,11 @@ const megabytes = (size: number | undefined): string =>
   size === undefined ? '' : (size / 0x100000).toFixed(1);
 
 /** A row for every peer, or one row if there is none. */
-const cells = ({ layer, form, task, runs, size, ours, peers }: Row): string[][] => {
-  const first = [layer, form, task, megabytes(size), seconds(ours.wall)];
+const cells = ({ layer, form, task, node, runs, size, ours, peers }: Row): string[][] => {
+  const first = [layer, form, task, node, megabytes(size), seconds(ours.wall)];
   const mine = [seconds(ours.cpu), mib(ours.rss)];
   if (peers.length === 0) {
-    return [[...first, '–', '–', '', mine[0]!, '–', mine[1]!, '–', '', '', String(runs)]];
+    return [[...first, '–', '–', '', mine[0]!, '–', '', mine[1]!, '–', '', '', String(runs)]];
   }
   return peers.map(({ name, cost, size: theirs, same }) => [
     ...first,
@@ -67,6 +69,7 @@ const cells = ({ layer, form, task, runs, size, ours, peers }: Row): string[][] 
     (ours.wall / cost.wall).toFixed(2),
     mine[0]!,
     seconds(cost.cpu),
+    (ours.cpu / cost.cpu).toFixed(2),
     mine[1]!,
     mib(cost.rss),
     (ours.rss / cost.rss).toFixed(2),
@@ -79,6 +82,7 @@ const HEADER = [
   'layer',
   'source',
   'task',
+  'Node',
   'made MiB',
   'wall s',
   'peer',
@@ -86,13 +90,14 @@ const HEADER = [
   'wall ratio',
   'CPU s',
   'its CPU s',
+  'CPU ratio',
   'RSS MiB',
   'its RSS MiB',
   'RSS ratio',
   'same bytes',
   'runs',
 ];
-const TEXTS = [0, 1, 2, 5, 13];
+const TEXTS = [0, 1, 2, 3, 6, 15];
 
 const line = (texts: readonly string[]): string => `| ${texts.join(' | ')} |\n`;
 

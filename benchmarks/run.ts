@@ -9,7 +9,16 @@
  * take turns on the same input.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -19,20 +28,30 @@ import { measure, median, type Cost } from './measure.js';
 import { panelsOf, svg } from './plot.js';
 import { machine, table, versionOf, type Row } from './report.js';
 import { layersOf, Sources, warm, whenThere } from './sources.js';
-import { nameOf, OURS, peersOf, prepared, worksOf, type Place, type Work } from './workloads.js';
+import {
+  nameOf,
+  OURS,
+  peersOf,
+  prepared,
+  worksOf,
+  type Peer,
+  type Place,
+  type Work,
+} from './workloads.js';
 
 const ROOT = new URL('../../', import.meta.url);
 const RESULTS = fileURLToPath(new URL('benchmarks/RESULTS.md', ROOT));
 const PLOT = fileURLToPath(new URL('docs/performance.svg', ROOT));
 
 const USAGE = `usage: npm run bench -- [--only TEXT[,TEXT]...] [--runs N] [--scale F] [--output FILE]
-                        [--plot FILE] [--work DIRECTORY]
+                        [--plot FILE] [--work DIRECTORY] [--nodes VERSION[,VERSION]...]
 
   --only    rows whose names hold every one of these texts; a name is like 'debian tar.gz zstd'
   --runs    how often each program does each row [5, and 3 for the largest]; the table has medians
   --scale   share of every made layer that is made [1]
   --output  file for the table [benchmarks/RESULTS.md for a whole run, none otherwise]
   --plot    file for the plot [docs/performance.svg for a whole run, none otherwise]
+  --nodes   versions of Node that run our builder, as npm has them, such as 22,24 [this one]
   --work    directory for layers and blobs, in which layers are kept [a temporary one]
 `;
 
@@ -44,6 +63,7 @@ interface Options {
   output: string | undefined;
   plot: string | undefined;
   work: string | undefined;
+  nodes: string[];
 }
 
 const RUNS = 5;
@@ -51,7 +71,10 @@ const RUNS = 5;
 const options = (): Options => {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
-    options: { only: text, runs: text, scale: text, output: text, plot: text, work: text },
+    options: {
+      ...{ only: text, runs: text, scale: text, output: text, plot: text, work: text },
+      nodes: text,
+    },
   });
   const whole = values.only === undefined && values.scale === undefined;
   const runs = values.runs === undefined ? undefined : Number(values.runs);
@@ -67,6 +90,7 @@ const options = (): Options => {
     output: values.output ?? (whole ? RESULTS : undefined),
     plot: values.plot ?? (whole ? PLOT : undefined),
     work: values.work,
+    nodes: values.nodes?.split(',') ?? [],
   };
 };
 
@@ -102,65 +126,102 @@ const digestOf = async (file: string): Promise<string> => {
   return hash.digest('hex');
 };
 
+/** A Node that runs our builder. */
+interface Runtime {
+  version: string;
+  path: string;
+}
+
+/** The Nodes of these versions, from the package registry; this one if none is asked for. */
+const runtimesOf = (versions: readonly string[], directory: string): Runtime[] => {
+  if (versions.length === 0) return [{ version: process.version, path: process.execPath }];
+  return versions.map(asked => {
+    const at = path.join(directory, 'nodes', asked);
+    const node = path.join(at, 'node_modules/node/bin/node');
+    if (!existsSync(node)) {
+      mkdirSync(at, { recursive: true });
+      execFileSync('npm', ['install', '--silent', '--prefix', at, `node@${asked}`]);
+    }
+    const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
+    return { version, path: node };
+  });
+};
+
+/** Our side of a work, run by that Node. */
+const oursBy = (work: Work, { version, path: node }: Runtime): Peer => ({
+  name: `Node ${version}`,
+  command: place => [node, ...work.ours(place).slice(1)], // the first is this Node
+});
+
 interface Setting {
   sources: Sources;
   directory: string;
   runs: number;
+  nodes: readonly Runtime[];
   /** is told the name of a peer that cannot do the work, which then is not in the row */
   failed: (peer: string) => void;
 }
 
-const rowOf = async (work: Work, { sources, directory, runs, failed }: Setting): Promise<Row> => {
+/** The rows of a work, one for each Node: all of them and the peers take turns. */
+const rowsOf = async (
+  work: Work,
+  { sources, directory, runs, failed, nodes }: Setting,
+): Promise<Row[]> => {
   const { layer, form, made, task } = work;
   const at = path.join(directory, 'run');
   rmSync(at, { recursive: true, force: true });
   const source = form && form !== 'fifo' ? await sources.stored(layer, form) : '';
   if (source) await warm(source);
   const place = await prepared(work, source, at);
-  const [ours, ...others] = [{ name: '', command: work.ours }, ...work.peers].map((side, i) => ({
+  const sides = [...nodes.map(node => oursBy(work, node)), ...work.peers].map((side, i) => ({
     ...side,
     out: path.join(at, `out-${i}`),
     costs: [] as Cost[],
   }));
+  const ours = sides.slice(0, nodes.length);
+  const others = sides.slice(nodes.length);
   const failures = new Set<string>();
   for (let i = 0; i < runs; i++) {
-    for (const side of [ours!, ...others]) {
+    for (const side of sides) {
       const { name, command, out, costs } = side;
       if (failures.has(name)) continue;
       try {
         costs.push(await done(command, { ...place, out }, work, sources));
       } catch (error) {
-        if (side === ours) throw error;
+        if (ours.includes(side)) throw error;
         failures.add(name);
         failed(name);
       }
     }
   }
   const theirs = others.filter(({ name }) => !failures.has(name));
-  const row: Row = {
+  const rows = ours.map((side, i): Row => ({
     layer: layer.name,
     form: form ?? '',
     task,
+    node: nodes[i]!.version,
     runs,
-    ours: median(ours!.costs),
+    ours: median(side.costs),
     peers: theirs.map(({ name, costs }) => ({ name, cost: median(costs) })),
-  };
+  }));
   if (made !== undefined) {
-    const file = path.join(ours!.out, made);
-    row.size = statSync(file).size;
-    const digest = await digestOf(file);
-    for (const [i, { out }] of theirs.entries()) {
-      const theirFile = path.join(out, made);
-      row.peers[i]!.size = statSync(theirFile).size;
-      row.peers[i]!.same = digest === (await digestOf(theirFile));
+    for (const [i, row] of rows.entries()) {
+      const file = path.join(ours[i]!.out, made);
+      row.size = statSync(file).size;
+      const digest = await digestOf(file);
+      for (const [k, { out }] of theirs.entries()) {
+        const theirFile = path.join(out, made);
+        row.peers[k]!.size = statSync(theirFile).size;
+        row.peers[k]!.same = digest === (await digestOf(theirFile));
+      }
     }
   }
   rmSync(at, { recursive: true });
-  return row;
+  return rows;
 };
 
 const main = async (): Promise<void> => {
-  const { only, runs, scale, output, plot, work: kept } = options();
+  const { only, runs, scale, output, plot, work: kept, nodes: versions } = options();
   const { peers, missing: missingPeers } = peersOf(process.env);
   const { layers, missing } = layersOf(process.env);
   const skipped = [...missing, ...missingPeers];
@@ -168,6 +229,7 @@ const main = async (): Promise<void> => {
 
   const directory = kept ?? mkdtempSync(path.join(os.tmpdir(), 'rafs-bench-'));
   const sources = new Sources(path.join(directory, 'layers'), scale);
+  const nodes = runtimesOf(versions, directory);
   const rows: Row[] = [];
   const here = machine(directory);
   try {
@@ -179,7 +241,8 @@ const main = async (): Promise<void> => {
         const most = Math.min(RUNS, layer.mostRuns ?? RUNS);
         try {
           const failed = (peer: string): void => void skipped.push(`${name}: ${peer} failed`);
-          rows.push(await rowOf(work, { sources, directory, runs: runs ?? most, failed }));
+          const setting = { sources, directory, runs: runs ?? most, nodes, failed };
+          rows.push(...(await rowsOf(work, setting)));
         } catch (error) {
           // the other rows have taken long: they must not be lost with this one
           const text = `${name} failed: ${(error as Error).message.split('\n')[0]}`;
@@ -203,7 +266,8 @@ const main = async (): Promise<void> => {
   const text = table({ facts, layers, rows, skipped });
   process.stdout.write(text);
   if (output !== undefined) writeFileSync(output, text);
-  if (plot !== undefined) writeFileSync(plot, svg(panelsOf(rows)));
+  if (plot !== undefined)
+    writeFileSync(plot, svg(panelsOf(rows.filter(({ node }) => node === nodes[0]!.version))));
 };
 
 await main();

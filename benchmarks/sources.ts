@@ -42,6 +42,7 @@ const OF_REAL: readonly Task[] = ['native', 'batches', 'zran', 'tarfs', 'export'
 /** What each generated layer is used for. */
 const OF_MADE: Readonly<Record<LayerName, Pick<Layer, 'forms' | 'tasks' | 'mostRuns'>>> = {
   ten: { forms: ['tar'], tasks: ['version', 'zstd'] },
+  '3m': { forms: ['tar'], tasks: ['zstd'] },
   debian: { forms: STORED, tasks: OF_REAL },
   kernel: { forms: STORED, tasks: [...OF_REAL, 'merge'] },
   '10k': { forms: ['tar'], tasks: ['zstd'] },

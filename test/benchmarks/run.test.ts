@@ -47,12 +47,33 @@ t.test('rows, without peers', { skip }, t => {
     );
     for (const row of rows) {
       const cells = row.slice(2, -2).split(' | ');
-      const rss = Number(cells[10]);
-      t.ok(Number(cells[4]) > 0 && rss > 10, `${cells[4]} s, ${rss} MiB`);
+      const rss = Number(cells[12]);
+      t.ok(Number(cells[5]) > 0 && rss > 10, `${cells[5]} s, ${rss} MiB`);
     }
     const drawn = fs.readFileSync(plot, 'utf8').includes('<circle ');
     t.equal(drawn, only === '1g,zstd', 'a plot of what was measured');
   }
+  t.end();
+});
+
+t.test('a row for each Node that is asked for', { skip }, t => {
+  const work = temporaryDirectory(t);
+  for (const version of ['one', 'two']) {
+    const bin = path.join(work, 'nodes', version, 'node_modules/node/bin');
+    fs.mkdirSync(bin, { recursive: true });
+    fs.symlinkSync(process.execPath, path.join(bin, 'node')); // instead of what npm would install
+  }
+  const argv = ['--only', 'ten,zstd', '--runs', '1', '--nodes', 'one,two', '--work', work];
+  const { stdout, stderr, status } = spawnSync(process.execPath, [RUN, ...argv], {
+    env: { ...process.env, ...ALONE },
+    encoding: 'utf8',
+  });
+  t.equal(status, 0, stderr);
+  const rows = stdout.split('\n').filter(line => line.startsWith('| ten '));
+  t.same(
+    rows.map(row => row.split(' | ')[3]),
+    [process.version, process.version],
+  );
   t.end();
 });
 
@@ -79,7 +100,7 @@ t.test('a peer that fails is left out of the row', { skip }, t => {
   );
   t.equal(ran.status, 0, ran.stderr);
   t.match(ran.stdout, /^- skipped: debian tar unpack: nydus-image failed$/m);
-  t.match(ran.stdout, /^\| debian \| tar \| unpack \|[^a-z]*$/m, 'a row without a peer');
+  t.match(ran.stdout, /^\| debian \| tar \| unpack \| v[\d.]+ \|[^a-z]*$/m, 'a row without a peer');
   t.end();
 });
 

@@ -21,7 +21,7 @@ const held = async (): Promise<number> => {
   return heapUsed + external;
 };
 
-t.test('a hundred builds hold no more than ten', async t => {
+t.test('two hundred builds hold no more than sixty', async t => {
   const folder = temporaryDirectory(t);
   const source = path.join(folder, 'layer.tar');
   const files = Array.from({ length: 10 }, (_, i) => ({
@@ -33,10 +33,10 @@ t.test('a hundred builds hold no more than ten', async t => {
   const build = async (count: number): Promise<void> => {
     for (let i = 0; i < count; i++) await createImage({ source, ...target });
   };
-  await build(10);
+  await build(60); // V8 compiles meanwhile
   const before = await held();
-  await build(90);
+  await build(140);
   const grown = (await held()) - before;
-  // a leak of one run's stages was 1.4 MB a run
-  t.ok(grown < 0x40_0000, `grown by ${grown} bytes in 90 builds`);
+  // a leak of one run's stages was 1.4 MB a run; 0.7 KB a run are V8's own
+  t.ok(grown < 0x10_0000, `grown by ${grown} bytes in 140 builds`);
 });
