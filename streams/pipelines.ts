@@ -42,8 +42,14 @@ import { tarfsHasher } from './reference/tarfs-hasher.js';
 import { tarfsMapper } from './reference/tarfs-mapper.js';
 import { zranDemux } from './reference/zran-demux.js';
 
+/** Who is told, in one sentence for each, what of a layer is left out or changed. */
+interface Warning {
+  warn?: (message: string) => void;
+}
+
 export type NativeOptions = BlobWriterOptions &
-  FinalizerOptions & {
+  FinalizerOptions &
+  Warning & {
     digester: Digester;
     /** chunks of small files are stored in batches of fewer bytes than this; 0: no batches */
     batchSize?: number;
@@ -71,7 +77,7 @@ export const nativeFromTar = async (
     return compose([
       ...decompress(compression),
       ...witnessOf(options),
-      tarDemux(),
+      tarDemux(warnOf(options)),
       ...(await native(options)),
     ]);
   }
@@ -80,10 +86,12 @@ export const nativeFromTar = async (
   return compose([
     ...decompress(compression, { reads, pieces }),
     ...witnessOf(options),
-    tarDemux(),
+    tarDemux(warnOf(options)),
     ...(await native(options, pieces && [pieces])),
   ]);
 };
+
+const warnOf = ({ warn }: Warning): Warning => (warn ? { warn } : {});
 
 const witnessOf = ({ witness }: { witness?: Witness }): Duplex[] =>
   witness ? [observer(witness)] : [];
@@ -170,20 +178,21 @@ export const entriesFromTar = ({
   compose([
     ...decompress(compression),
     ...witnessOf(witness ? { witness } : {}),
-    tarDemux({ empty: true }),
+    tarDemux(),
     holeFiller(),
   ]);
 
-export type TarfsOptions = FinalizerOptions & {
-  /** is shown the bytes of the tar, decompressed, as they pass */
-  witness?: Witness;
-  /** instead of the sha256 of the tar, which is then not computed */
-  blobId?: string | undefined;
-  /** write the tar as the blob; default: if it was compressed */
-  kept?: boolean;
-  /** counts what passes, for progress */
-  meter?: Duplex;
-};
+export type TarfsOptions = FinalizerOptions &
+  Warning & {
+    /** is shown the bytes of the tar, decompressed, as they pass */
+    witness?: Witness;
+    /** instead of the sha256 of the tar, which is then not computed */
+    blobId?: string | undefined;
+    /** write the tar as the blob; default: if it was compressed */
+    kept?: boolean;
+    /** counts what passes, for progress */
+    meter?: Duplex;
+  };
 
 /** Turns a tar, compressed or not, into a bootstrap; the decompressed tar is its blob. */
 export const tarfsFromTar = (options: TarfsOptions & { compression: Compression }): Duplex =>
@@ -194,7 +203,7 @@ export const tarfsFromTar = (options: TarfsOptions & { compression: Compression 
       hashed: options.blobId === undefined,
       kept: options.kept ?? options.compression !== 'none',
     }),
-    tarDemux<SectionPart | LayerPart>({ contents: false, empty: true }),
+    tarDemux<SectionPart | LayerPart>({ contents: false, ...warnOf(options) }),
     ...tarfs(options),
   ]);
 
@@ -209,7 +218,7 @@ const tarfs = (options: TarfsOptions): Duplex[] => [
 
 export type ReferenceOptions = Omit<ReferenceWriterOptions, 'zran'> &
   FinalizerOptions &
-  Pick<NativeOptions, 'lower' | 'dict' | 'input' | 'meter' | 'witness' | 'workers'> & {
+  Pick<NativeOptions, 'lower' | 'dict' | 'input' | 'meter' | 'witness' | 'workers' | 'warn'> & {
     /** sha256 of the layer in hex, for whoever checks it anyway */
     digest?: string | undefined;
   };
@@ -249,7 +258,7 @@ const referencedChunks = (
         chunks: [
           ...witnessOf(options),
           tarfsHasher({ hashed: true, digest: options.digest, kept: false }),
-          tarDemux<LayerPart>(),
+          tarDemux<LayerPart>(warnOf(options)),
           chunker(options), // if a file lies in the tar in one run, its chunks do
         ],
       };

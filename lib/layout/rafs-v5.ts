@@ -3,7 +3,7 @@
  * blobs, then one record per name: an inode with its name, symlink target, xattrs and chunks, each
  * padded to 8 bytes. All offsets are from the start of the file.
  */
-import { bytes, fixed, flags, pad, struct, u16, u32, u64 } from './struct.js';
+import { i64, bytes, fixed, flags, pad, struct, u16, u32, u64 } from './struct.js';
 import { SUPER_FLAGS } from './rafs.js';
 
 export const V5 = {
@@ -70,7 +70,7 @@ export const InodeV5 = struct('InodeV5', 128, {
   symlinkSize: u16,
   rdev: u32,
   mtimeNsec: u32,
-  mtime: u64,
+  mtime: i64,
   reserved: pad(8),
 });
 

@@ -3,7 +3,7 @@
  * with tables of its own in places that EROFS ignores. All offsets are from the image's start.
  */
 import { SUPER_FLAGS } from './rafs.js';
-import { bytes, fixed, flags, pad, struct, text, u16, u32, u64, u8 } from './struct.js';
+import { i64, bytes, fixed, flags, pad, struct, text, u16, u32, u64, u8 } from './struct.js';
 
 /** Where the superblock lies, and what is aligned to what. */
 export const V6 = {
@@ -106,7 +106,7 @@ export const ExtendedInode = struct('ExtendedInode', 64, {
   ino: u32,
   uid: u32,
   gid: u32,
-  mtime: u64,
+  mtime: i64,
   mtimeNsec: u32,
   nlink: u32,
   reserved2: pad(16),

@@ -10,7 +10,13 @@ import { RafsError } from '../errors.js';
 
 /** How a field lies on disk, for fields that are inlined here. */
 export type FieldForm =
-  | { readonly kind: 'integer'; readonly size: 1 | 2 | 4 | 8; readonly bigEndian?: true }
+  | {
+      readonly kind: 'integer';
+      readonly size: 1 | 2 | 4 | 8;
+      readonly bigEndian?: true;
+      /** in two's complement; of 8 bytes only */
+      readonly signed?: true;
+    }
   | { readonly kind: 'bytes'; readonly size: number }
   | { readonly kind: 'pad'; readonly size: number };
 
@@ -36,6 +42,15 @@ export const joined = (low: number, high: number): number => {
   const value = high * 2 ** 32 + low;
   if (value > Number.MAX_SAFE_INTEGER) {
     throw new RafsError('CORRUPT', `${value} exceeds 2^53 - 1`);
+  }
+  return value;
+};
+
+/** The same in two's complement. */
+export const joinedSigned = (low: number, high: number): number => {
+  const value = (high | 0) * 2 ** 32 + low;
+  if (!Number.isSafeInteger(value)) {
+    throw new RafsError('CORRUPT', `${value} is not between -2^53 and 2^53`);
   }
   return value;
 };
@@ -70,7 +85,8 @@ const writes = (form: FieldForm, offset: number): string => {
         const kept = size === 4 ? 'v >>> 0' : `(v & ${2 ** (8 * size) - 1})`;
         return `if (${kept} !== v) throw unfit(v, ${8 * size}); ${stores('v', bytes)}`;
       }
-      return `if (!(v >= 0 && Number.isSafeInteger(v))) throw unfit(v, 53);
+      const least = form.signed ? '' : 'v >= 0 && ';
+      return `if (!(${least}Number.isSafeInteger(v))) throw unfit(v, 53);
         low = v >>> 0; high = Math.floor(v / ${2 ** 32});
         ${stores('low', bytes.slice(0, 4))} ${stores('high', bytes.slice(4))}`;
     }
@@ -90,20 +106,21 @@ const reads = (form: FieldForm, offset: number, call: string): string => {
   if (form.kind !== 'integer') return call; // it makes the copy
   const bytes = bytesOf(offset, form.size, form.bigEndian);
   if (form.size < 8) return loads(bytes);
-  return `joined(${loads(bytes.slice(0, 4))}, ${loads(bytes.slice(4))})`;
+  return `${form.signed ? 'joinedSigned' : 'joined'}(${loads(bytes.slice(0, 4))}, ${loads(bytes.slice(4))})`;
 };
+
+/** What the made functions call, by name. */
+const CALLED = { unfit, joined, joinedSigned, checkSize };
 
 /** Makes a function; `body` can use the fields as f0, f1 … */
 const made = (fields: readonly PlacedField[], located: Located, body: string): unknown => {
   const names = fields.map((_, i) => `f${i}`);
   // the text is made from declarations in our own sources, never from input
   // eslint-disable-next-line @typescript-eslint/no-implied-eval, @typescript-eslint/no-unsafe-call
-  return new Function(...names, 'located', 'unfit', 'joined', 'checkSize', `'use strict'; ${body}`)(
+  return new Function(...names, ...Object.keys(CALLED), 'located', `'use strict'; ${body}`)(
     ...fields.map(({ field }) => field),
+    ...Object.values(CALLED),
     located,
-    unfit,
-    joined,
-    checkSize,
   );
 };
 

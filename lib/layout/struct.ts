@@ -12,6 +12,7 @@ import {
   encoderOf,
   type Field,
   joined,
+  joinedSigned,
   unfit,
   type Decode,
   type Encode,
@@ -60,6 +61,18 @@ export const u64: Field<number> = {
     if (!(value >= 0 && Number.isSafeInteger(value))) throw unfit(value, 53);
     buf.writeUInt32LE(value >>> 0, at);
     buf.writeUInt32LE(Math.floor(value / 2 ** 32), at + 4);
+  },
+};
+
+/** 64 bits in two's complement as a number; refuses what a number cannot hold exactly. */
+export const i64: Field<number> = {
+  size: 8,
+  form: { kind: 'integer', size: 8, signed: true },
+  read: (buf, at) => joinedSigned(buf.readUInt32LE(at), buf.readUInt32LE(at + 4)),
+  write(buf, at, value) {
+    if (!Number.isSafeInteger(value)) throw unfit(value, 53);
+    buf.writeUInt32LE(value >>> 0, at);
+    buf.writeInt32LE(Math.floor(value / 2 ** 32), at + 4);
   },
 };
 

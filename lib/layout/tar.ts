@@ -58,7 +58,7 @@ export const readNumber = (buf: Buffer, at: number, size: number): number => {
 };
 
 /** A number as octal digits and a NUL, or in base-256 if it has too many digits. */
-const number = (size: number): Field<number> => ({
+const number = (size: number, { signed = false } = {}): Field<number> => ({
   size,
   read(buf, at) {
     const value = readNumber(buf, at, size);
@@ -66,18 +66,19 @@ const number = (size: number): Field<number> => ({
     throw new RafsError('CORRUPT', `${JSON.stringify(text(size).read(buf, at))} is not a number`);
   },
   write(buf, at, value) {
-    if (!(value >= 0 && Number.isSafeInteger(value))) {
-      throw new RafsError('LIMIT', `${value} is not a number from 0 to 2^53 - 1`);
+    if (!Number.isSafeInteger(value) || (value < 0 && !signed)) {
+      const least = signed ? '1 - 2^53' : '0';
+      throw new RafsError('LIMIT', `${value} is not a number from ${least} to 2^53 - 1`);
     }
-    let left = value;
+    let left = Math.max(value, 0);
     for (let i = size - 2; i >= 0; i--) {
       buf[at + i] = 0x30 + (left % 8);
       left = Math.floor(left / 8);
     }
     buf[at + size - 1] = 0;
-    if (left === 0) return;
+    if (left === 0 && value >= 0) return;
     for (let i = size - 1; i >= 0; i--) {
-      buf[at + i] = value % 0x100;
+      buf[at + i] = value % 0x100; // of a negative number, its two's complement
       value = Math.floor(value / 0x100);
     }
     buf[at]! |= 0x80;
@@ -90,7 +91,7 @@ const start = {
   uid: number(8),
   gid: number(8),
   size: number(12),
-  mtime: number(12),
+  mtime: number(12, { signed: true }),
   checksum: pad(8), // set by `sealed`
   type: text(1),
   linkName: text(100),

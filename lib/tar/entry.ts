@@ -23,10 +23,14 @@ const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
 
 /**
  * The type of an entry called `name`. v7 tars have no type for directories: they are files whose
- * names end with a slash.
+ * names end with a slash. So do some later writers, for which GNU tar and libarchive make
+ * directories and containerd a file, below which it then cannot unpack: one with content stays that.
  */
-export const typeOf = (code: string, name: string): EntryType | undefined =>
-  code === TarType.OLD_FILE && name.endsWith('/') ? 'directory' : ENTRY_TYPES[code];
+export const typeOf = (code: string, name: string, size: number): EntryType | undefined => {
+  const type = ENTRY_TYPES[code];
+  if (type !== 'file' || !name.endsWith('/')) return type;
+  return code === TarType.OLD_FILE || size === 0 ? 'directory' : type;
+};
 
 /** Files of an eStargz layer that describe the layer and are not part of its content. */
 const IGNORED: ReadonlySet<string> = new Set([
@@ -59,13 +63,19 @@ const idOf = (id: number): number => {
   throw new RafsError('LIMIT', `owner id ${id} is not between 0 and ${ID_LIMIT}`);
 };
 
+/** What is said of an xattr that is left out. */
+export const unknownXattr = (name: string): string =>
+  `xattr ${JSON.stringify(name)} is left out: Linux has no such namespace`;
+
 export const entryOf = (
   header: HeaderFields,
   type: EntryType,
   path: string,
   pax: PaxAttributes,
+  warn: (message: string) => void = () => undefined,
 ): Entry => {
-  const { mode, mtime } = header;
+  const { mode } = header;
+  const mtime = pax.mtime ?? header.mtime;
   if (Number.isNaN(mode)) throw new RafsError('CORRUPT', 'the mode is not an octal number');
   const entry: Entry = {
     path,
@@ -73,20 +83,24 @@ export const entryOf = (
     mode: mode & 0o7777,
     uid: idOf(pax.uid ?? header.uid),
     gid: idOf(pax.gid ?? header.gid),
-    mtime: mtime > 0 && Number.isSafeInteger(mtime) ? mtime : 0,
+    mtime: Number.isSafeInteger(mtime) ? mtime : 0,
     mtimeNsec: 0,
     size: 0,
     rdev: NO_DEVICE,
   };
   if (pax.xattrs || pax.encodedXattrs) {
-    const xattrs = xattrsOf(pax);
+    const xattrs = xattrsOf(pax, name => warn(unknownXattr(name)));
     if (xattrs) entry.xattrs = xattrs;
   }
   return entry;
 };
 
 /** A symlink's target stays unchanged; a hardlink's is a path in the layer. */
-export const targetOf = (type: 'symlink' | 'hardlink', name: string): string => {
+export const targetOf = (
+  type: 'symlink' | 'hardlink',
+  name: string,
+  clamped?: () => void,
+): string => {
   if (name === '') throw new RafsError('CORRUPT', `a ${type} has no target`);
   if (type === 'symlink') {
     if (name.length <= TARGET_LIMIT) return name;
@@ -95,7 +109,7 @@ export const targetOf = (type: 'symlink' | 'hardlink', name: string): string => 
       `a target of ${name.length} bytes exceeds the limit of ${TARGET_LIMIT}`,
     );
   }
-  const target = normalPath(name);
+  const target = normalPath(name, clamped);
   if (target !== '') return target;
   throw new RafsError('CORRUPT', `a hardlink cannot point to the root: '${name}'`);
 };

@@ -1,6 +1,6 @@
 /** Headers of tars, read and made. */
 
-import { RafsError } from '../errors.js';
+import { RafsError, located } from '../errors.js';
 import type { ValueOf } from '../layout/struct.js';
 import {
   UstarHeader,
@@ -101,6 +101,15 @@ export const checkHeader = (buf: Buffer, at: number): boolean => {
   throw new RafsError('CORRUPT', `invalid tar header checksum: expected ${due}, got ${shown}`);
 };
 
+/** The same for a block that lies at `offset` in its tar. */
+export const headerIn = (buf: Buffer, at: number, offset: number): boolean => {
+  try {
+    return checkHeader(buf, at);
+  } catch (error) {
+    throw located(error, { offset });
+  }
+};
+
 /** Text up to the first NUL, at most `size` bytes. */
 const readText = (buf: Buffer, at: number, size: number): string => {
   const most = at + size;
@@ -179,3 +188,16 @@ export const deviceMajor = (device: number): number => (device >>> 8) & 0xfff;
 
 export const deviceMinor = (device: number): number =>
   ((device >>> 12) & 0xfff00) | (device & 0xff);
+
+/** Size of a body; fails with CORRUPT if it is not a valid size. */
+export const sizeIn = (
+  header: HeaderFields,
+  offset: number,
+  path: string,
+  pax?: number,
+): number => {
+  const size = pax ?? header.size;
+  if (size >= 0 && Number.isSafeInteger(size)) return size;
+  const shown = Number.isNaN(size) ? 'no number' : String(size);
+  throw new RafsError('CORRUPT', `invalid size in a tar header: ${shown}`, { path, offset });
+};

@@ -33,3 +33,7 @@ const plainParts = (name: string, clamped?: () => void): string[] => {
 /** Where a symlink in a directory leads, without looking what is on the way; '' is the root. */
 export const linkedPath = (directory: string, target: string): string =>
   normalPath(target.startsWith('/') ? target : `${directory}/${target}`);
+
+/** What is said of a name that is clamped to the root. */
+export const outsideName = (name: string): string =>
+  `${JSON.stringify(name)} leads out of the layer: taken from its root`;

@@ -18,6 +18,8 @@ export interface PaxAttributes {
   size?: number;
   uid?: number;
   gid?: number;
+  /** whole seconds since 1970 */
+  mtime?: number;
   /** by full name, from SCHILY.xattr records */
   xattrs?: ReadonlyMap<string, Buffer>;
   /** the same in bsdtar's form; one of these counts only if `xattrs` does not have its name */
@@ -39,6 +41,9 @@ export interface PaxSparse {
 const XATTR = 'SCHILY.xattr.';
 const ENCODED_XATTR = 'LIBARCHIVE.xattr.';
 const SPARSE = 'GNU.sparse.';
+/** GNU tar's record of an SELinux context, and the xattr that it stands for. */
+const SELINUX = 'RHT.security.selinux';
+const SELINUX_XATTR = 'security.selinux';
 const KEY_LIMIT = 255;
 const VALUE_LIMIT = 0xffff;
 const NEWLINE = 0x0a;
@@ -94,6 +99,16 @@ const decimal = ({ key, value }: PaxRecord): number => {
   throw new RafsError('CORRUPT', `PAX record ${key} is not a number: ${JSON.stringify(text)}`);
 };
 
+/** The whole seconds of a time, or undefined if it is none. */
+const secondsIn = (value: Buffer): number | undefined => {
+  const text = value.toString('latin1');
+  const [, whole, fraction = ''] = /^(-?[0-9]{1,16})(?:\.([0-9]*))?$/.exec(text) ?? [];
+  if (whole === undefined) return undefined;
+  const isLess = whole.startsWith('-') && /[1-9]/.test(fraction);
+  const seconds = Number(whole) - (isLess ? 1 : 0) + 0; // no -0
+  return Number.isSafeInteger(seconds) ? seconds : undefined;
+};
+
 const nameIn = ({ key, value }: PaxRecord): string => {
   if (value.includes(0)) throw new RafsError('CORRUPT', `PAX record ${key} contains a NUL`);
   return value.toString('latin1');
@@ -102,12 +117,13 @@ const nameIn = ({ key, value }: PaxRecord): string => {
 /**
  * Applies `records` over the defaults `base`, which are not changed. An empty value cancels a
  * default, except for an xattr, whose value may really be empty.
- * mtime is not among the attributes: nydus-image takes whole seconds from the header.
+ * Of mtime, whole seconds count, and those of the header where it is no time.
  */
 export const applyPax = (base: PaxAttributes, records: readonly PaxRecord[]): PaxAttributes => {
   const made: PaxAttributes = { ...base };
   let xattrs: Map<string, Buffer> | undefined;
   let encoded: Map<string, Buffer> | undefined;
+  let selinux: Buffer | undefined;
   for (const record of records) {
     const { key, value } = record;
     switch (key) {
@@ -118,6 +134,15 @@ export const applyPax = (base: PaxAttributes, records: readonly PaxRecord[]): Pa
       case 'linkpath':
         if (value.length > 0) made.linkPath = nameIn(record);
         else delete made.linkPath;
+        break;
+      case 'mtime': {
+        const mtime = secondsIn(value);
+        if (mtime === undefined) delete made.mtime;
+        else made.mtime = mtime;
+        break;
+      }
+      case SELINUX:
+        selinux = Buffer.concat([value, Buffer.of(0)]); // as libselinux sets it
         break;
       case 'size':
       case 'uid':
@@ -137,6 +162,9 @@ export const applyPax = (base: PaxAttributes, records: readonly PaxRecord[]): Pa
           made.sparse = applySparse(made.sparse ?? {}, record);
         }
     }
+  }
+  if (selinux && !xattrs?.has(SELINUX_XATTR)) {
+    xattrs = new Map(xattrs ?? made.xattrs).set(SELINUX_XATTR, selinux);
   }
   if (xattrs) made.xattrs = xattrs;
   if (encoded) made.encodedXattrs = encoded;
@@ -204,22 +232,20 @@ const hasKnownPrefix = (key: string): boolean =>
 /**
  * The xattrs of an entry by full name; undefined if it has none.
  *
- * LIMIT and UNSUPPORTED for what RAFS cannot hold. In bsdtar's form, names of no known namespace
- * are skipped: macOS has many that mean nothing elsewhere, and nydus-image ignores this form.
+ * Those of namespaces that Linux does not have are left out, and `leftOut` is told: macOS has many
+ * that mean nothing elsewhere. LIMIT for what is too long.
  */
-export const xattrsOf = ({
-  xattrs,
-  encodedXattrs,
-}: PaxAttributes): ReadonlyMap<string, Buffer> | undefined => {
+export const xattrsOf = (
+  { xattrs, encodedXattrs }: PaxAttributes,
+  leftOut: (name: string) => void,
+): ReadonlyMap<string, Buffer> | undefined => {
   if (!xattrs && !encodedXattrs) return undefined;
-  const all = new Map(xattrs);
-  for (const [key, value] of encodedXattrs ?? []) {
-    if (!all.has(key) && hasKnownPrefix(key)) all.set(key, value);
+  const all = new Map<string, Buffer>();
+  for (const [key, value] of [...(encodedXattrs ?? []), ...(xattrs ?? [])]) {
+    if (hasKnownPrefix(key)) all.set(key, value);
+    else leftOut(key);
   }
   for (const [key, value] of all) {
-    if (!hasKnownPrefix(key)) {
-      throw new RafsError('UNSUPPORTED', `xattr ${JSON.stringify(key)} is in an unknown namespace`);
-    }
     if (key.includes('\0')) throw new RafsError('CORRUPT', 'the name of an xattr contains a NUL');
     if (key.length > KEY_LIMIT) {
       throw new RafsError(

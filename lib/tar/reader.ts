@@ -1,8 +1,8 @@
 /**
  * Reads a tar: a state machine, free of streams.
  *
- * Content is passed on as views of the input. Blocks of zeros are skipped wherever they are, and
- * reading continues to the end of the input, so concatenated archives form one layer.
+ * Content is passed on as views of the input. A tar ends with two blocks of zeros, whatever comes
+ * after them, or where its input does.
  */
 import type { Entry, EntryType } from '../model/entry.js';
 import { BLOCK_SIZE, TarType } from '../layout/tar.js';
@@ -18,8 +18,16 @@ import {
   checkSparseMap,
 } from './sparse.js';
 import { type PaxRecord, readPax, applyPax } from './pax.js';
-import { normalPath } from './path.js';
-import { type HeaderFields, readHeader, readLinkName, readDevice, checkHeader } from './header.js';
+import { saidOnce } from '../model/warnings.js';
+import { normalPath, outsideName } from './path.js';
+import {
+  type HeaderFields,
+  readHeader,
+  readLinkName,
+  readDevice,
+  headerIn,
+  sizeIn,
+} from './header.js';
 import { NO_ATTRIBUTES, textOf, typeOf, entryOf, targetOf, isIgnored } from './entry.js';
 
 type Push<Part> = (part: Part) => void;
@@ -29,8 +37,8 @@ export interface TarReaderOptions {
   sparseLimit?: number;
   /** if false, the content of files is skipped, and no output refers to the input */
   contents?: boolean;
-  /** accept an input of no bytes as an empty layer */
-  empty?: boolean;
+  /** called with one sentence for each kind of thing that is left out or changed */
+  warn?: (message: string) => void;
 }
 
 export type TarPart = EntryPart | DataPart | HolePart | EndPart;
@@ -52,23 +60,28 @@ export interface TarReader {
 
 const META_LIMIT = 0x100000; // of a long name or of a list of PAX records
 const END: EndPart = { kind: 'end' };
+/** Bytes to skip at a time after the end of a tar. */
+const REST = 2 ** 40;
 
 /**
  * What is being read: a header, content of a file without or with holes, bytes to skip, or a body
- * that is needed as a whole.
+ * that is needed as a whole; or what follows the end of the tar.
  */
-type Body = 'header' | 'content' | 'sparse' | 'skip' | 'meta';
+type Body = 'header' | 'content' | 'sparse' | 'skip' | 'meta' | 'rest';
 
 export const tarReader = ({
   sparseLimit = MAX_SPARSE,
   contents = true,
-  empty = false,
+  warn = () => undefined,
 }: TarReaderOptions = {}): TarReader => {
   const head = Buffer.alloc(BLOCK_SIZE); // a header that comes in pieces
   let have = 0;
   let position = 0; // offset in the tar of the end of the input so far
   let started = false;
   let lastPath = ''; // of the current body
+  let blanks = 0; // blocks of zeros in a row
+  let slack = 0; // of the bytes left, those that may be missing at the end: of padding
+  const say = saidOnce(warn);
 
   let body: Body = 'header';
   let left = 0; // bytes of the body still to come
@@ -99,14 +112,6 @@ export const tarReader = ({
   const skip = (size: number): undefined => {
     left = alignUp(size, BLOCK_SIZE);
     if (left > 0) body = 'skip';
-  };
-
-  /** Size of a body; fails with CORRUPT if it is not a valid size. */
-  const sizeIn = (header: HeaderFields, offset: number, path: string, pax?: number): number => {
-    const size = pax ?? header.size;
-    if (size >= 0 && Number.isSafeInteger(size)) return size;
-    const shown = Number.isNaN(size) ? 'no number' : String(size);
-    throw new RafsError('CORRUPT', `invalid size in a tar header: ${shown}`, { path, offset });
   };
 
   /** Handles headers that are not for an entry of their own. False if this is not one. */
@@ -161,15 +166,16 @@ export const tarReader = ({
     try {
       if (records) pax = applyPax(globals, records);
       const name = longName ?? pax.sparse?.name ?? pax.path ?? path;
-      path = normalPath(name);
-      type = typeOf(header.type, name);
+      path = normalPath(name, () => say(outsideName(name)));
+      type = typeOf(header.type, name, pax.size ?? header.size);
       if (type === undefined) {
         const code = JSON.stringify(header.type);
         throw new RafsError('UNSUPPORTED', `unknown tar entry type ${code}`);
       }
-      const entry = entryOf(header, type, path, pax);
+      const entry = entryOf(header, type, path, pax, say);
       if (type === 'symlink' || type === 'hardlink') {
-        entry.target = targetOf(type, longLink ?? pax.linkPath ?? readLinkName(block, at));
+        const target = longLink ?? pax.linkPath ?? readLinkName(block, at);
+        entry.target = targetOf(type, target, () => say(outsideName(target)));
       } else if (type === 'char' || type === 'block' || type === 'fifo') {
         entry.rdev = readDevice(block, at, header.flavour);
         if (Number.isNaN(entry.rdev)) throw new RafsError('CORRUPT', 'invalid device number');
@@ -209,6 +215,7 @@ export const tarReader = ({
     body = contents ? how : 'content';
     left = contents ? size : 0;
     padding = alignUp(size, BLOCK_SIZE) - left;
+    slack = alignUp(size, BLOCK_SIZE) - size;
     return entry;
   };
 
@@ -292,8 +299,15 @@ export const tarReader = ({
           at += BLOCK_SIZE;
         }
         started = true;
+        slack = 0;
         const headerOffset = offset + at - BLOCK_SIZE;
-        if (!isHeader(block, blockAt, headerOffset)) continue;
+        if (!headerIn(block, blockAt, headerOffset)) {
+          blanks += 1;
+          if (blanks < 2) continue;
+          body = 'rest';
+          return undefined;
+        }
+        blanks = 0;
         entry = readEntry(block, blockAt, headerOffset);
       } else {
         const size = Math.min(left, bytes.length - at);
@@ -310,6 +324,8 @@ export const tarReader = ({
           case 'skip':
             if (left === 0) body = 'header';
             continue;
+          case 'rest':
+            return undefined;
           case 'meta':
             piece.copy(meta, meta.length - left - size);
             if (left > 0) continue;
@@ -333,11 +349,12 @@ export const tarReader = ({
 
   return {
     get skippable() {
+      if (body === 'rest') return REST;
       return body === 'skip' ? left : 0;
     },
 
     get wanted() {
-      if (body === 'skip') return BLOCK_SIZE;
+      if (body === 'skip' || body === 'rest') return BLOCK_SIZE;
       return body === 'header' ? BLOCK_SIZE - have : left;
     },
 
@@ -354,17 +371,15 @@ export const tarReader = ({
 
     end() {
       const at = { offset: position };
-      if (body !== 'header') {
+      const isWhole = body === 'header' || body === 'rest' || (body === 'skip' && left <= slack);
+      if (!isWhole) {
         const place = body === 'meta' ? metaPlace : { path: lastPath };
         throw new RafsError('CORRUPT', `unexpected end of the tar: ${left} bytes are missing`, {
           ...place,
           ...at,
         });
       }
-      if (!started && have === 0) {
-        if (empty) return;
-        throw new RafsError('CORRUPT', 'the tar is empty', at);
-      }
+      if (!started && have === 0) return; // an empty layer
       if (!started || head.subarray(0, have).some(byte => byte !== 0)) {
         throw new RafsError(
           'CORRUPT',
@@ -381,12 +396,4 @@ export const tarReader = ({
       }
     },
   };
-};
-
-const isHeader = (block: Buffer, at: number, offset: number): boolean => {
-  try {
-    return checkHeader(block, at);
-  } catch (error) {
-    throw located(error, { offset });
-  }
 };

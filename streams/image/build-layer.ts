@@ -202,7 +202,10 @@ const openInput = (
       warn,
     });
   }
-  return (build.mode === 'tarfs' && openScan(source, !build.blobId)) || openSource(source);
+  return (
+    (build.mode === 'tarfs' && openScan(source, { hashed: !build.blobId, warn })) ||
+    openSource(source)
+  );
 };
 
 const pathsOf = (targets: Targets): string[] =>
@@ -218,9 +221,12 @@ const ownFilter = (files: readonly string[]): ((path: Buffer) => boolean) => {
 };
 
 /** Opens a plain tar in a regular file for its entries and digest; undefined for other sources. */
-const openScan = (source: string, hashed: boolean): TarScan | undefined => {
+const openScan = (
+  source: string,
+  options: Parameters<typeof openTarScan>[1],
+): TarScan | undefined => {
   if (isStdin(source) || kindOf(source) !== 'file') return undefined;
-  const scan = openTarScan(source, { hashed });
+  const scan = openTarScan(source, options);
   if (scan && isPlain(scan.peek(SNIFFED_SIZE))) return scan;
   scan?.destroy();
   return undefined;
@@ -285,6 +291,7 @@ const runBuild = async (
     // a stream may keep what it is given, so stored bytes must have memory of their own
     ...(streams ? {} : { sink: writer }),
     meter: meter(counters),
+    warn: (message: string): void => log.warn(message),
   };
   const stagesFor = async (): Promise<Duplex> => {
     if (build.source === 'toc') {
@@ -292,7 +299,6 @@ const runBuild = async (
         ...options,
         blobId: build.blobId!, // planBuild requires it, and the size
         blobSize: build.blobDataSize!,
-        warn: message => log.warn(message),
       });
     }
     if (input instanceof Source) {

@@ -268,7 +268,7 @@ const looker = (
       override(entry, overrides);
       if (!explicitUidGid) entry.uid = entry.gid = 0;
       if (entry.type === 'symlink') entry.target = fs.readlinkSync(bytes, 'latin1');
-      if (entry.type === 'file' && stat.nlink > 1n) {
+      if (entry.type !== 'directory' && stat.nlink > 1n) {
         // names of one file may refer to different external files
         const key = `${stat.dev}:${stat.ino}:${attributes?.keyOf(path) ?? ''}`;
         const first = firstNames.get(key);

@@ -32,23 +32,30 @@ interface OpenTar {
   stat: fs.BigIntStats;
 }
 
+interface ScanOptions {
+  /** whether the layer part should promise the digest */
+  hashed: boolean;
+  /** is told, in one sentence for each, what is left out or changed */
+  warn?: (message: string) => void;
+}
+
 export class TarScan extends Readable {
   /** size of the file */
   readonly size: number;
   readonly #tar: OpenTar;
   readonly #hashed: boolean;
-  readonly #parser: TarReader = tarReader({ contents: false, empty: true });
+  readonly #parser: TarReader;
   readonly #window = Buffer.allocUnsafeSlow(WINDOW);
   #hash: FileHash | undefined;
   #position = 0;
   #ended = false;
 
-  /** @param options.hashed whether the layer part should promise the digest */
-  constructor(tar: OpenTar, { hashed }: { hashed: boolean }) {
+  constructor(tar: OpenTar, { hashed, warn }: ScanOptions) {
     // it lives on after its end, until the digest is ready
     super({ objectMode: true, highWaterMark: 2, autoDestroy: false });
     this.#tar = tar;
     this.#hashed = hashed;
+    this.#parser = tarReader({ contents: false, ...(warn ? { warn } : {}) });
     this.size = Number(tar.stat.size);
   }
 
@@ -157,7 +164,7 @@ export class TarScan extends Readable {
 }
 
 /** Opens a tar; undefined if it is not a regular file. Fails with the system's error. */
-export const openTarScan = (path: string, options: { hashed: boolean }): TarScan | undefined => {
+export const openTarScan = (path: string, options: ScanOptions): TarScan | undefined => {
   const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   let stat: fs.BigIntStats | undefined;
   try {

@@ -11,8 +11,10 @@ import { Stage } from '../stage.js';
 import type { Batch } from '../batch.js';
 
 const PIECE_SIZE = 0x80000;
-/** Frames may ask for a window of at most 128 MiB, like those that the zstd tool accepts. */
-const WINDOW_LOG_MAX = 27;
+/** Frames may ask for a window of at most 512 MiB, as containerd accepts (`zstd --long=29`). */
+const WINDOW_LOG_MAX = 29;
+/** Number of the parameter of Node's decoder; the types of Node 20 do not declare it. */
+const WINDOW_LOG_PARAMETER = 100;
 
 /** An error from libzstd, however it is called. It does not say where; `offset` is only close. */
 const failure = (error: unknown, offset: number): RafsError => {
@@ -32,7 +34,7 @@ export interface UnzstdOptions {
  * unzstd: the plain bytes of a zstd source of any number of frames; skippable ones are left out.
  *
  * takes bytes, makes bytes of 512 KiB, fewer at the end, with their offset in the plain stream
- * holds one piece of output and the window that the frame asks for, at most 128 MiB
+ * holds one piece of output and the window that the frame asks for, at most 512 MiB
  *
  * fails with CORRUPT for damaged and truncated frames; UNSUPPORTED for larger windows, for frames
  * that need a dictionary, and if neither zstd-napi nor Node can decode zstd.
@@ -102,7 +104,7 @@ const nativeUnzstd = (
   });
 };
 
-type CreateDecoder = (options: zlib.ZlibOptions) => Transform;
+type CreateDecoder = (options: zlib.BrotliOptions) => Transform;
 
 /** Node's own decoder, if it has one; the types of Node 20 do not declare it. */
 export const nodeDecoder = (): CreateDecoder | undefined =>
@@ -120,7 +122,10 @@ export const nodeUnzstd = (create: CreateDecoder): Duplex => {
     for (;;) {
       const first = await pieces.next();
       if (first.done) return;
-      const decoder = create({ chunkSize: PIECE_SIZE });
+      const decoder = create({
+        chunkSize: PIECE_SIZE,
+        params: { [WINDOW_LOG_PARAMETER]: WINDOW_LOG_MAX },
+      });
       // failures surface when the decoder is read
       pipeline(Readable.from(frame(first.value, pieces)), decoder, () => undefined);
       try {

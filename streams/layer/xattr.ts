@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { createRequire } from 'node:module';
 import { getSystemErrorName } from 'node:util';
 import { RafsError } from '../../lib/errors.js';
+import { saidOnce } from '../../lib/model/warnings.js';
 
 /** The package's calls that we use. They do not follow a symlink at the end of the path. */
 export interface Native {
@@ -33,8 +34,8 @@ export type XattrReader = (path: string) => ReadonlyMap<string, Buffer> | undefi
 /**
  * Makes a reader for the attributes of the object at a path (a latin1 string of its bytes); for a
  * symlink these are its own. A file system without attributes has none. What cannot be read here is
- * reported to `warn`, or fails with UNSUPPORTED if `required`; so does an attribute that an image
- * cannot hold.
+ * reported to `warn`, or fails with UNSUPPORTED if `required`. An attribute that an image cannot hold
+ * is left out, and reported once.
  */
 export const xattrReader = (
   warn: (message: string) => void,
@@ -48,11 +49,12 @@ export const xattrReader = (
     warn(`extended attributes are left out: ${PACKAGE} is not installed`);
     return () => undefined;
   }
+  const say = saidOnce(warn);
   return path => {
-    if (isAscii(path)) return attributesOf(native, path, path);
+    if (isAscii(path)) return attributesOf(native, path, path, say);
     const bytes = Buffer.from(path, 'latin1');
-    if (isUtf8(bytes)) return attributesOf(native, bytes.toString(), path);
-    return throughParent(native, path, warn);
+    if (isUtf8(bytes)) return attributesOf(native, bytes.toString(), path, say);
+    return throughParent(native, path, say);
   };
 };
 
@@ -82,7 +84,8 @@ const throughParent = (
     return undefined;
   }
   try {
-    return attributesOf(native, `/proc/self/fd/${fd}/${named ? name.toString() : '.'}`, path);
+    const through = `/proc/self/fd/${fd}/${named ? name.toString() : '.'}`;
+    return attributesOf(native, through, path, warn);
   } finally {
     fs.closeSync(fd);
   }
@@ -93,6 +96,7 @@ const attributesOf = (
   native: Native,
   through: string,
   path: string,
+  warn: (message: string) => void,
 ): ReadonlyMap<string, Buffer> | undefined => {
   try {
     const names = native.listAttributesSync(through);
@@ -100,9 +104,8 @@ const attributesOf = (
     const pairs: [string, Buffer][] = [];
     for (const name of names) {
       if (!NAMESPACES.test(name)) {
-        throw new RafsError('UNSUPPORTED', `an image cannot hold the attribute '${name}'`, {
-          path,
-        });
+        warn(`xattr ${JSON.stringify(name)} is left out: images have no such namespace`);
+        continue;
       }
       const value = native.getAttributeSync(through, name);
       if (value) pairs.push([Buffer.from(name).toString('latin1'), value]);

@@ -51,6 +51,8 @@ export interface ZranDemuxOptions {
   reads?: BufferPool | undefined;
   /** is shown what the gzip inflates to */
   witness?: Witness;
+  /** is told, in one sentence for each, what is left out or changed */
+  warn?: (message: string) => void;
 }
 
 export const zranDemux = ({
@@ -59,9 +61,13 @@ export const zranDemux = ({
   digest,
   workers = defaultWorkers(),
   reads,
-  witness,
+  witness, warn
 }: ZranDemuxOptions) => {
-  const parser = zranParser({ chunkSize, ...(witness ? { witness } : {}) });
+  const parser = zranParser({
+    chunkSize,
+    ...(witness ? { witness } : {}),
+    ...(warn ? { warn } : {}),
+  });
   const queue = new SlabQueue<readonly ZranPart[], 'hash-chunks'>({
     task: { kind: 'hash-chunks' },
     workers,

@@ -35,16 +35,19 @@ export interface ZranParser {
  *
  * @param options.chunkSize size of every chunk except a file's last
  * @param options.witness is shown what the gzip inflates to
+ * @param options.warn is told what is left out or changed
  */
 export const zranParser = ({
   chunkSize,
   witness,
+  warn,
 }: {
   chunkSize: number;
   witness?: Witness;
+  warn?: (message: string) => void;
 }): ZranParser => {
   const steps = new GzipInflater({ boundaries: true });
-  const tar = tarReader({ contents: false });
+  const tar = tarReader({ contents: false, ...(warn ? { warn } : {}) });
   const cutter = new ZranCutter(chunkSize);
   const made: (EntryPart | EndPart)[] = [];
   let outOffset = 0;
@@ -119,6 +122,7 @@ export const zranParser = ({
     next: () => parts.next().value,
     end() {
       steps.end();
+      readTar(NO_BYTES); // says how far the content of the last file reached
       tar.end();
       return cutter.last();
     },

@@ -110,7 +110,10 @@ t.test('POSIX headers, byte for byte', t => {
   t.equal(big.subarray(108, 116).toString('hex'), '8000000000200000');
   t.equal(big.subarray(116, 124).toString('latin1'), '7777777\0');
   t.equal(big.subarray(124, 136).toString('hex'), '800000000000000200000000');
-  t.throws(() => ustarHeader({ ...fields, mtime: -1 }), { code: 'LIMIT', at: { field: 'mtime' } });
+  const old = ustarHeader({ ...fields, mtime: -5_000_000_000 });
+  t.equal(old.subarray(136, 148).toString('hex'), 'fffffffffffffffed5fa0e00');
+  t.equal(readHeader(old, 0).mtime, -5_000_000_000, 'before 1811');
+  t.throws(() => ustarHeader({ ...fields, uid: -1 }), { code: 'LIMIT', at: { field: 'uid' } });
   const pax = paxHeader('usr/PaxHeaders.0/bin', 30);
   const same = memberOf({ name: 'usr/PaxHeaders.0/bin', type: 'x', size: 30 });
   t.same(pax, same);

@@ -87,7 +87,7 @@ t.test('attributes', t => {
     apply(['path', 'a/b'], ['linkpath', '../c'], ['size', '12'], ['uid', '5000000'], ['gid', '0']),
     { path: 'a/b', linkPath: '../c', size: 12, uid: 5000000, gid: 0 },
   );
-  t.strictSame(apply(['mtime', '1.5'], ['comment', 'x'], ['ctime', '']), {}, 'others are ignored');
+  t.strictSame(apply(['atime', '1.5'], ['comment', 'x'], ['ctime', '']), {}, 'others are ignored');
   t.strictSame(apply(['path', 'a'], ['path', 'b']), { path: 'b' }, 'the last one counts');
   for (const value of ['-1', '1.5', '0x10', ' 1', '1 ', '9007199254740992', 'nobody']) {
     t.throws(() => apply(['uid', value]), { code: 'CORRUPT', message: /uid/ }, value);
@@ -113,6 +113,35 @@ t.test('an empty value takes a default back; the defaults stay as they are', t =
   t.end();
 });
 
+const nothingLeftOut = (name: string): never => {
+  throw new Error(name);
+};
+
+t.test('an SELinux context of GNU tar is the xattr that it stands for', async t => {
+  const xattrs = xattrsOf(apply(['RHT.security.selinux', 'a:b:c:s0']), nothingLeftOut);
+  t.equal(xattrs?.get('security.selinux')?.toString(), 'a:b:c:s0\0');
+  const both = apply(['SCHILY.xattr.security.selinux', 'x\0'], ['RHT.security.selinux', 'y']);
+  t.equal(both.xattrs?.get('security.selinux')?.toString(), 'x\0', 'the xattr itself counts first');
+});
+
+t.test('times are whole seconds, rounded down', async t => {
+  for (const [value, mtime] of [
+    ['1.5', 1],
+    ['-1.5', -2],
+    ['-1.000', -1],
+    ['-0.5', -1],
+    ['-0', 0],
+    ['0', 0],
+    ['12345678901.999', 12_345_678_901],
+    ['', undefined],
+    ['x', undefined],
+    ['1e9', undefined],
+    ['99999999999999999', undefined],
+  ] as const) {
+    t.equal(apply(['mtime', value]).mtime, mtime, value);
+  }
+});
+
 t.test('xattrs keep their bytes', t => {
   const capability = '\x01\0\0\x02\0\x20\0\0\n\0=\xff';
   const xattrs = xattrsOf(
@@ -123,12 +152,13 @@ t.test('xattrs keep their bytes', t => {
       ['SCHILY.xattr.system.posix_acl_access', 'acl'],
       ['SCHILY.xattr.trusted.overlay.opaque', 'y'],
     ),
+    nothingLeftOut,
   );
   t.equal(xattrs?.get('security.capability')?.toString('latin1'), capability);
   t.equal(xattrs?.get('user.lines')?.toString('latin1'), 'one\ntwo\n\n');
   t.equal(xattrs?.get('user.empty')?.length, 0);
   t.equal(xattrs?.size, 5);
-  t.equal(xattrsOf({}), undefined);
+  t.equal(xattrsOf({}, nothingLeftOut), undefined);
   t.end();
 });
 
@@ -142,10 +172,12 @@ t.test('values do not keep their records alive or change with them', t => {
 
 t.test('xattrs that RAFS cannot hold', t => {
   const xattr = (key: string, value: string) => () =>
-    xattrsOf(apply([`SCHILY.xattr.${key}`, value]));
-  t.throws(xattr('system.nfs4_acl', 'x'), { code: 'UNSUPPORTED', message: /system\.nfs4_acl/ });
-  t.throws(xattr('com.apple.quarantine', 'x'), { code: 'UNSUPPORTED' });
-  t.throws(xattr('user', 'x'), { code: 'UNSUPPORTED' });
+    xattrsOf(apply([`SCHILY.xattr.${key}`, value]), name => leftOut.push(name));
+  const leftOut: string[] = [];
+  for (const name of ['system.nfs4_acl', 'com.apple.quarantine', 'user', '']) {
+    t.equal(xattr(name, 'x')(), undefined);
+  }
+  t.same(leftOut, ['system.nfs4_acl', 'com.apple.quarantine', 'user', '']);
   t.throws(xattr('user.a\0b', 'x'), { code: 'CORRUPT' });
   t.throws(xattr(`user.${'k'.repeat(251)}`, 'x'), { code: 'LIMIT' });
   t.equal(xattr(`user.${'k'.repeat(250)}`, 'x')()?.size, 1);
@@ -157,6 +189,7 @@ t.test('xattrs that RAFS cannot hold', t => {
 t.test("bsdtar's form of xattrs counts where there is no other", t => {
   const value = Buffer.from([0, 1, 0xff, 0x0a]);
   const encoded = value.toString('base64').replace(/=+$/, '');
+  const leftOut: string[] = [];
   const xattrs = xattrsOf(
     apply(
       ['LIBARCHIVE.xattr.user.a', encoded],
@@ -165,7 +198,9 @@ t.test("bsdtar's form of xattrs counts where there is no other", t => {
       ['LIBARCHIVE.xattr.user.b', encoded],
       ['LIBARCHIVE.xattr.com.apple.provenance', encoded],
     ),
+    name => leftOut.push(name),
   );
+  t.same(leftOut, ['com.apple.provenance']);
   t.same(xattrs?.get('user.a'), value);
   t.equal(xattrs?.get('user.with blank=')?.toString(), 'x');
   t.equal(xattrs?.get('user.b')?.toString(), 'raw');

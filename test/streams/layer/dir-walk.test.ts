@@ -171,13 +171,15 @@ t.test('a second name of a file is a hardlink to the first that comes', async t 
       .map(({ entry, content }) => [entry.path, entry.type, entry.target, content.toString()]);
   const found = await walk(root);
   t.same(names(found), [
+    ['s2', 'hardlink', 's1', ''],
     ['second', 'file', undefined, 'x'],
     ['zlast', 'file', undefined, 'own'],
     ['a/first', 'hardlink', 'second', ''],
     ['a/third', 'hardlink', 'second', ''],
   ]);
   t.equal(by(found, 'a/third').mtimeNsec, by(found, 'second').mtimeNsec);
-  t.match(by(found, 's2'), { type: 'symlink', target: 'x' });
+  t.match(by(found, 's1'), { type: 'symlink', target: 'x' });
+  t.match(by(found, 's2'), { type: 'hardlink', target: 's1' });
   t.same(names(await walk(root, { prefetch: ['a/third'] }))[0], [
     'a/third',
     'file',

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { extract } from 'tar-stream';
 import { RafsError, contextOf } from '../../../lib/errors.js';
-import type { DataPart, EndPart, EntryPart } from '../../../lib/model/parts.js';
+import type { DataPart, EndPart, EntryPart, HolePart } from '../../../lib/model/parts.js';
 import type { Entry } from '../../../lib/model/entry.js';
 import { tarDemux } from '../../../streams/layer/tar-demux.js';
 import type { TarReaderOptions } from '../../../lib/tar/reader.js';
@@ -22,7 +22,7 @@ import {
   type TarEntry,
 } from '../../support/tar/tar.js';
 
-type Part = EntryPart | DataPart | EndPart;
+type Part = EntryPart | DataPart | HolePart | EndPart;
 interface Member extends Entry {
   content: Buffer;
 }
@@ -40,6 +40,8 @@ const membersOf = (parts: readonly Part[]): Member[] => {
       throw new Error(`${part.kind} outside an entry`);
     } else if (part.kind === 'data') {
       open.push(part.bytes);
+    } else if (part.kind === 'hole') {
+      open.push(Buffer.alloc(Math.min(part.size, 0x1000000))); // altered tars may ask for any size
     } else {
       members.at(-1)!.content = Buffer.concat(open);
       open = undefined;
@@ -202,12 +204,12 @@ t.test('owners, sizes and times', async t => {
     mtime: 5,
     pax,
   });
-  t.strictSame([uid, gid, mtime, size], [5000000, 0xffffffff, 5, 3], 'mtime is from the header');
+  t.strictSame([uid, gid, mtime, size], [5000000, 0xffffffff, 99, 3]);
   const id = await one({ name: 'a', patch: patched(108, base256(3_000_000_000n, 8)) });
   t.equal(id.uid, 3_000_000_000);
   t.equal((await one({ name: 'a', patch: patched(108, 'root\0\0\0\0') })).uid, 0, 'no number');
   for (const [bytes, time] of [
-    [base256(-5n, 12), 0],
+    [base256(-5n, 12), -5],
     [base256(2n ** 35n, 12), 2 ** 35],
     [base256(2n ** 60n, 12), 0],
     [Buffer.from('not a number'), 0],
@@ -216,6 +218,36 @@ t.test('owners, sizes and times', async t => {
     const { mtime } = await one({ name: 'a', patch: patched(136, bytes) });
     t.equal(mtime, time, bytes.toString('hex'));
   }
+});
+
+t.test('what is left out or changed is said once', async t => {
+  const said: string[] = [];
+  const tar = tarOf([
+    { name: '../up/x' },
+    { name: '../up/x' },
+    { name: 'a/../b' },
+    { name: 'l', type: '1', link: '/../b' },
+    { name: 'm', pax: [['SCHILY.xattr.com.apple.quarantine', '1']] },
+    { name: 'n', pax: [['SCHILY.xattr.com.apple.quarantine', '2']] },
+  ]);
+  const members = await demux(tar, [], { warn: message => said.push(message) });
+  t.same(
+    members.map(({ path, target }) => target ?? path),
+    ['up/x', 'up/x', 'b', 'b', 'm', 'n'],
+  );
+  t.same(said, [
+    '"../up/x" leads out of the layer: taken from its root',
+    '"/../b" leads out of the layer: taken from its root',
+    'xattr "com.apple.quarantine" is left out: Linux has no such namespace',
+  ]);
+});
+
+t.test('a directory by its name is one unless it has content', async t => {
+  const types = async (entry: Omit<TarEntry, 'name'>) => (await one({ name: 'd/', ...entry })).type;
+  t.equal(await types({ type: '0' }), 'directory');
+  t.equal(await types({ type: '7' }), 'directory');
+  t.equal(await types({ type: '\0', magic: 'v7' }), 'directory');
+  t.equal(await types({ type: '0', content: 'x' }), 'file', 'as in containerd');
 });
 
 t.test('devices', async t => {
@@ -320,15 +352,19 @@ t.test('a volume label and files about the layer are left out', async t => {
   );
 });
 
-t.test('zeros anywhere, archives one after another, and no end at all', async t => {
+t.test('two blocks of zeros are the end, whatever follows, and so is no block', async t => {
   const a = memberOf({ name: 'a', content: 'x' });
   const b = memberOf({ name: 'b', content: 'y' });
   const paths = async (...pieces: Buffer[]) =>
     (await demux(Buffer.concat(pieces), [100, 700])).map(m => m.path).join();
   const zeros = (size: number) => Buffer.alloc(size);
   t.equal(await paths(a, b), 'a,b');
-  t.equal(await paths(zeros(512), a, zeros(1536), b, zeros(10240)), 'a,b');
-  t.equal(await paths(a, zeros(1024), b, zeros(1024)), 'a,b');
+  t.equal(await paths(zeros(512), a, zeros(512), b, zeros(10240)), 'a,b', 'one block is not');
+  t.equal(await paths(a, zeros(1024), b, zeros(1024)), 'a');
+  t.equal(await paths(a, zeros(1024), Buffer.from('text, not a tar at all')), 'a');
+  t.equal(await paths(a, zeros(1024), Buffer.alloc(5000, 'x')), 'a');
+  t.equal(await paths(a.subarray(0, 513)), 'a', 'and the padding of the last file may be missing');
+  t.equal(await paths(zeros(0)), '', 'an empty layer');
   t.equal(await paths(a, zeros(700)), 'a', 'part of a block of zeros');
   t.equal(await paths(zeros(1024)), '', 'an empty layer');
   t.equal(await paths(zeros(512)), '', 'an empty layer');
@@ -349,14 +385,13 @@ const fails = async (
 t.test('what is no tar', async t => {
   const good = tarOf([{ name: 'dir/a', content: 'x'.repeat(600) }], false);
   const garbage = Buffer.from('garbage!'.repeat(200));
-  await fails(t, 'empty', Buffer.alloc(0), 'CORRUPT', { offset: 0 });
   await fails(t, 'a few zeros', Buffer.alloc(100), 'CORRUPT', { offset: 100 });
   await fails(t, 'a few bytes', garbage.subarray(0, 3), 'CORRUPT', { offset: 3 });
   await fails(t, 'garbage', garbage, 'CORRUPT', { offset: 0 });
   await fails(t, 'behind', Buffer.concat([good, garbage]), 'CORRUPT', { offset: 1536 });
   await fails(t, 'a few behind', Buffer.concat([good, garbage.subarray(0, 9)]), 'CORRUPT');
   await fails(t, 'inside a header', good.subarray(0, 511), 'CORRUPT', { offset: 511 });
-  for (const size of [512, 700, 1111, 1112, 1535]) {
+  for (const size of [512, 700, 1111]) {
     await fails(t, `cut at ${size}`, good.subarray(0, size), 'CORRUPT', {
       path: 'dir/a',
       offset: size,
@@ -370,8 +405,6 @@ t.test('what is no tar', async t => {
 t.test('entries that break the format, or do not fit ours', async t => {
   const pax = (key: string, value: string): TarEntry => ({ name: 'n', pax: [[key, value]] });
   const cases: [name: string, entries: TarEntry[], code: string, place?: object][] = [
-    ['leads out', [{ name: 'a/../../etc' }], 'CORRUPT', { path: 'a/../../etc', offset: 0 }],
-    ['hardlink leads out', [{ name: 'h', type: '1', link: '../x' }], 'CORRUPT'],
     ['hardlink to the root', [{ name: 'h', type: '1', link: './' }], 'CORRUPT', { path: 'h' }],
     ['no hardlink target', [{ name: 'h', type: '1' }], 'CORRUPT', { path: 'h' }],
     ['no symlink target', [{ name: 's', type: '2' }], 'CORRUPT', { path: 's' }],
@@ -396,7 +429,6 @@ t.test('entries that break the format, or do not fit ours', async t => {
     ],
     ['mode', [{ name: 'n', patch: patched(100, '0000888\0') }], 'CORRUPT', { path: 'n' }],
     ['device', [{ name: 'n', type: '3', patch: patched(329, 'nonsense') }], 'CORRUPT'],
-    ['xattr namespace', [pax('SCHILY.xattr.os2.x', '')], 'UNSUPPORTED', { path: 'n' }],
     ['xattr size', [pax('SCHILY.xattr.user.x', 'v'.repeat(0x10000))], 'LIMIT', { path: 'n' }],
     ['sparse, not GNU', [{ name: 'n', type: 'S' }], 'UNSUPPORTED', { path: 'n' }],
     ['sparse version', [pax('GNU.sparse.major', '2')], 'CORRUPT', { path: 'n' }],
@@ -431,7 +463,7 @@ t.test('sparse files whose map is wrong', async t => {
   await fails(t, 'order', tarOf([gnu(20, 10, 3, 3, 2)]), 'CORRUPT', { path: 's', offset: 0 });
   await fails(t, 'behind the end', tarOf([gnu(12, 3, 2, 10, 3)]), 'CORRUPT');
   await fails(t, 'stored size', tarOf([gnu(20, 3, 1, 10, 3)]), 'CORRUPT');
-  await fails(t, 'too large', tarOf([gnu(2 ** 33 - 1, 3, 5)], false).subarray(0, 600), 'CORRUPT');
+  await fails(t, 'too large', tarOf([gnu(2 ** 33 - 1, 3, 5)], false).subarray(0, 514), 'CORRUPT');
   await t.rejects(demux(tarOf([gnu(2000, 3, 5)]), [], { sparseLimit: 1999 }), {
     code: 'LIMIT',
     at: { path: 's' },
@@ -508,7 +540,7 @@ for (const format of FORMATS) {
     t.match(members.get('hard'), { type: 'hardlink', size: 0, target: 'first' });
     t.match(members.get('sym'), { type: 'symlink', target });
     t.match(members.get(umlaut), { type: 'file', size: 0 });
-    t.equal(members.get(umlaut)?.mtime, signed ? 0 : 1);
+    t.equal(members.get(umlaut)?.mtime, signed ? -5 : 1);
     t.match(file, { uid: process.getuid?.(), gid: process.getgid?.() });
   });
 }

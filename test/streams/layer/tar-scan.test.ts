@@ -110,7 +110,8 @@ t.test('a tar that is cut anywhere is refused, where it does not end between ent
     { name: 'a', content: Buffer.alloc(40_000, 1) },
     { name: 'b', content: 'b' },
   ]);
-  const whole = new Set([0, 512 + 40448, 512 + 40448 + 1024]);
+  // with whole entries, though the padding of the last may be missing
+  const whole = new Set([512 + 40_000, 40959, 40960, 40961 - 1, 512 + 40448 + 1024]);
   for (const end of [1, 511, 512, 513, 20_000, 512 + 40_000, 40959, 40960, 40961, 41471, 41472]) {
     const scan = scanOf(t, tar.subarray(0, end));
     if (whole.has(end)) t.equal((await partsOf(scan)).at(-1)?.kind, 'layer', `${end} bytes`);
