@@ -103,8 +103,9 @@ const comparable = (names: readonly Name[], unknown: ReadonlySet<string>): strin
     const time = unknown.has(path) ? 'any time' : Math.max(0, mtime);
     const content = type === 'file' ? `${size} ${digest.slice(0, 8)}` : '';
     const links = rest.inode === path ? '' : `is ${JSON.stringify(rest.inode)}`;
+    const permissions = type === 'symlink' ? '' : mode.toString(8); // Linux has none for symlinks
     return [
-      ...[JSON.stringify(path), type, mode.toString(8), `${uid}:${gid}`, time],
+      ...[JSON.stringify(path), type, permissions, `${uid}:${gid}`, time],
       ...[JSON.stringify(target), device, content, [...xattrs].sort().join(), links],
     ].join(' ');
   });
