@@ -191,7 +191,10 @@ export class ThreadPool {
 
   /** Ends all threads; what they were doing fails. Others are started when they are needed. */
   async close(): Promise<void> {
-    await Promise.all(this.#threads.splice(0).map(({ worker }) => worker.terminate()));
+    const ended = this.#threads.splice(0);
+    // first, since an answer on its way would let the process end before its threads have
+    for (const { jobs } of ended) failAll(jobs, new Error('the threads were ended'));
+    await Promise.all(ended.map(({ worker }) => worker.terminate()));
   }
 
   #usable(workers: number): Thread[] {
@@ -239,8 +242,7 @@ export class ThreadPool {
     const at = this.#threads.indexOf(thread);
     if (at >= 0) this.#threads.splice(at, 1);
     if (at >= 0 && !thread.isReady) this.#failures++;
-    for (const job of thread.jobs.values()) job.reject(error);
-    thread.jobs.clear();
+    failAll(thread.jobs, error);
   }
 }
 
@@ -301,6 +303,11 @@ export class PoolClient<K extends TaskKind> {
 
 /** Whether it takes jobs of anybody. */
 const isFree = ({ isBusy, isRetired }: Thread): boolean => !isBusy && !isRetired;
+
+const failAll = (jobs: Map<number, Waiting>, error: Error): void => {
+  for (const job of jobs.values()) job.reject(error);
+  jobs.clear();
+};
 
 const settle = (thread: Thread, answer: Answer): void => {
   const { jobs, worker } = thread;

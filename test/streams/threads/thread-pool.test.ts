@@ -194,6 +194,27 @@ t.test('answers that come late or twice are nobody’s', async t => {
   t.equal((await client.run(slabOf('text'), [4]).done).length, 1);
 });
 
+t.test('threads that are ended while they work: the process waits for their end', async t => {
+  const script = `
+    import { ThreadPool } from ${JSON.stringify(new URL('../../../streams/threads/thread-pool.js', import.meta.url))};
+    for (let round = 0; round < 10; round++) {
+      const pool = new ThreadPool();
+      pool.start(1);
+      while (pool.haveEnough(1)) await new Promise(resolve => setTimeout(resolve, 5));
+      const client = pool.client({ kind: 'hash-chunks' }, { workers: 1 });
+      const slab = { id: round, plain: new SharedArrayBuffer(9), packed: new SharedArrayBuffer(9) };
+      client.run(slab, [9]).done.catch(error => console.log(error.message));
+      await pool.close();
+    }
+    console.log('done');
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script]);
+  let text = '';
+  child.stdout.on('data', data => (text += String(data)));
+  t.same(await once(child, 'close'), [0, null], 'status');
+  t.equal(text, `${'the threads were ended\n'.repeat(10)}done\n`);
+});
+
 t.test('threads with memory that nobody needs end when their tasks are over', async t => {
   const pool = poolOf(t);
   pool.start(1);
