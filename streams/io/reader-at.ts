@@ -9,6 +9,8 @@ export interface ReaderAt {
   readonly size: number;
   /** reads ahead by itself, so nobody else needs to */
   readonly readsAhead?: true;
+  /** the bytes may be followed by others that make a whole sector */
+  readonly padded?: true;
   /**
    * Exactly `size` bytes, which no later read changes; CORRUPT if they pass the end.
    *
@@ -54,6 +56,7 @@ export const readerOf = (bytes: Buffer, path: string): ReaderAt => ({
 export const countingReader = (source: ReaderAt, counters: { bytesIn: number }): ReaderAt => ({
   size: source.size,
   ...(source.readsAhead ? { readsAhead: true } : {}),
+  ...(source.padded ? { padded: true } : {}),
   async read(offset, size, into) {
     const bytes = await source.read(offset, size, into);
     counters.bytesIn += bytes.length;

@@ -53,9 +53,10 @@ export interface CheckedData {
 
 /** Fails with CORRUPT or MISMATCH at the first thing that is wrong. Needs `prepareDigests`. */
 export const checkData = async (
-  { blob, source, tables }: OpenedBlob,
+  { blob, source: given, tables }: OpenedBlob,
   options: DataCheckOptions,
 ): Promise<CheckedData> => {
+  const source = given && unpadded(given, blob);
   const { uses, anyBlobId, doubt } = options;
   const isLayer = (blob.features & BlobFeature.SEPARATE) !== 0;
   const holder = isLayer ? tables : source;
@@ -66,7 +67,9 @@ export const checkData = async (
   if (isLayer && tables) await checkTables(blob, tables, checked, doubt);
   if (!source) return { chunks: 0, bytes: 0 };
 
-  const isNamed = !anyBlobId && !(blob.features & BlobFeature.EXTERNAL) && isDigestName(blob.id);
+  const isSized = !source.padded; // else the end of the blob is not known
+  const isExternal = (blob.features & BlobFeature.EXTERNAL) !== 0;
+  const isNamed = !anyBlobId && !isExternal && isSized && isDigestName(blob.id);
   const data = isLayer ? {} : checked;
   const digest = digestOf(data);
   const pass = (bytes: Buffer): void => {
@@ -93,6 +96,14 @@ export const checkData = async (
   } finally {
     if (scan instanceof BlobScan) await scan.close();
   }
+};
+
+/** Without what follows the blob where it is kept; with it, if the image does not say its size. */
+const unpadded = (source: ReaderAt, { features, compressedSize: size }: BlobRecord): ReaderAt => {
+  const isSized = (features & BlobFeature.HAS_TAR_HEADER) === 0 && size <= source.size;
+  if (!source.padded || !isSized) return source;
+  const read: ReaderAt['read'] = (offset, length, into) => source.read(offset, length, into);
+  return { size, read, close: () => source.close() };
 };
 
 /** Whether there can be tables in the blob, or beside it. */

@@ -92,6 +92,7 @@ const readFully = async (handle: FileHandle, offset: number, size: number): Prom
 
 class PartitionBytes implements ReaderAt {
   readonly size: number;
+  readonly padded = true;
   readonly #handle: FileHandle;
   readonly #offset: number;
 
