@@ -21,6 +21,8 @@ interface Manifest {
 
 const BASE = madeTar('debian', { scale: 0.02 });
 const UPPER = tarOf([
+  // without it, nydusify's root is the one of no layer
+  { name: './', type: '5', mode: 0o755, mtime: 1_700_000_000 },
   { name: 'upper/', type: '5', mode: 0o755 },
   { name: 'upper/new', content: 'new' },
 ]);

@@ -33,6 +33,8 @@ t.test('images of a registry', { skip, timeout: 120_000 }, async t => {
   const directory = temporaryDirectory(t);
   const at = (name: string): string => path.join(directory, name);
   const upper = tarOf([
+    // without it, nydusify's root is the one of no layer
+    { name: './', type: '5', mode: 0o755, mtime: 1_700_000_000 },
     { name: 'upper/', type: '5', mode: 0o755 },
     { name: 'upper/new', content: 'new' },
   ]);
