@@ -154,6 +154,8 @@ class LayerMaker {
     for (const other of this.#hidden) {
       if (other === real || under(other, real) || under(real, other)) return;
     }
+    // another whiteout has gone through what this one deletes
+    for (const other of this.#said) if (under(other, said)) return;
     // containerd makes a directory for a whiteout, which only some other entry may then replace
     if (directory !== '' && this.#names.nodes.get(directory)?.is !== 'directory') return;
     const before = new Map(this.#names.nodes);
