@@ -64,7 +64,7 @@ const idOf = (id: number): number => {
 };
 
 /** What is said of an xattr that is left out. */
-export const unknownXattr = (name: string): string =>
+const unknownXattr = (name: string): string =>
   `xattr ${JSON.stringify(name)} is left out: Linux has no such namespace`;
 
 export const entryOf = (

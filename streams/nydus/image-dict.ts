@@ -57,7 +57,18 @@ export const openImageDict = async (
   return dictOf(bootstrap, options, { digest, image: { source, layers } });
 };
 
-/** The same for a bootstrap alone: its blobs must be in the storage that the conversion writes to. */
+/**
+ * The same for a bootstrap alone: its blobs must be in the storage that the conversion writes to.
+ *
+ * @example
+ * ```js
+ * import { createImage, openDictFile } from 'rafs-stream';
+ *
+ * await createImage({ source: 'layer.tar.gz', bootstrap: 'dict.boot', blobDir: '.' });
+ * const { digest } = await openDictFile('dict.boot');
+ * console.log(digest);
+ * ```
+ */
 export const openDictFile = async (
   file: string,
   options: ConversionOptions = {},

@@ -28,7 +28,20 @@ export interface BlobStoreOptions {
   signal?: AbortSignal;
 }
 
-/** Opens a storage for writing. UNSUPPORTED for one that can only be read. */
+/**
+ * Opens a storage for writing. UNSUPPORTED for one that can only be read.
+ *
+ * @example
+ * ```js
+ * import { convertImage, openBlobStore, openImageSource, openImageTarget } from 'rafs-stream';
+ *
+ * const source = await openImageSource('oci:image:t');
+ * const target = await openImageTarget('oci:stored:t');
+ * const blobs = openBlobStore({ type: 'localfs', dir: 'store', blobFile: '', altDirs: [] });
+ * console.log((await convertImage({ source, target, blobs })).digest);
+ * await Promise.all([blobs.close(), source.close(), target.close()]);
+ * ```
+ */
 export const openBlobStore = (backend: Backend, options: BlobStoreOptions = {}): BlobStore => {
   switch (backend.type) {
     case 'localfs':
