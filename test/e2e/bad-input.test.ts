@@ -135,9 +135,9 @@ t.test('PAX records that are wrong', async t => {
   await fails(t, 'no record at all', record('nonsense'));
 });
 
-t.test('paths that lead out of the layer', async t => {
-  for (const name of ['../f', 'a/../../f', '..']) {
-    await fails(t, name, tarOf([{ name, content: 'x' }]));
+t.test('a file in the place of the root', async t => {
+  for (const name of ['.', 'a/..']) {
+    await fails(t, name, tarOf([{ name, content: 'x' }]), { text: /root/ });
   }
 });
 

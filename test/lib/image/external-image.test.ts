@@ -155,7 +155,10 @@ t.test('names of one file share its chunks', async t => {
       [file('z', 10), other(entryOf('hardlink', 'b', { target: 'z' })), file('c', 20)],
       { fsVersion },
     );
-    t.same(chunksOf(bootstrap, 'b'), chunksOf(bootstrap, 'z'));
+    // in v5 each name has records of its own, with the same chunks
+    const placed = (path: string) =>
+      chunksOf(bootstrap, path).map(one => ({ ...one, recordAt: 0 }));
+    t.same(placed('b'), placed('z'));
     t.equal(chunksOf(bootstrap, 'c')[0]!.index, 1);
     t.equal(bootstrap.blobs[0]!.chunkCount, 2);
   }

@@ -94,7 +94,6 @@ t.test('what is no table, or no table of such an image', t => {
   const big = { chunkSize: 0x10000 };
   const bad: [what: string, code: string, entries: object[]][] = [
     ['no name', 'CORRUPT', [{ type: 'dir' }]],
-    ['leads out', 'CORRUPT', [{ name: '../x', type: 'dir' }]],
     ['a type of its own', 'CORRUPT', [{ name: 'x', type: 'door' }]],
     ['no target', 'CORRUPT', [{ name: 'x', type: 'symlink' }]],
     ['the root is a file', 'CORRUPT', [reg('./', 1, 0)]],
