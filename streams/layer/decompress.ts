@@ -20,6 +20,8 @@ interface Format {
   readonly stage?: (pools?: Pools) => Duplex;
   /** of such a layer in an image */
   readonly mediaType?: string;
+  /** the command that unpacks what is not read here, if it can be a stream of bytes */
+  readonly unpacker?: string;
 }
 
 const FORMATS = {
@@ -34,9 +36,9 @@ const FORMATS = {
     stage: unzstd,
     mediaType: MediaType.LAYER_ZSTD,
   },
-  xz: { magics: ['fd377a585a00'] },
-  bzip2: { magics: ['425a683.314159265359', '425a683.177245385090'] },
-  lz4: { magics: ['04224d18'] },
+  xz: { magics: ['fd377a585a00'], unpacker: 'xz -dc' },
+  bzip2: { magics: ['425a683.314159265359', '425a683.177245385090'], unpacker: 'bzip2 -dc' },
+  lz4: { magics: ['04224d18'], unpacker: 'lz4 -dc' },
   zip: { magics: ['504b0304', '504b0506'] },
   '7z': { magics: ['377abcaf271c'] },
 } as const satisfies Readonly<Record<string, Format>>;
@@ -80,9 +82,11 @@ export const sniff = (head: Buffer, at: ErrorContext = {}): Compression => {
   if (name === undefined) return 'none';
   if (isSupported(name)) return name;
   const readable = NAMES.filter(isSupported).join(' or ');
+  const { unpacker }: Format = FORMATS[name];
+  const instead = unpacker ? `pipe it through \`${unpacker}\`` : 'unpack it and make a tar of it';
   throw new RafsError(
     'UNSUPPORTED',
-    `the source is in ${name} format; expected a tar, plain or compressed with ${readable}`,
+    `the source is in ${name} format; expected a tar, plain or compressed with ${readable}: ${instead}`,
     at,
   );
 };

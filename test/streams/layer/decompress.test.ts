@@ -35,12 +35,12 @@ t.test('formats that are known and not read are named', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'decompress-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const plain = join(folder, 'plain');
-  for (const [format, command, args] of [
-    ['xz', 'xz', ['-kc', plain]],
-    ['bzip2', 'bzip2', ['-kc', plain]],
-    ['lz4', 'lz4', ['-c', plain]],
-    ['zip', 'zip', ['-q', '-', plain]],
-    ['7z', '7z', ['a', join(folder, 'out.7z'), plain]],
+  for (const [format, command, args, instead] of [
+    ['xz', 'xz', ['-kc', plain], 'pipe it through `xz -dc`'],
+    ['bzip2', 'bzip2', ['-kc', plain], 'pipe it through `bzip2 -dc`'],
+    ['lz4', 'lz4', ['-c', plain], 'pipe it through `lz4 -dc`'],
+    ['zip', 'zip', ['-q', '-', plain], 'unpack it and make a tar of it'],
+    ['7z', '7z', ['a', join(folder, 'out.7z'), plain], 'unpack it and make a tar of it'],
   ] as const) {
     t.test(format, async t => {
       for (const content of ['some bytes', '']) {
@@ -53,7 +53,7 @@ t.test('formats that are known and not read are named', async t => {
         const packed = format === '7z' ? readFileSync(join(folder, 'out.7z')) : stdout;
         t.throws(() => sniff(packed, { layer: 'one' }), {
           code: 'UNSUPPORTED',
-          message: `the source is in ${format} format; expected a tar, plain or compressed with gzip or zstd`,
+          message: `the source is in ${format} format; expected a tar, plain or compressed with gzip or zstd: ${instead}`,
           at: { layer: 'one' },
         });
         t.equal(isPlain(packed), false);
