@@ -50,7 +50,7 @@ const linesOf = (tar: string): string[] =>
   execFileSync('tar', ['--numeric-owner', '-tvf', tar], { encoding: 'utf8' })
     .split('\n')
     .map(line => line.replace(/ \.\//, ' ').replace(/\/$/, ''))
-    .filter(line => !line.endsWith(" ") && line !== '')
+    .filter(line => !line.endsWith(' ') && line !== '')
     .sort();
 
 const LOWER = ['create', '-l', 'warn', '-t', 'dir-rafs'];

@@ -69,6 +69,8 @@ const under = (path: string, directory: string): boolean =>
 
 class Names {
   nodes = new Map<string, Node>();
+  /** the symlinks that a name has led through since it was emptied */
+  readonly followed = new Set<string>();
 
   /** Where a path leads; undefined if it goes in circles or through what is no directory. */
   resolve(path: string): string | undefined {
@@ -79,6 +81,7 @@ class Names {
       const next = at === '' ? name! : `${at}/${name}`;
       const node = this.nodes.get(next);
       if (node?.is === 'symlink') {
+        this.followed.add(next);
         links += 1;
         if (links > 40) return undefined;
         const { target } = node;
@@ -142,6 +145,7 @@ class LayerMaker {
 
   constructor(names: Names) {
     this.#names = names;
+    names.followed.clear();
   }
 
   whiteout({ kind, names }: Step): void {
@@ -195,7 +199,7 @@ class LayerMaker {
       this.#names.nodes.set(real, isSymlink ? { is: 'symlink', target: link } : { is: 'other' });
     }
     this.entries.push(entry);
-    if (kind !== 'directory') this.#own.set(real, entry);
+    if (kind !== 'directory' && isDirect) this.#own.set(real, entry);
   }
 
   /** Whether the result is the same in whatever order the entries of the layer are laid. */
@@ -203,6 +207,7 @@ class LayerMaker {
     if (this.#touched.has(real) || this.#said.has(said)) return false;
     const replaces = kind !== 'directory' || this.#names.nodes.get(real)?.is === 'symlink';
     if (!replaces) return true;
+    if (this.#names.followed.has(real)) return false; // by an entry that comes before
     for (const other of this.#touched) if (under(other, real)) return false;
     for (const other of this.#said) if (under(other, said)) return false;
     return true;
