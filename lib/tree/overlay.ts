@@ -31,7 +31,7 @@ export const applyLayer = (tree: Tree, lower: number, upper: number, spec: White
       layDirectories(tree, tree.directoryAt(next.path), next.row, through);
       continue;
     }
-    // it had only whiteouts, so something else may be there now
+    // it had only whiteouts, of what was not there
     const { row, obstacle } = tree.follow(next.path, { end: true });
     if (row === NOTHING && obstacle === undefined) tree.directoryAt(next.path);
   }
@@ -50,10 +50,14 @@ interface Through {
 
 type Pair = [lower: number, upper: number];
 
-/** Deletes what the whiteouts of the upper layer name below, and takes them out of it. */
+/**
+ * Deletes what the whiteouts of the upper layer name below, and takes them out of it, with the
+ * directories that were only implied by whiteouts and are below.
+ */
 const applyWhiteouts = (tree: Tree, lower: number, upper: number, spec: WhiteoutSpec): void => {
   if (spec === 'none') return;
   const pending: Pair[] = [[lower, upper]];
+  const implied: { directory: number; children: number[] }[] = [];
   const rows: number[] = [];
   for (let next = pending.pop(); next; next = pending.pop()) {
     const [below, directory] = next;
@@ -77,10 +81,17 @@ const applyWhiteouts = (tree: Tree, lower: number, upper: number, spec: Whiteout
       tree.dropChildren(below, gone);
     }
     tree.dropChildren(directory, whiteouts);
+    const children: number[] = [];
     for (const row of rows) {
       if (whiteouts.has(row) || !tree.isType(row, 'directory')) continue;
-      pending.push([counterpart(tree, below, row), row]);
+      const there = counterpart(tree, below, row);
+      if (there !== NOTHING && tree.implied.get(row) === 1) children.push(row);
+      pending.push([there, row]);
     }
+    if (children.length > 0) implied.push({ directory, children });
+  }
+  for (const { directory, children } of implied.reverse()) {
+    tree.dropChildren(directory, new Set(children.filter(row => !tree.hasChildren(row))));
   }
 };
 

@@ -247,7 +247,7 @@ class LayerMaker {
           return undefined;
         }
         if (node.is === 'symlink') return undefined;
-        if (!this.#own.has(target)) this.dependent = true;
+        if (!this.#own.has(target) || directory !== parentOf(to)) this.dependent = true;
         return { ...facts, type: '1', link: to };
       }
       case 'fifo':
