@@ -234,7 +234,8 @@ export class Tree extends NameTree {
     ]) {
       column.data[row] = column.get(target);
     }
-    if (this.#changed.has(source) || this.#differ(row, target)) this.#changed.set(source, inode);
+    const isNew = row === target || this.#differ(row, target);
+    if (isNew || this.#changed.has(source)) this.#changed.set(source, inode);
     if (this.marksHardlinks) this.hardlink.data[row] = this.hardlink.data[target] = 1;
     return row;
   }

@@ -183,6 +183,15 @@ t.test('what an entry may not do', async t => {
   t.equal(tree.find('h'), -1);
 });
 
+t.test('what a hardlink onto itself says is said of the other names', async t => {
+  const tree = new Tree();
+  tree.insert(entryOf('file', 'f'));
+  tree.insert(entryOf('hardlink', 'g', { target: 'f' }));
+  tree.insert(entryOf('hardlink', 'f', { target: 'f', mode: 0o600 }));
+  tree.settleHardlinks();
+  for (const name of ['f', 'g']) t.equal(tree.mode.get(tree.find(name)) & 0o7777, 0o600, name);
+});
+
 t.test('a hardlink onto what holds its target, and onto itself', async t => {
   const tree = new Tree();
   tree.insert(entryOf('file', 'd/f', { size: 7 }));
