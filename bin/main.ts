@@ -50,7 +50,26 @@ const fail = (text: string): void => {
   process.stderr.write(colored(process.stderr.isTTY) ? highlight(text) : text);
 };
 
-const lineOf = (error: unknown): string => `Error: ${describe(error)}\n`;
+const lineOf = (error: unknown): string => `Error: ${describe(reasonOf(error))}\n`;
+
+/** Node takes a module that it cannot open to be missing, and says who wanted it on more lines. */
+const reasonOf = (error: unknown): unknown => {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code !== 'MODULE_NOT_FOUND' && code !== 'ERR_MODULE_NOT_FOUND') return error;
+  const [text] = message.split('\n', 1);
+  const { userLimits } = process.report.getReport() as ProcessReport;
+  const files = userLimits?.open_files?.soft;
+  const isFew = typeof files === 'number' && files < LEAST_FILES;
+  return new Error(isFew ? `${text} with at most ${files} open files (ulimit -n)` : text);
+};
+
+/** What Node reports of its limits; Windows has none. */
+interface ProcessReport {
+  userLimits?: { open_files?: { soft: number | 'unlimited' } };
+}
+
+/** With fewer, modules may not load. */
+const LEAST_FILES = 64;
 
 const main = async (): Promise<number> => {
   keepMemorySmall();
