@@ -2,7 +2,7 @@
 import { SuperFlag } from '../layout/rafs.js';
 import type { ChunkTable } from '../chunk/chunk-table.js';
 import { hasFlag } from '../layout/struct.js';
-import type { BlobInfo } from '../model/blob.js';
+import { holdsKey, type BlobInfo } from '../model/blob.js';
 import type { RafsVersion } from '../model/version.js';
 import type { Tree } from '../tree/tree.js';
 import type { BootstrapOptions, PlannedBootstrap } from './bootstrap-options.js';
@@ -41,9 +41,6 @@ export interface Version {
 }
 
 const saysXattrs = (flags: number): boolean => hasFlag(flags, SuperFlag.HAS_XATTR);
-
-const holdsKey = (blobs: readonly BlobInfo[]): boolean =>
-  blobs.some(({ cipherIv }) => cipherIv !== undefined);
 
 const withXattrs = <P extends { flags: number }>(plan: P, hasXattrs: boolean): P =>
   hasXattrs && !saysXattrs(plan.flags)

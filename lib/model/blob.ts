@@ -33,3 +33,7 @@ export interface BlobInfo {
   readaheadOffset?: number;
   readaheadSize?: number;
 }
+
+/** Whether a bootstrap that lists these blobs has the key of one in it. */
+export const holdsKey = (blobs: readonly BlobInfo[]): boolean =>
+  blobs.some(({ cipherIv }) => cipherIv !== undefined);

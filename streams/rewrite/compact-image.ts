@@ -18,7 +18,7 @@ import {
 } from '../../lib/image/compact.js';
 import { loadImage, type LoadedImage } from '../../lib/image/load-image.js';
 import { BlobFeature } from '../../lib/layout/blob.js';
-import type { BlobInfo } from '../../lib/model/blob.js';
+import { holdsKey, type BlobInfo } from '../../lib/model/blob.js';
 import { shown } from '../../lib/model/names.js';
 import { compactor } from '../build/compactor.js';
 import { placeOf, type BlobsInput } from '../image/blob-location.js';
@@ -95,6 +95,7 @@ export const compactImage = (
         // a bootstrap within a blob does not have the blob's id
         const { pieces } = opened.inlined ? replan(image, before) : { pieces: [opened.image] };
         await output.write([...pieces]);
+        if (holdsKey(before)) output.restrict?.();
         await output.finish();
         return rewritten(bootstrap, before, []);
       }
