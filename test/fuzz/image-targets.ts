@@ -19,7 +19,7 @@ import { golden, goldenBlob } from '../support/images/golden.js';
 import { builtStack, linesOf } from '../support/images/stack-lines.js';
 import { collect, cutAt } from '../support/stream/stage.js';
 import { layerTar } from '../support/tar/layers.js';
-import { setChecksum } from '../support/tar/tar.js';
+import { setChecksum, tarOf } from '../support/tar/tar.js';
 import { fieldsOf, mutate, type FieldAt } from './mutators.js';
 import { agree } from './oracles.js';
 import { zlibOf } from './parser-targets.js';
@@ -73,6 +73,31 @@ const demuxed = async (parts: BytesPart[]): Promise<string> => {
   return lines.join('\n');
 };
 
+/** What layers are laid over. */
+const LOWER = tarOf([
+  { name: 'etc/conf', content: 'old' },
+  { name: 'etc/gone', content: 'x' },
+  { name: 'var/cache/stale', content: 'y' },
+  { name: 'lib', type: '2', link: 'usr/lib' },
+  { name: 'usr/lib/', type: '5' },
+]);
+
+/** A layer with whiteouts, and with entries below a symlink of the layer below. */
+const upperSeed = (): Seed => {
+  const bytes = tarOf([
+    { name: 'etc/.wh.gone' },
+    { name: 'etc/conf', content: 'new' },
+    { name: 'lib/one', content: '1' },
+    { name: 'lib/two', type: '1', link: 'lib/one' },
+    { name: 'var/cache/.wh..wh..opq' },
+  ]);
+  return {
+    name: 'upper',
+    bytes,
+    fields: headersOf(bytes).flatMap(at => fieldsOf(UstarHeader, at)),
+  };
+};
+
 const blobSeed = (name: string): Seed => ({
   name,
   bytes: fs.readFileSync(goldenBlob(name)),
@@ -123,15 +148,18 @@ export const IMAGES: readonly Target[] = [
   },
   {
     name: 'layer',
-    seeds: () => ['kinds', 'layer-1', 'xattrs'].map(tarSeed),
+    seeds: () => ['kinds', 'xattrs', 'names', 'orphans'].map(tarSeed).concat(upperSeed()),
     change: (seed, next) => mutate(seed.bytes, seed.fields, next),
     repair: (bytes, _seed, next) => withChecksums(bytes, next),
     async run(bytes) {
-      const { images, blobs } = await builtStack([bytes]);
-      const due = await linesOf(images.chained, blobs);
-      for (const bootstrap of Object.values(images)) {
-        const lines = await linesOf(bootstrap, blobs);
-        agree(lines.join('\n') === due.join('\n'), 'two images of one layer differ');
+      let due: string | undefined;
+      for (const fsVersion of [6, 5] as const) {
+        const { images, blobs } = await builtStack([LOWER, bytes], { fsVersion });
+        for (const [way, bootstrap] of Object.entries(images)) {
+          const lines = (await linesOf(bootstrap, blobs)).join('\n');
+          due ??= lines;
+          agree(lines === due, `v${fsVersion}, ${way}: another image of the same layers`);
+        }
       }
     },
   },

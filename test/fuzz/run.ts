@@ -15,12 +15,13 @@ import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { RafsError } from '../../lib/errors.js';
 import { numbers } from '../support/random.js';
+import { DEVICE } from './device-target.js';
 import { IMAGES } from './image-targets.js';
 import { mutate } from './mutators.js';
 import { PARSERS } from './parser-targets.js';
 import type { Seed, Target } from './target.js';
 
-export const TARGETS: readonly Target[] = [...PARSERS, ...IMAGES];
+export const TARGETS: readonly Target[] = [...PARSERS, ...IMAGES, DEVICE];
 
 const HANG_MS = 10_000;
 const MOST_GROWTH = 0x10000000;
