@@ -33,6 +33,13 @@ const NO_IN = {
   selector: 'BinaryExpression[operator="in"][left.type="Identifier"]',
   message: 'Object.hasOwn() or a Map: `in` finds what every object inherits.',
 };
+/** A file that somebody names may be a device, or have no end. */
+const WHOLE_FILE = {
+  selector:
+    'CallExpression:matches([callee.name=/^readFile(Sync)?$/], [callee.property.name="readFileSync"])',
+  message:
+    'readSmallFile(), which has a limit; this is for files of the system and of the package.',
+};
 const STYLE = [NAMED_ONLY, NO_BARREL, NO_IN, ...ERASABLE];
 
 /** What scripts may use without importing it. */
@@ -96,6 +103,16 @@ export default defineConfig(
   {
     files: ['{bin,lib,streams}/**/*.ts'],
     rules: { 'max-lines': ['error', 400] },
+  },
+  {
+    files: ['{bin,streams}/**/*.ts'],
+    // files of the package, of the system, and of the program's own
+    ignores: [
+      'bin/{code-cache,version}.ts',
+      'bin/commands/{unpack,chunkdict/database-lock}.ts',
+      'streams/{files/process-mark,report/page}.ts',
+    ],
+    rules: { 'no-restricted-syntax': ['error', ...STYLE, RAW_INTEGERS, WHOLE_FILE] },
   },
   {
     // what a package imports: the one place where names are passed on

@@ -12,6 +12,7 @@ import {
   type BuiltLayer,
   type LayerGiven,
 } from '../../streams/image/build-layer.js';
+import { readSmallFile } from '../../streams/io/small-file.js';
 import type { Call } from '../cli/command-line.js';
 import type { CommandContext, Run } from '../cli/context.js';
 import { outputJson, writeOutputJson } from '../console/output-json.js';
@@ -77,7 +78,7 @@ const plan = async (
   try {
     const { patterns, warnings } = await readPatterns(values['prefetch-policy']);
     const build = planBuild({ values, explicit, source, kindOf });
-    const attributes = readAttributes(build, message => log.warn(message));
+    const attributes = await readAttributes(build, message => log.warn(message));
     if (build.paths.outputJson !== undefined) checkTarget(build.paths.outputJson);
     for (const notice of build.notices) log.info(notice);
     for (const warning of warnings) log.warn(warning);
@@ -98,13 +99,13 @@ const checkTarget = (target: string): void => {
 };
 
 /** The attributes of external files; undefined if the build does not look for such files. */
-const readAttributes = (
+const readAttributes = async (
   { paths: { attributes: file }, source }: BuildOptions,
   warn: (message: string) => void,
-): Attributes | undefined => {
+): Promise<Attributes | undefined> => {
   if (file === undefined) return undefined;
   try {
-    const attributes = parseAttributes(fs.readFileSync(file));
+    const attributes = parseAttributes(await readSmallFile(file));
     if (source === 'dir') return attributes;
   } catch (error) {
     throw located(error, { file });

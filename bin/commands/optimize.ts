@@ -1,12 +1,12 @@
 /** optimize: the same image, with the chunks that are needed first in a blob of their own. */
 import { statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { RafsError } from '../../lib/errors.js';
 import { parsePrefetchFiles, type PrefetchFile } from '../../lib/image/optimize.js';
 import { givenLocation, type BlobLocation } from '../../streams/image/blob-location.js';
 import { failingWith } from '../../streams/image/open-layers.js';
 import type { Image } from '../../streams/image/read-image.js';
 import { releaseFifo } from '../../streams/io/fifo.js';
+import { readSmallFile } from '../../streams/io/small-file.js';
 import { optimizeImage } from '../../streams/rewrite/optimize-image.js';
 import type { Values } from '../cli/options.js';
 import type { CommandContext, Run } from '../cli/context.js';
@@ -47,9 +47,9 @@ const settle = async (
     throw new RafsError('UNSUPPORTED', why);
   }
   const text = await failingWith(`failed to read prefetch files from ${list}`, () =>
-    readFile(list, 'utf8'),
+    readSmallFile(list),
   );
-  return { directory, prefetch: parsePrefetchFiles(text, message => log.warn(message)) };
+  return { directory, prefetch: parsePrefetchFiles(text.toString(), message => log.warn(message)) };
 };
 
 const placeOf = async (values: Values<'optimize'>, image: Image): Promise<BlobLocation> => {

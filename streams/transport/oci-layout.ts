@@ -1,6 +1,6 @@
 /** OCI layouts in a directory: `oci:DIRECTORY[:TAG]`. */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rmdir, stat, unlink } from 'node:fs/promises';
+import { mkdir, rmdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { Annotation } from '../../lib/oci/annotations.js';
 import type { Descriptor } from '../../lib/oci/descriptor.js';
@@ -10,6 +10,7 @@ import { MediaType } from '../../lib/oci/media-types.js';
 import { RafsError } from '../../lib/errors.js';
 import { openOutput, openOutputInDirectory } from '../io/open-output.js';
 import type { OutputOptions } from '../io/output.js';
+import { readSmallFile } from '../io/small-file.js';
 import { DigestTee } from './digest-tee.js';
 import { directoryStore } from './file-store.js';
 import { blobPath, INDEX, LAYOUT, layoutSource, type LayoutReference } from './layout-source.js';
@@ -110,7 +111,7 @@ const withImage = async (
   tag: string | undefined,
 ): Promise<Buffer> => {
   const file = path.join(directory, INDEX);
-  const bytes = await readFile(file).catch((error: unknown) => {
+  const bytes = await readSmallFile(file).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   });
