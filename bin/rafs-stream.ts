@@ -18,7 +18,9 @@ const argv = process.argv.slice(2);
 // clients ask for the version first, and before every build: that needs none of the rest
 if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
   process.stdout.write(versionText(), error => {
-    if (error) process.exitCode = 1;
+    if (!error) return;
+    process.stderr.write(`Error: the output is closed: ${error.message}\n`);
+    process.exitCode = 1;
   });
 } else if (existsSync(bundle)) {
   const { runBundle } = await import('./code-cache.js');

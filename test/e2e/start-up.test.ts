@@ -44,6 +44,16 @@ t.test('a signal at any moment of a short run', async t => {
   t.comment(count);
 });
 
+const noFull = !fs.existsSync('/dev/full') && 'no such device';
+t.test('standard output that takes nothing', { skip: noFull }, async t => {
+  for (const argv of [['--version'], ['--version', '--verbose'], ['--help'], ['check', '--help']]) {
+    const command = [...PLAIN, process.execPath, CLI, ...argv];
+    const ran = spawnSync('sh', ['-c', 'exec "$@" > /dev/full', 'sh', ...command]);
+    t.equal(ran.status, 1, argv.join(' '));
+    t.match(ran.stderr.toString(), /^Error: the output is closed: [^\n]+\n$/, argv.join(' '));
+  }
+});
+
 /** Runs something with at most so many open files. */
 const withFiles = (files: number, argv: readonly string[]) =>
   spawnSync('sh', ['-c', `ulimit -n ${files}; exec "$@"`, 'sh', ...PLAIN, ...argv], {
