@@ -71,6 +71,40 @@ export const blockMap = (bootstrap: Bootstrap, bootstrapSize: number): BlockMap 
   return { blockSize, bootstrapSize, blobs, size: end };
 };
 
+/** Bytes of a device that have content, or none and are zeros. */
+export interface DeviceExtent {
+  size: number;
+  hole: boolean;
+}
+
+/**
+ * What lies in a range of the device: the bootstrap and the blobs, and holes where nothing is
+ * mapped. Within a blob nothing is told apart, which would take its table.
+ */
+export const extentsIn = (
+  { bootstrapSize, blobs, size: deviceSize }: BlockMap,
+  offset: number,
+  size: number,
+): DeviceExtent[] => {
+  const end = offset + size;
+  const extents: DeviceExtent[] = [];
+  const add = (from: number, to: number, hole: boolean): void => {
+    const length = Math.min(to, end) - Math.max(from, offset);
+    if (length <= 0) return;
+    const last = extents.at(-1);
+    if (last?.hole === hole) last.size += length;
+    else extents.push({ size: length, hole });
+  };
+  let at = 0;
+  for (const content of [{ offset: 0, size: bootstrapSize }, ...blobs]) {
+    add(at, content.offset, true);
+    at = content.offset + content.size;
+    add(content.offset, at, false);
+  }
+  add(at, deviceSize, true);
+  return extents;
+};
+
 /** Builders leave less than a block between chunks; this allows as much as the largest chunk. */
 const MOST_UNUSED = 0x1000000;
 

@@ -1,16 +1,22 @@
 /** Makes the replies of a server of one NBD export, and reads what clients ask for. */
 import { RafsError } from '../errors.js';
+import type { DeviceExtent } from './block-map.js';
 import {
   DataPlace,
   ErrorFacts,
   EXPORT_ZEROES,
   ExportFacts,
+  Extent,
+  ExtentFlag,
   INFO_KIND_SIZE,
   InfoBlockSize,
   InfoCount,
   InfoExport,
   InfoRequest,
+  MetaContext,
   OptionReply,
+  QueryCount,
+  QuerySize,
   ReplyChunk,
   ReplyFlag,
   ReplyType,
@@ -77,6 +83,54 @@ export const dataChunk = (cookie: Buffer, offset: number, size: number, done: bo
       length: DataPlace.size + size,
     }),
     DataPlace.encode({ offset }),
+  ]);
+
+/** The one context of block status, and the number it has in replies. */
+export const ALLOCATION = 'base:allocation';
+const ALLOCATION_ID = 1;
+
+/** What a client asks of contexts: names, or the name of a namespace with its colon. */
+export interface ContextRequest {
+  /** of the export */
+  name: string;
+  queries: readonly string[];
+}
+
+/** CORRUPT unless the data are exactly a request for contexts. */
+export const contextRequest = (data: Buffer): ContextRequest => {
+  const { nameSize } = InfoRequest.decode(data);
+  let at = InfoRequest.size + nameSize;
+  const name = data.toString('utf8', InfoRequest.size, at);
+  const { count } = QueryCount.decode(data, at);
+  at += QueryCount.size;
+  const queries: string[] = [];
+  for (let i = 0; i < count; i++) {
+    const { size } = QuerySize.decode(data, at);
+    at += QuerySize.size + size;
+    queries.push(data.toString('utf8', at - size, at));
+  }
+  if (at !== data.length)
+    throw new RafsError('CORRUPT', `expected ${at} bytes, got ${data.length}`);
+  return { name, queries };
+};
+
+/** Data of the reply that names the context. */
+export const allocationContext = (): Buffer =>
+  Buffer.concat([MetaContext.encode({ id: ALLOCATION_ID }), Buffer.from(ALLOCATION)]);
+
+/** A whole reply that says which extents have data, one after another. */
+export const statusChunk = (cookie: Buffer, extents: readonly DeviceExtent[]): Buffer =>
+  Buffer.concat([
+    ReplyChunk.encode({
+      flags: ReplyFlag.DONE,
+      type: ReplyType.BLOCK_STATUS,
+      cookie,
+      length: MetaContext.size + extents.length * Extent.size,
+    }),
+    MetaContext.encode({ id: ALLOCATION_ID }),
+    ...extents.map(({ size, hole }) =>
+      Extent.encode({ length: size, flags: hole ? ExtentFlag.HOLE | ExtentFlag.ZERO : 0 }),
+    ),
   ]);
 
 /** The end of a structured reply that failed, whether or not data came before. */

@@ -32,6 +32,8 @@ export const Option = {
   INFO: 6,
   GO: 7,
   STRUCTURED_REPLY: 8,
+  LIST_META_CONTEXT: 9,
+  SET_META_CONTEXT: 10,
 } as const;
 
 /** Followed by `length` bytes of data. */
@@ -46,6 +48,7 @@ export const OptionReplyType = {
   ACK: 1,
   SERVER: 2,
   INFO: 3,
+  META_CONTEXT: 4,
   ERR_UNSUP: 0x8000_0001,
   ERR_INVALID: 0x8000_0003,
   ERR_UNKNOWN: 0x8000_0006,
@@ -55,6 +58,13 @@ export const OptionReplyType = {
 export const InfoRequest = struct('InfoRequest', 4, { nameSize: u32be });
 export const InfoCount = struct('InfoCount', 2, { count: u16be });
 export const INFO_KIND_SIZE = u16be.size;
+
+/** Data of the options for contexts: a name as in InfoRequest, how many queries, and each with its size. */
+export const QueryCount = struct('QueryCount', 4, { count: u32be });
+export const QuerySize = struct('QuerySize', 4, { size: u32be });
+
+/** Data of a META_CONTEXT reply: this and the context's name. */
+export const MetaContext = struct('MetaContext', 4, { id: u32be });
 
 /** Data of a SERVER reply: this and a name. */
 export const ServerName = struct('ServerName', 4, { nameSize: u32be });
@@ -98,7 +108,10 @@ export const Command = {
   DISC: 2,
   TRIM: 4,
   WRITE_ZEROES: 6,
+  BLOCK_STATUS: 7,
 } as const;
+
+export const CommandFlag = { REQ_ONE: 0x8 } as const;
 
 /** Error numbers, the same on every system. */
 export const NbdError = { NONE: 0, EPERM: 1, EIO: 5, EINVAL: 22 } as const;
@@ -120,10 +133,14 @@ export const ReplyChunk = struct('ReplyChunk', 20, {
 });
 
 export const ReplyFlag = { DONE: 0x1 } as const;
-export const ReplyType = { NONE: 0, OFFSET_DATA: 1, ERROR: 0x8001 } as const;
+export const ReplyType = { NONE: 0, OFFSET_DATA: 1, BLOCK_STATUS: 5, ERROR: 0x8001 } as const;
 
 /** Content of OFFSET_DATA: this and the bytes from there. */
 export const DataPlace = struct('DataPlace', 8, { offset: u64be });
 
 /** Content of ERROR: this and a text. */
 export const ErrorFacts = struct('ErrorFacts', 6, { error: u32be, textSize: u16be });
+
+/** Content of BLOCK_STATUS: a MetaContext, then one of these for each extent. */
+export const Extent = struct('Extent', 8, { length: u32be, flags: u32be /* ExtentFlag */ });
+export const ExtentFlag = { HOLE: 0x1, ZERO: 0x2 } as const;

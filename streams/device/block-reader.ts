@@ -6,7 +6,7 @@
  * 16 MiB of a gzip layer.
  */
 import { allocate } from '../../lib/memory/allocate.js';
-import type { BlockMap } from '../../lib/device/block-map.js';
+import { extentsIn, type BlockMap, type DeviceExtent } from '../../lib/device/block-map.js';
 import type { Bootstrap } from '../../lib/bootstrap/bootstrap.js';
 import { prepareCompressors } from '../../lib/compress/compressors.js';
 import { prepareDigests } from '../../lib/crypto/digest.js';
@@ -33,6 +33,8 @@ export interface BlockDevice {
   readonly size: number;
   /** The bytes are the caller's own; the range must lie within the device. */
   read(offset: number, size: number): Promise<Buffer>;
+  /** What is content and what a hole, in a range that lies within the device. */
+  extents(offset: number, size: number): readonly DeviceExtent[];
 }
 
 /**
@@ -48,12 +50,14 @@ export const openBlockReader = async (options: BlockReaderOptions): Promise<Bloc
 
 export class BlockReader implements BlockDevice {
   readonly size: number;
+  readonly #map: BlockMap;
   readonly #image: Buffer;
   readonly #regions: readonly { offset: number; size: number; bytes: DeviceBytes }[];
 
   /** Needs `prepareCompressors` and `prepareDigests`. */
   constructor({ bootstrap, image, map, cacheSize, open, openTables }: BlockReaderOptions) {
     this.size = map.size;
+    this.#map = map;
     this.#image = image;
     const shared = new SharedChunks(new ChunkLookup(image, bootstrap), cacheSize);
     this.#regions = map.blobs.map(mapped => {
@@ -88,6 +92,10 @@ export class BlockReader implements BlockDevice {
       await region.bytes.copy(from - region.offset, target);
     }
     return bytes;
+  }
+
+  extents(offset: number, size: number): readonly DeviceExtent[] {
+    return extentsIn(this.#map, offset, size);
   }
 
   /** Reads in progress may fail. */

@@ -10,6 +10,7 @@ import { RafsError } from '../../lib/errors.js';
 import {
   ClientFlags,
   Command,
+  CommandFlag,
   Greeting,
   HandshakeFlag,
   NbdError,
@@ -19,6 +20,9 @@ import {
   Request,
 } from '../../lib/layout/nbd.js';
 import {
+  ALLOCATION,
+  allocationContext,
+  contextRequest,
   dataChunk,
   errorChunk,
   EXPORT_NAME,
@@ -29,6 +33,7 @@ import {
   requestedName,
   serverName,
   simpleReply,
+  statusChunk,
 } from '../../lib/device/nbd.js';
 import type { ValueOf } from '../../lib/layout/struct.js';
 import type { BlockDevice } from '../device/block-reader.js';
@@ -65,6 +70,8 @@ export const serveNbd = async (stream: Duplex, options: NbdSessionOptions): Prom
 
 interface Agreed {
   structured: boolean;
+  /** the client may ask for block status */
+  allocation: boolean;
 }
 
 /** Undefined if the client leaves instead. */
@@ -80,7 +87,7 @@ const shakeHands = async (
   if ((flags & ~known) !== 0) {
     throw new RafsError('UNSUPPORTED', `unexpected client flags 0x${flags.toString(16)}`);
   }
-  const agreed: Agreed = { structured: false };
+  const agreed: Agreed = { structured: false, allocation: false };
   for (;;) {
     const head = await client.take(OptionRequest.size);
     if (!head) return undefined;
@@ -111,9 +118,24 @@ const shakeHands = async (
         agreed.structured ||= length === 0;
         await reply(length > 0 ? OptionReplyType.ERR_INVALID : OptionReplyType.ACK);
         break;
+      case Option.LIST_META_CONTEXT:
+      case Option.SET_META_CONTEXT: {
+        const asked = read(data, contextRequest);
+        const sets = option === Option.SET_META_CONTEXT;
+        if (sets) agreed.allocation = false;
+        if (!asked || !agreed.structured) await reply(OptionReplyType.ERR_INVALID);
+        else if (asked.name !== EXPORT_NAME) await reply(OptionReplyType.ERR_UNKNOWN);
+        else {
+          const has = asksForAllocation(asked.queries, sets);
+          if (has) await reply(OptionReplyType.META_CONTEXT, allocationContext());
+          if (sets) agreed.allocation = has;
+          await reply(OptionReplyType.ACK);
+        }
+        break;
+      }
       case Option.INFO:
       case Option.GO: {
-        const name = nameIn(data);
+        const name = read(data, requestedName);
         if (name === undefined) await reply(OptionReplyType.ERR_INVALID);
         else if (name !== EXPORT_NAME) await reply(OptionReplyType.ERR_UNKNOWN);
         else {
@@ -131,14 +153,19 @@ const shakeHands = async (
   }
 };
 
-const nameIn = (data: Buffer): string | undefined => {
+/** What the data of an option say; undefined if that is nothing. */
+const read = <T>(data: Buffer, parse: (data: Buffer) => T): T | undefined => {
   try {
-    return requestedName(data);
+    return parse(data);
   } catch (error) {
     if (error instanceof RafsError) return undefined;
     throw error;
   }
 };
+
+/** A listing may ask for all contexts, or for those of a namespace. */
+const asksForAllocation = (queries: readonly string[], exactly: boolean): boolean =>
+  queries.includes(ALLOCATION) || (!exactly && (queries.length === 0 || queries.includes('base:')));
 
 const unknownExport = (name: string): RafsError =>
   new RafsError('UNSUPPORTED', `no export is named ${JSON.stringify(name.slice(0, 64))}`);
@@ -147,7 +174,7 @@ const unknownExport = (name: string): RafsError =>
 const answer = async (
   client: NbdConnection,
   options: NbdSessionOptions,
-  { structured }: Agreed,
+  { structured, allocation }: Agreed,
 ): Promise<void> => {
   for (;;) {
     const head = await client.take(Request.size);
@@ -157,7 +184,11 @@ const answer = async (
     const refuse = (error: number): Promise<void> => client.write(simpleReply(cookie, error));
     switch (command) {
       case Command.READ:
-        await read(client, options, request, structured);
+        await readData(client, options, request, structured);
+        break;
+      case Command.BLOCK_STATUS:
+        if (allocation) await tellStatus(client, options, request);
+        else await refuse(NbdError.EINVAL);
         break;
       case Command.DISC:
         return;
@@ -175,7 +206,7 @@ const answer = async (
   }
 };
 
-const read = async (
+const readData = async (
   client: NbdConnection,
   { device, onReadError }: NbdSessionOptions,
   { cookie, flags, offsetHigh, offsetLow, length }: ValueOf<typeof Request>,
@@ -209,4 +240,21 @@ const read = async (
       await client.write(bytes);
     }
   }
+};
+
+/** Most extents in a reply; a client asks again for what is left. */
+const MOST_EXTENTS = 0x10000;
+
+const tellStatus = async (
+  client: NbdConnection,
+  { device }: NbdSessionOptions,
+  { cookie, flags, offsetHigh, offsetLow, length }: ValueOf<typeof Request>,
+): Promise<void> => {
+  const offset = offsetHigh * 2 ** 32 + offsetLow; // as for reads
+  const isWithin = length > 0 && offset + length <= device.size;
+  if ((flags & ~CommandFlag.REQ_ONE) !== 0 || !isWithin) {
+    return client.write(errorChunk(cookie, NbdError.EINVAL, 'no such range, or unknown flags'));
+  }
+  const most = (flags & CommandFlag.REQ_ONE) === 0 ? MOST_EXTENTS : 1;
+  return client.write(statusChunk(cookie, device.extents(offset, length).slice(0, most)));
 };

@@ -18,7 +18,12 @@ type ImageType = 'tar-rafs' | 'tar-tarfs' | 'targz-ref';
 const ID = 'f'.repeat(64);
 
 /** An image, its block export, and a server of it. */
-const served = async (t: Test, type: ImageType, extra: readonly string[] = []) => {
+const served = async (
+  t: Test,
+  type: ImageType,
+  extra: readonly string[] = [],
+  serving: readonly string[] = [],
+) => {
   const directory = temporaryDirectory(t);
   const at = (name: string): string => path.join(directory, name);
   fs.mkdirSync(at('blobs'));
@@ -35,7 +40,7 @@ const served = async (t: Test, type: ImageType, extra: readonly string[] = []) =
   }
   const image = ['-B', at('boot'), '-D', at('blobs')];
   await succeed(t, ['export', '--block', ...image, '-O', at('disk'), '-l', 'error']);
-  const { child, ended } = start(['nbd', ...image, '--socket', at('socket')]);
+  const { child, ended } = start(['nbd', ...image, ...serving, '--socket', at('socket')]);
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   t.teardown(() => child.kill('SIGKILL'));
   const stop = async (): Promise<void> => {
@@ -95,3 +100,61 @@ for (const [type, extra] of KINDS) {
     await stop();
   });
 }
+
+interface Mapped {
+  offset: number;
+  length: number;
+  type: number;
+}
+
+t.test('nbdinfo sees where the disk has content', { skip: lacks('nbdinfo') }, async t => {
+  const { uri, disk, stop } = await served(t, 'tar-rafs');
+  const { stdout } = await run('nbdinfo', ['--map=base:allocation', '--json', uri]);
+  const extents = JSON.parse(stdout) as Mapped[];
+  let end = 0;
+  for (const { offset, length, type } of extents) {
+    t.equal(offset, end);
+    end += length;
+    t.ok(type === 0 || type === 3, `${type}`);
+    if (type === 3)
+      t.ok(
+        disk.subarray(offset, end).every(byte => byte === 0),
+        'a hole is zeros',
+      );
+  }
+  t.equal(end, disk.length);
+  t.ok(
+    extents.some(({ type }) => type === 3),
+    'between the bootstrap and the blob',
+  );
+  const { stdout: list } = await run('nbdinfo', ['--json', uri]);
+  t.match(JSON.parse(list), { exports: [{ contexts: ['base:allocation'] }] });
+  await stop();
+});
+
+t.test('qemu-img sees it too', { skip: lacks('qemu-img') }, async t => {
+  const { at, disk, stop } = await served(t, 'tar-rafs', ['--compressor', 'none']);
+  const source = ['--image-opts', `driver=raw,file.driver=nbd,file.path=${at('socket')}`];
+  const { stdout } = await run('qemu-img', ['map', '--output=json', ...source]);
+  const extents = JSON.parse(stdout) as { start: number; length: number; zero: boolean }[];
+  t.equal(extents.at(-1)!.start + extents.at(-1)!.length, disk.length);
+  for (const { start, length, zero } of extents) {
+    if (zero) t.ok(disk.subarray(start, start + length).every(byte => byte === 0));
+  }
+  t.ok(extents.some(({ zero }) => zero));
+  await stop();
+});
+
+const noBlkid = lacks('nbdcopy') || lacks('blkid');
+t.test('blkid finds the UUID of a disk that is served with one', { skip: noBlkid }, async t => {
+  const { at, uri, stop } = await served(t, 'tar-rafs', [], ['--uuid']);
+  await run('nbdcopy', [uri, at('copy')]);
+  await succeed(t, [
+    ...['export', '--block', '--uuid', '-B', at('boot'), '-D', at('blobs'), '-O', at('own')],
+    ...['-l', 'error'],
+  ]);
+  t.ok(fs.readFileSync(at('copy')).equals(fs.readFileSync(at('own'))), 'the same as of an export');
+  const { stdout } = await run('blkid', ['-p', '-s', 'UUID', '-o', 'value', at('copy')]);
+  t.match(stdout, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\n$/);
+  await stop();
+});

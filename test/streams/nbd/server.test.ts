@@ -27,6 +27,7 @@ const memory: BlockDevice = {
     if (offset + size > BAD_FROM) throw new RafsError('MISMATCH', 'is not what it was');
     return Buffer.from(BYTES.subarray(offset, offset + size));
   },
+  extents: (_, size) => [{ size, hole: false }],
 };
 
 /** A server on a socket of its own, and what it was told of. */
@@ -167,7 +168,7 @@ t.test('the handshake, option by option', async t => {
   t.same(await types(option(7, nameData('x'))), [UNKNOWN], 'GO to another');
   t.same(await types(option(7, Buffer.from('ffffffff0000', 'hex'))), [INVALID], 'GO nowhere');
   t.same(await types(option(8, Buffer.from('x'))), [INVALID], 'STRUCTURED_REPLY of something');
-  for (const number of [0, 4, 5, 9, 10, 11, 0xffff_ffff]) {
+  for (const number of [0, 4, 5, 11, 0xffff_ffff]) {
     t.same(await types(option(number, Buffer.alloc(100))), [UNSUP], `option ${number}`);
   }
   client.send(option(2));
@@ -297,6 +298,7 @@ t.test('one that does not read is not read for: others go on', async t => {
       asked.push(offset);
       return Buffer.alloc(size);
     },
+    extents: (_, size) => [{ size, hole: true }],
   };
   const { socket } = await started(t, device);
   const slow = await NbdClient.connect(socket);
@@ -394,4 +396,79 @@ t.test('places to listen', async t => {
   await t.rejects(make().listen({ socket: long }), { code: 'LIMIT' });
   const nowhere = path.join(directory, 'no', 'socket');
   await t.rejects(make().listen({ socket: nowhere }), { code: /^(ENOENT|EACCES)$/ });
+});
+
+/** An option for contexts, with its queries. */
+const contexts = (number: number, name: string, ...queries: string[]): Buffer => {
+  const sized = (text: string): Buffer => {
+    const size = Buffer.alloc(4);
+    size.writeUInt32BE(Buffer.byteLength(text));
+    return Buffer.concat([size, Buffer.from(text)]);
+  };
+  const count = Buffer.alloc(4);
+  count.writeUInt32BE(queries.length);
+  return option(number, Buffer.concat([sized(name), count, ...queries.map(sized)]));
+};
+
+t.test('block status is told to those who have asked for its context', async t => {
+  const { socket } = await started(t, {
+    ...memory,
+    extents: (offset, size) => [
+      { size: Math.min(size, 512), hole: offset === 0 },
+      ...(size > 512 ? [{ size: size - 512, hole: offset !== 0 }] : []),
+    ],
+  });
+  const [LIST, SET, BLOCK_STATUS, REQ_ONE] = [9, 10, 7, 8];
+  const client = await NbdClient.connect(socket);
+  await client.take(18);
+  client.send(Buffer.from('00000003', 'hex'));
+  const typesOf = async (sent: Buffer): Promise<number[]> => {
+    client.send(sent);
+    const types: number[] = [];
+    for (;;) {
+      const { type, data } = await client.optionReply();
+      types.push(type);
+      if (type !== 4) return types;
+      t.equal(data.toString('latin1', 4), 'base:allocation');
+    }
+  };
+  const INVALID = 0x80000003;
+  t.same(await typesOf(contexts(SET, '', 'base:allocation')), [INVALID], 'not without structure');
+  t.same(await typesOf(option(8)), [1]);
+  t.same(await typesOf(contexts(LIST, '')), [4, 1], 'all there are');
+  t.same(await typesOf(contexts(LIST, '', 'base:')), [4, 1]);
+  t.same(await typesOf(contexts(LIST, '', 'qemu:')), [1]);
+  t.same(await typesOf(contexts(LIST, 'other')), [0x80000006], 'no such export');
+  t.same(await typesOf(option(SET, Buffer.from('00000009', 'hex'))), [INVALID], 'cut');
+  t.same(await typesOf(contexts(SET, '', 'base:', 'qemu:x')), [1], 'nothing exactly');
+  t.same(await typesOf(contexts(SET, '', 'qemu:x', 'base:allocation')), [4, 1]);
+  client.send(option(7, nameData('')));
+  while ((await client.optionReply()).type !== 1);
+  const statusOf = async (sent: Buffer): Promise<string> => {
+    client.send(sent);
+    const head = await client.take(20);
+    return `${head.readUInt16BE(6)} ${(await client.take(head.readUInt32BE(16))).toString('hex')}`;
+  };
+  const [hole, data] = ['00000003', '00000000'];
+  t.equal(
+    await statusOf(request(BLOCK_STATUS, 0n, 1024)),
+    `5 0000000100000200${hole}00000200${data}`,
+  );
+  t.equal(await statusOf(request(BLOCK_STATUS, 512n, 100)), `5 0000000100000064${data}`);
+  t.equal(
+    await statusOf(request(BLOCK_STATUS, 0n, 1024, REQ_ONE)),
+    `5 0000000100000200${hole}`,
+  );
+  for (const wrong of [
+    request(BLOCK_STATUS, 0n, 0),
+    request(BLOCK_STATUS, 0n, 0xffffffff),
+    request(BLOCK_STATUS, 2n ** 64n - 1n, 512),
+    request(BLOCK_STATUS, 0n, 512, 1),
+  ]) {
+    t.match(await statusOf(wrong), /^32769 00000016/, 'EINVAL');
+  }
+  const other = await NbdClient.connect(socket);
+  await other.go({ structured: true });
+  other.send(request(BLOCK_STATUS, 0n, 512));
+  t.equal((await other.take(16)).readUInt32BE(4), 22, 'EINVAL for one that has not asked');
 });

@@ -2,7 +2,11 @@ import { duplexPair } from 'node:stream';
 import t from 'tap';
 import { serveNbd } from '../../../streams/nbd/session.js';
 
-const device = { size: 8192, read: async (_: number, size: number) => Buffer.alloc(size, 7) };
+const device = {
+  size: 8192,
+  read: async (_: number, size: number) => Buffer.alloc(size, 7),
+  extents: (_: number, size: number) => [{ size, hole: false }],
+};
 
 t.test('the server speaks first; a client that answers nonsense is told so and left', async t => {
   const [near, far] = duplexPair();
