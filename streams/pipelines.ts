@@ -168,17 +168,13 @@ export const plainTar = (options: { compression: Compression; witness: Witness }
   compose([...decompress(options.compression), observer(options.witness)]);
 
 /** The entries of a tar, compressed or not, with the content of its files. */
-export const entriesFromTar = ({
-  compression,
-  witness,
-}: {
-  compression: Compression;
-  witness?: Witness;
-}): Duplex =>
+export const entriesFromTar = (
+  options: { compression: Compression; witness?: Witness } & Warning,
+): Duplex =>
   compose([
-    ...decompress(compression),
-    ...witnessOf(witness ? { witness } : {}),
-    tarDemux(),
+    ...decompress(options.compression),
+    ...witnessOf(options),
+    tarDemux(warnOf(options)),
     holeFiller(),
   ]);
 

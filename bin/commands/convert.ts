@@ -58,6 +58,7 @@ export const run: Run<'convert'> = async ({ values, positionals }, context) => {
       ...{ source, target, signal },
       platforms: platformsOf(values) ?? ('host' as const),
       onNotice: (text: string) => log.info(text),
+      onWarning: (text: string) => log.warn(text),
     };
     if (values.reverse) {
       const { digest } = await reverseImage(common);

@@ -55,6 +55,8 @@ export interface ConvertImageOptions extends ConversionOptions {
   /** is given all layers before the first is converted, and may watch them change */
   onPlan?: (layers: readonly LayerProgress[]) => void;
   onNotice?: (text: string) => void;
+  /** is told, with the layer's digest, what of a layer is left out or changed */
+  onWarning?: (text: string) => void;
 }
 
 export interface ConvertedImage extends Descriptor {

@@ -50,6 +50,8 @@ export interface LayerJob {
   workers?: number | undefined;
   counters?: LayerCounters;
   signal: AbortSignal;
+  /** is told what of the layer is left out or changed */
+  warn?: (message: string) => void;
 }
 
 export const convertLayer = async (job: LayerJob): Promise<ConvertedLayer> => {
@@ -156,7 +158,8 @@ const stagesFor = async (
   compression: Compression,
   { witness, counters }: { witness: (bytes: Buffer) => void; counters: LayerCounters },
 ): Promise<Duplex> => {
-  const options = { ...stageOptions(job, counters), compression, witness };
+  const { warn = () => undefined } = job;
+  const options = { ...stageOptions(job, counters), compression, witness, warn };
   switch (job.settings.mode) {
     case 'native':
       return nativeFromTar(options);

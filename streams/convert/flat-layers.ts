@@ -10,7 +10,7 @@ import type { ImageSource } from '../transport/source.js';
 import type { ImageTarget } from '../transport/target.js';
 import { bothOf, stageOptions, type ConvertedLayer } from './convert-layer.js';
 import type { ImageDict, SourceImage } from './convert-manifest.js';
-import type { LayerProgress } from './layer-queue.js';
+import { warningOf, type LayerProgress } from './layer-queue.js';
 import { LayerSink } from './layer-sink.js';
 import type { ConversionSettings } from './settings.js';
 import { visibleEntries, type ViewedLayer } from './visible-entries.js';
@@ -23,18 +23,19 @@ export interface FlattenOptions {
   dict?: ImageDict | undefined;
   workers?: number | undefined;
   signal: AbortSignal;
+  onWarning?: (text: string) => void;
 }
 
 /** Converts all layers of an image, the topmost first, into one. */
 export const flattenLayers = async (
   image: SourceImage,
   progress: readonly LayerProgress[],
-  { source, target, settings, dict, workers, signal }: FlattenOptions,
+  { source, target, settings, dict, workers, signal, onWarning }: FlattenOptions,
 ): Promise<ConvertedLayer> => {
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
   const sink = new LayerSink();
-  const layers = viewedLayers(image, progress).reverse();
+  const layers = viewedLayers(image, progress, onWarning).reverse();
   const counters = { bytesIn: 0, bytesOut: 0, files: 0 };
   try {
     const given = { settings, dict: dict?.chunks, workers };
@@ -62,6 +63,7 @@ const descriptorOf = ({ raw: { mediaType, digest, bytes } }: SourceImage) => ({
 const viewedLayers = (
   { manifest, config }: SourceImage,
   progress: readonly LayerProgress[],
+  onWarning: FlattenOptions['onWarning'],
 ): ViewedLayer[] =>
   manifest.layers.map((layer, i) => {
     const shown = progress[i]!; // as many as layers
@@ -70,6 +72,7 @@ const viewedLayers = (
       layer,
       diffId: config.diffIds[i]!, // as many as layers
       counters: shown.counters,
+      warn: warningOf(layer, onWarning),
       onBegin() {
         started = performance.now();
         shown.state = 'running';

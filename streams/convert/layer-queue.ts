@@ -1,5 +1,6 @@
 /** The layers of images, several of which are converted at once, within a budget of memory. */
 import type { Descriptor } from '../../lib/oci/descriptor.js';
+import { saidOnce } from '../../lib/model/warnings.js';
 import type { ImageSource } from '../transport/source.js';
 import type { BlobStore } from '../transport/blob-store.js';
 import type { ImageTarget } from '../transport/target.js';
@@ -36,6 +37,8 @@ export interface LayerQueueOptions {
   memory?: number;
   workers?: number;
   signal: AbortSignal;
+  /** is told, with the layer's digest, what of a layer is left out or changed */
+  onWarning?: (text: string) => void;
 }
 
 /** Bytes of memory for the process unless told otherwise. */
@@ -132,6 +135,7 @@ export class LayerQueue {
     const started = performance.now();
     progress.state = 'running';
     const known = await cache?.find(layer);
+    const warn = warningOf(layer, this.#options.onWarning);
     const convert = (): Promise<ConvertedLayer> => {
       counters.bytesIn = counters.bytesOut = counters.files = 0;
       return convertLayer({
@@ -142,6 +146,7 @@ export class LayerQueue {
         settings,
         counters,
         signal,
+        warn,
         dict: dict?.chunks,
         ...(workers === undefined ? {} : { workers }),
       });
@@ -155,5 +160,11 @@ export class LayerQueue {
     return made;
   }
 }
+
+/** Says each warning of a layer once, even if the layer is read again. */
+export const warningOf = (
+  { digest }: Descriptor,
+  onWarning: ((text: string) => void) | undefined,
+): ((message: string) => void) => saidOnce(message => onWarning?.(`${message} (layer ${digest})`));
 
 const keyOf = ({ digest }: Descriptor, diffId: string): string => `${digest} ${diffId}`;

@@ -27,6 +27,8 @@ export interface ViewedLayer {
   layer: Descriptor;
   diffId: string;
   counters: LayerCounters;
+  /** is told what of the layer is left out or changed */
+  warn: (message: string) => void;
   onBegin: () => void;
   onEnd: () => void;
 }
@@ -115,7 +117,7 @@ class LinksOfLayer {
 
 async function* visibleInLayer(
   source: ImageSource,
-  { layer, diffId, counters }: ViewedLayer,
+  { layer, diffId, counters, warn }: ViewedLayer,
   view: TopDownView,
   links: LinksOfLayer,
   signal: AbortSignal,
@@ -124,7 +126,7 @@ async function* visibleInLayer(
   const hash = createHash(due.algorithm);
   let passing = false;
   const witness = (bytes: Buffer): void => void hash.update(bytes);
-  for await (const batch of entriesOf(source, layer, signal, { witness, counters })) {
+  for await (const batch of entriesOf(source, layer, signal, { witness, counters, warn })) {
     const passed: Part[] = [];
     for (const part of batch) {
       if (part.kind !== 'entry') {
@@ -194,12 +196,14 @@ async function* entriesOf(
   source: ImageSource,
   layer: Descriptor,
   signal: AbortSignal,
-  watch: { witness?: (bytes: Buffer) => void; counters?: LayerCounters } = {},
+  watch: Partial<Pick<ViewedLayer, 'counters' | 'warn'>> & {
+    witness?: (bytes: Buffer) => void;
+  } = {},
 ): AsyncGenerator<Batch<Part>> {
   const input = await openLayerSource(source, layer, signal);
   const { stream, compression } = input;
-  const { witness, counters } = watch;
-  const stages = entriesFromTar({ compression, ...(witness ? { witness } : {}) });
+  const { counters, ...seen } = watch;
+  const stages = entriesFromTar({ compression, ...seen });
   const work = pipeline(stream, stages, { signal });
   work.catch(() => undefined); // seen where the entries are read
   try {

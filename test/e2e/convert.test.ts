@@ -364,3 +364,25 @@ t.test('a build cache spares the work that an earlier run has done', async t => 
   );
   hasFailed(t, refused, 'a key of its own', 2, /cannot hold encrypted layers/);
 });
+
+t.test('what is left out of a layer is told once, with the layer', async t => {
+  const directory = temporaryDirectory(t);
+  const odd = tarOf([
+    { name: '../led-out', content: 'x' },
+    { name: 'mac', content: 'y', pax: [['SCHILY.xattr.com.apple.quarantine', 'z']] },
+  ]);
+  layoutOf(path.join(directory, 'src'), { layers: [{ tar: BASE }, { tar: odd }] });
+  const { layers } = taggedManifest(path.join(directory, 'src'), 't');
+  for (const options of [[], ['--mode', 'zran'], ['--mode', 'tarfs'], ['--flatten']]) {
+    fs.rmSync(path.join(directory, 'out'), { recursive: true, force: true });
+    const argv = ['convert', '-l', 'warn', ...options, 'oci:src:t', 'oci:out:t'];
+    const { exit, stderr } = await cli(argv, { cwd: directory });
+    t.equal(exit, 0, options.join(' '));
+    const lines = stderr.trimEnd().split('\n');
+    t.equal(lines.length, 2, stderr);
+    for (const line of lines) t.match(line, `WARN`);
+    for (const line of lines) t.match(line, `(layer ${layers[1]!.digest})`);
+    t.match(stderr, /led-out/);
+    t.match(stderr, /com\.apple/);
+  }
+});
