@@ -1,7 +1,6 @@
 /** Parts flow between stages in batches. */
 
 /** What a stream between stages carries. */
-
 export type Batch<Part> = readonly Part[];
 
 /** A batch is passed on when it has this many parts, or this many bytes. */

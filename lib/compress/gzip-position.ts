@@ -1,5 +1,6 @@
-/** Where an inflater stands: bytes of the layer it has used, and bytes it has made. */
+/** Places in a gzip stream. */
 
+/** Where an inflater stands: bytes of the layer it has used, and bytes it has made. */
 export interface GzipPosition {
   inOffset: number;
   outOffset: number;

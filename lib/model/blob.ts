@@ -4,7 +4,6 @@
  * The files that a build may write: the blob; the bootstrap; the bootstrap of external files, or
  * the blob that it is inlined in; the blob's chunks and its blob meta as nydusd would cache them.
  */
-
 export type Artifact =
   'blob' | 'bootstrap' | 'external' | 'external-blob' | 'cache-data' | 'cache-meta';
 

@@ -1,7 +1,6 @@
 /** A chunk on its way into a blob: its type says how far it has come. */
 
 /** A slice of a file, whose bytes have not been looked at yet. */
-
 export interface Chunk {
   fileOffset: number;
   uncompressedSize: number;

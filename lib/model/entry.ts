@@ -4,13 +4,7 @@
  * Names and paths are bytes, held as latin1 strings: one character per byte, and `<` is byte order.
  */
 
-/**
- * The parts that flow between stages, and what they carry.
- *
- * Names and paths are bytes, held as latin1 strings: one character per byte, and `<` is byte order.
- */
-/** Type of a file-system object. A hardlink is one more name of a regular file seen earlier. */
-
+/** Type of a file-system object. A hardlink is one more name of a file seen earlier. */
 export type EntryType =
   'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo' | 'socket';
 
