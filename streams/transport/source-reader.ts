@@ -1,4 +1,5 @@
 /** A blob of an image source that can be read at any offset, with a cache and read-ahead. */
+import { LRUCache } from 'lru-cache';
 import { RafsError } from '../../lib/errors.js';
 import { allocate } from '../../lib/memory/allocate.js';
 import type { Descriptor } from '../../lib/oci/descriptor.js';
@@ -15,7 +16,7 @@ export const sourceReader = (
   { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
   signal: AbortSignal,
 ): ReaderAt => {
-  const blocks = new Map<number, Promise<Buffer>>();
+  const blocks = new LRUCache<number, Promise<Buffer>>({ max: KEPT });
   let onward = 0; // the block after the last one that was read
 
   const load = async (index: number): Promise<Buffer> => {
@@ -30,17 +31,11 @@ export const sourceReader = (
     throw new RafsError('BACKEND', `expected ${length} bytes, got ${at}`, { digest, offset });
   };
   const block = (index: number): Promise<Buffer> => {
-    let found = blocks.get(index);
-    if (found) blocks.delete(index);
-    else {
-      found = load(index);
-      found.catch(() => undefined); // whoever needs it sees the failure
-    }
+    const kept = blocks.get(index);
+    if (kept) return kept;
+    const found = load(index);
+    found.catch(() => undefined); // whoever needs it sees the failure
     blocks.set(index, found);
-    for (const oldest of blocks.keys()) {
-      if (blocks.size <= KEPT) break;
-      blocks.delete(oldest);
-    }
     return found;
   };
 
