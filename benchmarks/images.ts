@@ -4,6 +4,8 @@
  *
  *     npm run bench:images -- [--only TEXT] [--runs N] [--scale F]
  *
+ * A whole run writes IMAGES.md.
+ *
  * Needs docker-registry, skopeo and GNU time; NYDUSIFY and NYDUS_IMAGE are paths of the others. CPU is
  * that of all processes that a program starts, the memory that of the largest of them. Each run
  * writes into a repository where nothing is.
@@ -17,10 +19,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createGzip } from 'node:zlib';
 import { LAYERS, makeLayer, type LayerShape } from './layers.js';
 import { finished, measure, median, type Cost } from './measure.js';
+import { machine } from './report.js';
 import { openLink } from './slow-link.js';
 import { OURS } from './workloads.js';
 
@@ -143,8 +147,31 @@ const programs = (options: readonly string[]): Record<string, Command> => ({
     : {}),
 });
 
-const show = (cells: readonly (string | number)[]): void =>
-  void process.stdout.write(`| ${cells.join(' | ')} |\n`);
+const lines: string[] = [];
+const show = (cells: readonly (string | number)[]): void => {
+  lines.push(`| ${cells.join(' | ')} |\n`);
+  process.stdout.write(lines.at(-1)!);
+};
+const HEADER = [
+  ...['image', 'MB', 'mode', 'link', 'program'],
+  ...['wall s', 'CPU s', 'RSS MiB', 'wall ratio', 'CPU ratio'],
+];
+
+/** Of a whole run. */
+const RESULTS = fileURLToPath(new URL('../../benchmarks/IMAGES.md', import.meta.url));
+
+const page = (): string =>
+  [
+    '# Whole images\n\n',
+    'Made by `npm run bench:images`: both programs convert the same image from and to one registry ',
+    `on this machine, in turns; medians of ${runs}. CPU is that of all processes, the memory that of `,
+    'the largest; a ratio below 1 says that we take less. "again, cached" converts the same image ',
+    'with a build cache.\n\n',
+    ...Object.entries(machine(work)).map(([key, value]) => `- ${key}: ${value}\n`),
+    '\n',
+    ...lines,
+  ].join('');
+
 const two = (value: number): string => value.toFixed(2);
 
 const costs = (cost: Cost): string[] => [
@@ -158,8 +185,8 @@ const fresh = (): string => `made-${++count}:1`;
 
 const registry = await startRegistry();
 try {
-  show(['image', 'MB', 'mode', 'link', 'program', 'wall s', 'CPU s', 'RSS MiB', 'wall ratio']);
-  show(Array.from({ length: 9 }, () => '---'));
+  show(HEADER);
+  show(HEADER.map(() => '---'));
   const slow = await openLink(
     { host: '127.0.0.1', port: registry.port },
     { roundTrip: 20, bytesPerSecond: 100 * MB },
@@ -184,10 +211,12 @@ try {
           }
         }
         const medians = Object.entries(found).map(([name, each]) => [name, median(each)] as const);
-        const theirs = medians.find(([name]) => name === 'nydusify')?.[1].wall;
+        const theirs = medians.find(([name]) => name === 'nydusify')?.[1];
         for (const [name, cost] of medians) {
-          const ratio = theirs === undefined ? '' : two(cost.wall / theirs);
-          show([image, mb, mode, link, name, ...costs(cost), ratio]);
+          const ratios = theirs
+            ? [cost.wall / theirs.wall, cost.cpu / theirs.cpu].map(two)
+            : ['', ''];
+          show([image, mb, mode, link, name, ...costs(cost), ...ratios]);
         }
       }
       const host = `127.0.0.1:${registry.port}`;
@@ -198,10 +227,11 @@ try {
       for (let run = 0; run < runs; run++) {
         again.push(await measure(command(host, source, `again-${i}:${mode}`)));
       }
-      show([image, mb, mode, 'loopback', 'again, cached', ...costs(median(again)), '']);
+      show([image, mb, mode, 'loopback', 'again, cached', ...costs(median(again)), '', '']);
     }
   }
   slow.close();
+  if (values.only === undefined && values.scale === undefined) writeFileSync(RESULTS, page());
 } finally {
   registry.stop();
   rmSync(work, { recursive: true, force: true });

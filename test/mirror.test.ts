@@ -42,7 +42,6 @@ const TESTED_AS_A_WHOLE: Readonly<Record<string, string>> = {
   'streams/image': 'test/package.test.ts',
   'streams/rewrite': 'test/bin/commands/compact.test.ts',
   'bin/commands': 'test/e2e/convert.test.ts',
-  'bin/cli': 'test/e2e/convert.test.ts',
 };
 
 const sources: string[] = [];
