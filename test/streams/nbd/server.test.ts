@@ -455,10 +455,7 @@ t.test('block status is told to those who have asked for its context', async t =
     `5 0000000100000200${hole}00000200${data}`,
   );
   t.equal(await statusOf(request(BLOCK_STATUS, 512n, 100)), `5 0000000100000064${data}`);
-  t.equal(
-    await statusOf(request(BLOCK_STATUS, 0n, 1024, REQ_ONE)),
-    `5 0000000100000200${hole}`,
-  );
+  t.equal(await statusOf(request(BLOCK_STATUS, 0n, 1024, REQ_ONE)), `5 0000000100000200${hole}`);
   for (const wrong of [
     request(BLOCK_STATUS, 0n, 0),
     request(BLOCK_STATUS, 0n, 0xffffffff),
