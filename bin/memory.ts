@@ -11,7 +11,7 @@ import { isNode, setFlag, type Flag } from './v8-flags.js';
 /** Bytes that may be allocated between garbage collections. */
 const COLLECT_EVERY = 0x600000;
 /** Bytes between collections while several layers are in flight: each then has more to look at. */
-const COLLECT_SELDOM = 0x2000000;
+const COLLECT_SELDOM = 0x4000000;
 
 /** Flags of a long run, and what they are otherwise. */
 const LONG_RUN: [flag: Flag, otherwise: Flag][] = [

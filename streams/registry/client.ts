@@ -38,7 +38,7 @@ export interface RegistryOptions {
   host: string;
   /** allow plain HTTP, and certificates that nobody vouches for */
   insecure?: boolean;
-  /** known beforehand; otherwise TLS is tried, and plain HTTP where that is allowed */
+  /** known beforehand; otherwise TLS, and where that is allowed plain HTTP, are tried */
   scheme?: 'http' | 'https';
   http?: Partial<HttpSettings>;
   credentials?: FindCredential;
@@ -259,24 +259,34 @@ export class Registry {
   /** Asks, without a name, whether the registry speaks TLS, if it need not. */
   async #findScheme(client: HttpClient): Promise<'http' | 'https'> {
     const { insecure = false, scheme } = this.#options;
-    const { signal } = this.#closing;
-    const mayBePlain = insecure || isLoopback(new URL(`http://${this.#server}`).hostname);
-    let found = scheme ?? 'https';
-    if (scheme === undefined && mayBePlain) {
-      const ping = async (): Promise<void> => {
-        const url = new URL(`https://${this.#server}/v2/`);
-        const { body } = await client.open({ method: 'GET', url, signal });
-        await discard(body);
-      };
-      try {
-        await ping();
-      } catch (error) {
-        if (!isTlsFailure(error)) throw error;
-        found = 'http';
-      }
-    }
+    const isHere = isLoopback(new URL(`http://${this.#server}`).hostname);
+    const found =
+      scheme ?? (isHere || insecure ? await this.#triedScheme(client, isHere) : 'https');
     this.#isSecure = found === 'https';
     return found;
+  }
+
+  /** On this machine plain HTTP is tried first, which needs no certificates to be loaded. */
+  async #triedScheme(client: HttpClient, isHere: boolean): Promise<'http' | 'https'> {
+    const { signal } = this.#closing;
+    const ping = async (scheme: 'http' | 'https'): Promise<number> => {
+      const url = new URL(`${scheme}://${this.#server}/v2/`);
+      const { status, body } = await client.open({ method: 'GET', url, signal });
+      await discard(body);
+      return status;
+    };
+    if (isHere) {
+      // a server with TLS hangs up, sends what is no HTTP, or answers with a Bad Request
+      const status = await ping('http').catch(() => 400);
+      if (status !== 400) return 'http';
+    }
+    try {
+      await ping('https');
+      return 'https';
+    } catch (error) {
+      if (isTlsFailure(error)) return 'http';
+      throw error;
+    }
   }
 }
 
