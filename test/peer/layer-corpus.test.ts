@@ -14,6 +14,7 @@ import { imageTar } from '../../streams/image/unpack-image.js';
 import { isRoot, temporaryDirectory } from '../support/process/fs.js';
 import { firstDifference, imageNames } from '../support/images/image-names.js';
 import { builtStack } from '../support/images/stack-lines.js';
+import { buildGo } from '../support/peers/go.js';
 import { layerJudge } from '../support/peers/layer-judge.js';
 import { memberOf, tarOf } from '../support/tar/tar.js';
 
@@ -56,6 +57,9 @@ const WRITERS: readonly (readonly [program: string, ...args: string[]])[] = [
   ),
 ];
 
+/** A program that writes as Go's archive/tar does. */
+const goWriter = buildGo('tar-writer');
+
 /** Tars in the packages that tests need: what others have found worth a test. */
 const found = (): string[] => {
   const folder = path.resolve('node_modules');
@@ -67,10 +71,14 @@ t.test('tars of many writers', { skip: missing, timeout: 300_000 }, async t => {
   const root = temporaryDirectory(t);
   sample(root);
   const tars = new Map<string, Buffer>();
-  for (const [program, ...args] of WRITERS) {
+  const goWriters = ['ustar', 'pax', 'gnu'].map(
+    format => [goWriter.program ?? 'tar-writer', format] as const,
+  );
+  for (const [program, ...args] of [...WRITERS, ...goWriters]) {
     const { stdout, error } = spawnSync(program, args, { cwd: root, maxBuffer: 2 ** 26 });
+    const writer = path.basename(program).replace(/-[0-9a-f]{16}$/, ''); // ours has a digest
     if (error) t.comment(`there is no ${program}`);
-    else if (stdout.length > 0) tars.set([program, ...args].join(' '), stdout);
+    else if (stdout.length > 0) tars.set([writer, ...args].join(' '), stdout);
   }
   for (const file of found()) {
     if (fs.statSync(file).size < 2 ** 24) tars.set(file, fs.readFileSync(file));

@@ -1,0 +1,3 @@
+module tar-writer
+
+go 1.19
